@@ -1,0 +1,118 @@
+//! What is wanted.
+//!
+//! Two shapes of one thing: [`document`] is the file as people write it (nested, inherited, every field
+//! optional that can be); [`Ideal`] is the same resolved: a flat list of clouds, each with all that applies to
+//! it. [`resolve`](resolve()) goes from the first to the second; the planner knows only the second.
+
+pub mod document;
+mod resolve;
+pub mod resource;
+pub mod service;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{Address, CloudPath};
+use crate::id::{CloudId, Name, SlotId};
+use crate::policy::Policy;
+use crate::time::Bytes;
+
+pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec, ProviderSpec};
+
+pub use resource::Resource;
+pub use service::ServiceSpec;
+
+/// The whole of what is wanted, resolved: inheritance applied, names checked, structure expressions evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ideal {
+    /// Every cloud of the file, parents before children, in the order of the file.
+    pub clouds: Vec<Arc<Cloud>>,
+    /// Every service, by name.
+    pub services: Vec<Arc<Service>>,
+    /// The file's variables, for expressions that are evaluated later.
+    pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Limits.
+    pub policy: Policy,
+}
+
+/// One cloud with everything that applies to its nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cloud {
+    /// Its identity.
+    pub id: CloudId,
+    /// Its present name.
+    pub path: CloudPath,
+    /// The name of its provider, under `providers:`.
+    pub provider: Name,
+    /// How many nodes are wanted.
+    pub nodes: u32,
+    /// The image of the machines, in the provider's words; empty: the provider's default.
+    pub image: String,
+    /// The size of the machines.
+    pub size: MachineSize,
+    /// Labels, inherited ones first.
+    pub tags: Vec<Name>,
+    /// Refuses destruction of what runs here.
+    pub protect: bool,
+    /// Filesystems of every node.
+    pub mounts: Vec<Mount>,
+    /// What may refuse or must follow a state.
+    pub hooks: Hooks,
+    /// What is kept right on every node, root's first.
+    pub resources: Vec<Resource>,
+}
+
+/// A filesystem that each node of a cloud has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Its name.
+    pub name: Name,
+    /// The name it had before; objects under that name are its own.
+    pub was: Option<Name>,
+    /// How large the volume is.
+    pub size: Bytes,
+    /// Where it is mounted, absolute, within the node's root.
+    pub at: String,
+    /// What is on it.
+    pub filesystem: Filesystem,
+    /// What stays when it is put away.
+    pub keep: Keep,
+    /// What its first volume is made of.
+    pub from: Option<From>,
+}
+
+/// A service with its name and the cloud it runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: Name,
+    /// The cloud whose nodes carry its replicas.
+    pub cloud: CloudId,
+    /// How many replicas are wanted.
+    pub replicas: u32,
+    /// All else.
+    pub spec: ServiceSpec,
+}
+
+impl Ideal {
+    /// The cloud with this uuid.
+    pub fn cloud(&self, id: CloudId) -> Option<&Arc<Cloud>> {
+        self.clouds.iter().find(|cloud| cloud.id == id)
+    }
+    /// The cloud with this path.
+    pub fn cloud_at(&self, path: &CloudPath) -> Option<&Arc<Cloud>> {
+        self.clouds.iter().find(|cloud| &cloud.path == path)
+    }
+    /// The address of a slot, by the present name of its cloud; by its uuid when the file no longer has it.
+    pub fn address(&self, slot: SlotId) -> String {
+        match self.cloud(slot.cloud) {
+            Some(cloud) => format!("{}[{}]", cloud.path, slot.index),
+            None => format!("{}[{}]", slot.cloud, slot.index),
+        }
+    }
+    /// Which clouds an address covers: the cloud itself and all below. Empty when there is no such cloud.
+    pub fn covered<'a>(&'a self, address: &'a Address) -> impl Iterator<Item = &'a Arc<Cloud>> {
+        self.clouds.iter().filter(|cloud| cloud.path.is_within(&address.path))
+    }
+}

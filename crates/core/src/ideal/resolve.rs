@@ -1,0 +1,1 @@
+//! From the file as written to the ideal as the planner reads it: inheritance, defaults, references.
