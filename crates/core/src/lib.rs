@@ -7,9 +7,13 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod demand;
 pub mod diagnostic;
+pub mod guard;
 pub mod id;
 pub mod ideal;
+pub mod observed;
 pub mod path;
 pub mod policy;
+pub mod slice;
 pub mod time;

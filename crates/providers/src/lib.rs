@@ -1,1 +1,234 @@
-//! providers
+//! Adapters to what makes machines and volumes.
+//!
+//! A provider lists, reads by id, and can be given one shove at a time; it decides nothing. Adding one: a file
+//! here, an arm in the registry; the contract suite runs on it unasked.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use ideal_core::demand::Demands;
+use ideal_core::guard::{DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
+use ideal_core::id::{Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
+use ideal_core::observed::{Listing, Machine, RetireMark, SealKind, Snapshot, Tags, Volume};
+use ideal_core::time::{Bytes, Span};
+
+/// A future of a provider's answer. Not `Send`: the engine is one task, and so is each simulation.
+pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProviderError>> + 'a>>;
+
+/// What makes machines and volumes.
+pub trait Provider: fmt::Debug {
+    /// What can be relied upon.
+    fn character(&self) -> Character;
+    /// Everything that carries our tags, in as few calls as the API allows.
+    fn describe(&self) -> Answering<'_, Listing>;
+    /// One object by its id, freshly. `None`: the provider says that there is no such thing, which for a thing
+    /// made a moment ago ([`Character::settle`]) proves nothing.
+    fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>>;
+    /// One shove. Accepted does not mean done: done is what is observed later.
+    fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer>;
+}
+
+/// What can be relied upon at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Character {
+    /// After this long, what was done is seen by every read. Zero: at once.
+    pub settle: Span,
+    /// How a dead machine is kept from writing.
+    pub fence: Fence,
+    /// Whether a deletion is refused by the provider itself unless the volume carries the mark.
+    pub enforces_marks: bool,
+}
+
+/// How a machine is kept from writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// It is ended.
+    Terminate,
+    /// It cannot be: a person must confirm that it is dead.
+    None,
+}
+
+/// The id of any object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectId {
+    /// A machine's.
+    Machine(MachineId),
+    /// A volume's.
+    Volume(VolumeId),
+    /// A snapshot's.
+    Snapshot(SnapshotId),
+}
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectId::Machine(id) => id.fmt(f),
+            ObjectId::Volume(id) => id.fmt(f),
+            ObjectId::Snapshot(id) => id.fmt(f),
+        }
+    }
+}
+
+/// Any object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A machine.
+    Machine(Machine),
+    /// A volume.
+    Volume(Volume),
+    /// A snapshot.
+    Snapshot(Snapshot),
+}
+
+/// One shove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Make a machine. The same token and parameters again: the same machine is answered, ended or not; other
+    /// parameters: [`ProviderError::Refused`].
+    CreateMachine {
+        /// Makes it idempotent; also in the tags.
+        token: Token,
+        /// Written at creation.
+        tags: Tags,
+        /// In the provider's words; empty: its default.
+        image: String,
+        /// See [`ideal_core::observed::size_text`].
+        size: String,
+    },
+    /// Start a stopped machine.
+    StartMachine(MachineId),
+    /// End a machine for good. Its volumes stay.
+    Terminate(TerminatePermit),
+    /// Make a volume. Tokens as for machines.
+    CreateVolume {
+        /// Makes it idempotent; also in the tags.
+        token: Token,
+        /// Written at creation.
+        tags: Tags,
+        /// How large.
+        size: Bytes,
+        /// The life that its content is of: zero for a blank one.
+        life: Life,
+        /// What it is made of; none: blank.
+        from: Option<SnapshotId>,
+    },
+    /// Give a volume our tags: one that a person named in the file and that nobody owns.
+    ClaimVolume {
+        /// Which.
+        volume: VolumeId,
+        /// Ours.
+        tags: Tags,
+    },
+    /// Raise the life of a detached volume and clear its retire mark: written *before* it is attached. Refused
+    /// when the volume is attached or its life is not lower.
+    NewLife {
+        /// Which.
+        volume: VolumeId,
+        /// The new life.
+        life: Life,
+    },
+    /// Attach a volume. Refused when it is retired, attached, or not in this life.
+    Attach {
+        /// Which.
+        volume: VolumeId,
+        /// The life that was written before.
+        life: Life,
+        /// To which machine.
+        machine: MachineId,
+        /// For which mount.
+        mount: Name,
+    },
+    /// Take a volume from its machine.
+    Detach(DetachPermit),
+    /// Take a snapshot that is a seal. Tokens as for machines.
+    Seal {
+        /// Proof that the volume is detached.
+        permit: SealPermit,
+        /// Makes it idempotent; also in the tags.
+        token: Token,
+        /// Written at creation.
+        tags: Tags,
+        /// What it rests on.
+        kind: SealKind,
+    },
+    /// The first of the two acts of deletion. Refused when the volume is attached or in another life.
+    Retire {
+        /// Which.
+        volume: VolumeId,
+        /// The mark.
+        mark: RetireMark,
+    },
+    /// The second act. Refused unless detached, in the permit's life, and marked in that life.
+    DeleteVolume(DeletePermit),
+    /// Delete a snapshot.
+    DeleteSnapshot(PrunePermit),
+    /// Mirror the demands to objects that last. Objects that are gone are passed over.
+    Mirror {
+        /// To which.
+        objects: Vec<ObjectId>,
+        /// What is demanded.
+        demand: Demands,
+        /// By which engine.
+        epoch: Epoch,
+    },
+    /// Give volumes and snapshots the new name of their mount.
+    Rename {
+        /// Which.
+        objects: Vec<ObjectId>,
+        /// The new name.
+        mount: Name,
+    },
+    /// Take our tags off: the things stay as they are and are nobody's.
+    Disown {
+        /// Which.
+        objects: Vec<ObjectId>,
+    },
+}
+
+/// What a provider answers to a shove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Accepted; the effect will be seen.
+    Accepted,
+    /// Accepted; this is the object it made (or had made before, for this token: it may be ended by now).
+    Made(Object),
+}
+
+/// Why a call came to nothing. Every one answers a question: may it be tried again?
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// Nothing happened; try again later.
+    #[error("{why}")]
+    Retry {
+        /// In one line.
+        why: String,
+        /// Not before this long.
+        after: Option<Span>,
+    },
+    /// Nothing happened, and the same call will not do better.
+    #[error("{why}")]
+    Refused {
+        /// In one line.
+        why: String,
+    },
+    /// This token was used for something else.
+    #[error("the token was used before with other parameters")]
+    TokenTaken,
+    /// Nobody knows whether it happened: look before anything else.
+    #[error("{why}, and it is not known whether it happened")]
+    Unknown {
+        /// In one line.
+        why: String,
+    },
+}
+
+impl ProviderError {
+    /// Try again later.
+    pub fn retry(why: impl Into<String>) -> ProviderError {
+        ProviderError::Retry { why: why.into(), after: None }
+    }
+    /// Give up.
+    pub fn refused(why: impl Into<String>) -> ProviderError {
+        ProviderError::Refused { why: why.into() }
+    }
+}

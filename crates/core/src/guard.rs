@@ -1,0 +1,260 @@
+//! The conditions under which something that holds data may be touched, and the permits that prove them.
+//!
+//! Each guard is a plain function over what was read *by id*, used twice: when a step is decided, and again
+//! immediately before its effect. A permit can be made here only; a provider's destructive calls take one, so
+//! that no other path can reach them.
+
+use crate::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
+use crate::observed::{AttachmentState, Machine, MachineState, Report, Snapshot, SnapshotState, Volume, VolumeState};
+use crate::time::Time;
+
+/// Why a guard refuses. Its text completes "refused: ".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Ownership is the cloud tag, read by id.
+    #[error("{what} does not carry the tag of this cloud")]
+    NotOurs {
+        /// What.
+        what: String,
+    },
+    /// A mount is in use.
+    #[error("{volume} is mounted on {machine}")]
+    Mounted {
+        /// The volume.
+        volume: VolumeId,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// A volume has a machine.
+    #[error("{volume} is attached to {machine}")]
+    StillAttached {
+        /// The volume.
+        volume: VolumeId,
+        /// The machine.
+        machine: MachineId,
+    },
+    /// The agent must say that nothing is mounted; it did not answer.
+    #[error("the agent of {machine} does not answer, so nobody knows what is mounted there")]
+    AgentSilent {
+        /// The machine.
+        machine: MachineId,
+    },
+    /// Nothing proves that the last write is kept.
+    #[error("no completed seal covers life {life} of {volume}")]
+    NotSealed {
+        /// The volume.
+        volume: VolumeId,
+        /// Its life.
+        life: Life,
+    },
+    /// The first of the two acts is missing, or is of another life.
+    #[error("{volume} is not marked as retired in its present life")]
+    NotRetired {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// The grace between the two acts is not over.
+    #[error("{volume} is retired until {}", until.0)]
+    InGrace {
+        /// The volume.
+        volume: VolumeId,
+        /// Until when.
+        until: Time,
+    },
+    /// A marked volume cannot be attached.
+    #[error("{volume} is marked as retired")]
+    Retired {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// It is not in a state in which this can be done.
+    #[error("{what} is {state}")]
+    WrongState {
+        /// What.
+        what: String,
+        /// Its state, in words.
+        state: String,
+    },
+    /// The file says `protect: true`.
+    #[error("{what} is protected by the file")]
+    Protected {
+        /// What.
+        what: String,
+    },
+}
+
+macro_rules! permit {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name { $($field: $type),* }
+        impl $name {
+            $($(#[$fdoc])* pub fn $field(&self) -> &$type { &self.$field })*
+        }
+    )*};
+}
+
+permit! {
+    /// Proof that a machine may be ended: ours, and nothing mounted on it (or it is dead).
+    TerminatePermit {
+        /// Which machine.
+        machine: MachineId,
+    }
+    /// Proof that a volume may be taken from its machine: not mounted there, by the agent's word.
+    DetachPermit {
+        /// Which volume.
+        volume: VolumeId,
+        /// From which machine.
+        machine: MachineId,
+        /// In which life.
+        life: Life,
+    }
+    /// Proof that a snapshot of this volume now is a seal: read by id as detached.
+    SealPermit {
+        /// Which volume.
+        volume: VolumeId,
+        /// In which life.
+        life: Life,
+    }
+    /// Proof that the second act of a deletion may follow: retired in its present life, grace over, and sealed
+    /// or given up a day ago.
+    DeletePermit {
+        /// Which volume.
+        volume: VolumeId,
+        /// In which life; the provider deletes only if it and the mark still match.
+        life: Life,
+    }
+    /// Proof that a snapshot may be deleted: a person typed the name of the cluster that ends.
+    PrunePermit {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+    }
+}
+
+/// Whether `snapshot` holds everything that was ever written to `volume`: it is the completed seal of this
+/// volume's present life, or the volume was made of it and has never been attached since.
+pub fn covers(snapshot: &Snapshot, volume: &Volume) -> bool {
+    snapshot.state == SnapshotState::Completed
+        && snapshot.seal.is_some()
+        && snapshot.life == volume.life
+        && (snapshot.volume == volume.id || volume.origin.as_ref() == Some(&snapshot.id))
+}
+
+fn owned(cloud: CloudId, tagged: CloudId, what: impl ToString) -> Result<(), Refusal> {
+    if cloud == tagged { Ok(()) } else { Err(Refusal::NotOurs { what: what.to_string() }) }
+}
+
+/// May this machine be ended? `agent` is what its agent said just now; a dead machine needs none.
+pub fn terminate(cloud: CloudId, machine: &Machine, agent: Option<&Report>) -> Result<TerminatePermit, Refusal> {
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    let permit = TerminatePermit { machine: machine.id.clone() };
+    match machine.state {
+        MachineState::Running | MachineState::Stopping => {}
+        // Pending machines have mounted nothing; dead, stopped and ending ones cannot write any more.
+        _ => return Ok(permit),
+    }
+    let Some(report) = agent else {
+        return Err(Refusal::AgentSilent { machine: machine.id.clone() });
+    };
+    match report.mounts.iter().find(|(_, seen)| seen.mounted) {
+        Some((volume, _)) => {
+            Err(Refusal::Mounted { volume: volume.clone(), machine: machine.id.clone() })
+        }
+        None => Ok(permit),
+    }
+}
+
+/// May this volume be taken from this machine? `agent` is what the machine's agent said just now.
+pub fn detach(
+    cloud: CloudId,
+    volume: &Volume,
+    machine: &Machine,
+    agent: Option<&Report>,
+) -> Result<DetachPermit, Refusal> {
+    owned(cloud, volume.tags.cloud, &volume.id)?;
+    match &volume.attachment {
+        Some(at) if at.machine == machine.id && at.state != AttachmentState::Detaching => {}
+        _ => {
+            let state = format!("not attached to {}", machine.id);
+            return Err(Refusal::WrongState { what: volume.id.to_string(), state });
+        }
+    }
+    let permit =
+        DetachPermit { volume: volume.id.clone(), machine: machine.id.clone(), life: volume.life };
+    if machine.state.is_fenced() {
+        return Ok(permit);
+    }
+    let Some(report) = agent else {
+        return Err(Refusal::AgentSilent { machine: machine.id.clone() });
+    };
+    match report.mounts.get(&volume.id) {
+        Some(seen) if seen.mounted => {
+            Err(Refusal::Mounted { volume: volume.id.clone(), machine: machine.id.clone() })
+        }
+        _ => Ok(permit),
+    }
+}
+
+/// Would a snapshot of this volume, taken now, be a seal?
+pub fn seal(cloud: CloudId, volume: &Volume) -> Result<SealPermit, Refusal> {
+    owned(cloud, volume.tags.cloud, &volume.id)?;
+    if let Some(at) = &volume.attachment {
+        return Err(Refusal::StillAttached { volume: volume.id.clone(), machine: at.machine.clone() });
+    }
+    match volume.state {
+        VolumeState::Ready => Ok(SealPermit { volume: volume.id.clone(), life: volume.life }),
+        other => {
+            Err(Refusal::WrongState { what: volume.id.to_string(), state: format!("{other:?}").to_lowercase() })
+        }
+    }
+}
+
+/// May this volume be attached?
+pub fn attach(cloud: CloudId, volume: &Volume, machine: &Machine) -> Result<(), Refusal> {
+    owned(cloud, volume.tags.cloud, &volume.id)?;
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    if let Some(at) = &volume.attachment {
+        return Err(Refusal::StillAttached { volume: volume.id.clone(), machine: at.machine.clone() });
+    }
+    match (volume.state, machine.state) {
+        (VolumeState::Ready, MachineState::Running) => Ok(()),
+        (VolumeState::Ready, other) => {
+            Err(Refusal::WrongState { what: machine.id.to_string(), state: format!("{other:?}").to_lowercase() })
+        }
+        (other, _) => {
+            Err(Refusal::WrongState { what: volume.id.to_string(), state: format!("{other:?}").to_lowercase() })
+        }
+    }
+}
+
+/// May the second act of a deletion follow? `seals` are snapshots read by id; `unsealed` says that the data was
+/// given up on purpose (`keep: delete`, prune), in which case the grace alone protects it.
+pub fn delete(
+    cloud: CloudId,
+    volume: &Volume,
+    seals: &[Snapshot],
+    unsealed: bool,
+    now: Time,
+) -> Result<DeletePermit, Refusal> {
+    seal(cloud, volume)?;
+    let mark = match volume.retired {
+        Some(mark) if mark.life == volume.life => mark,
+        _ => return Err(Refusal::NotRetired { volume: volume.id.clone() }),
+    };
+    if !unsealed && !seals.iter().any(|snapshot| covers(snapshot, volume)) {
+        return Err(Refusal::NotSealed { volume: volume.id.clone(), life: volume.life });
+    }
+    if now < mark.until {
+        return Err(Refusal::InGrace { volume: volume.id.clone(), until: mark.until });
+    }
+    Ok(DeletePermit { volume: volume.id.clone(), life: volume.life })
+}
+
+/// May this snapshot be deleted? Only when the whole cluster ends, snapshots included, as a person typed.
+pub fn prune(cloud: CloudId, snapshot: &Snapshot, ending: crate::demand::Ending) -> Result<PrunePermit, Refusal> {
+    owned(cloud, snapshot.tags.cloud, &snapshot.id)?;
+    match ending {
+        crate::demand::Ending::Everything => Ok(PrunePermit { snapshot: snapshot.id.clone() }),
+        _ => Err(Refusal::WrongState { what: snapshot.id.to_string(), state: "kept".to_owned() }),
+    }
+}

@@ -1,0 +1,72 @@
+//! What one node is to be: the part of the ideal that its agent holds and keeps right alone.
+//!
+//! Expressions in it are rendered on the node, from the same text, with [`Slice::context`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Generation, Life, Name, SlotId, VolumeId};
+use crate::ideal::{Filesystem, Hooks, Resource, ServiceSpec};
+
+/// What one node is to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its name for people: `shop.web[2]`.
+    pub name: String,
+    /// Whether it is to be quiet: services stopped, resources left as they are.
+    pub quiet: bool,
+    /// What is kept right, in this order.
+    pub resources: Vec<Resource>,
+    /// The replicas that this node carries.
+    pub replicas: Vec<Replica>,
+    /// Programs at the edges of states.
+    pub hooks: Hooks,
+    /// Values for expressions, but those that only the node knows (`node.root`, `node.address`, `mount.*`,
+    /// `port.*`): an object with `vars`, `cloud`, `node`, `clouds`.
+    pub context: serde_json::Value,
+}
+
+/// One replica that a node carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replica {
+    /// The service.
+    pub service: Name,
+    /// Which replica.
+    pub index: u32,
+    /// What it is.
+    pub spec: ServiceSpec,
+}
+
+impl Replica {
+    /// `pub[0]`.
+    pub fn address(&self) -> String {
+        format!("{}[{}]", self.service, self.index)
+    }
+}
+
+/// The order to mount a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountOrder {
+    /// The mount's name, for `{{ mount.NAME }}`.
+    pub name: Name,
+    /// The volume that was attached.
+    pub volume: VolumeId,
+    /// In this life: an order of another life is refused.
+    pub life: Life,
+    /// Where, within the node's root.
+    pub at: String,
+    /// What is on it, or is made when it is blank.
+    pub filesystem: Filesystem,
+    /// Whether the volume is new and blank: only then may a filesystem be made.
+    pub blank: bool,
+}
+
+/// Which node an order is meant for: refused by any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForNode {
+    /// The slot.
+    pub slot: SlotId,
+    /// The machine of the slot.
+    pub generation: Generation,
+}
