@@ -133,7 +133,7 @@ pub enum Outcome {
         /// Not before this long.
         after: Option<Span>,
     },
-    /// Nothing happened, and trying again will not help by itself.
+    /// Nothing happened, and trying again is likely to end the same: it counts twice.
     Refused {
         /// Why.
         why: String,
@@ -211,8 +211,6 @@ pub struct Trouble {
     pub why: String,
     /// It is not known whether it happened.
     pub in_doubt: bool,
-    /// Trying again will not help by itself.
-    pub refused: bool,
 }
 
 /// The first pause after a failure. A provider that hiccups is asked again soon.
@@ -230,7 +228,6 @@ impl View {
                 for trouble in self.troubles.values_mut() {
                     trouble.attempts = 0;
                     trouble.not_before = Time(0);
-                    trouble.refused = false;
                 }
                 self.troubles.retain(|_, trouble| trouble.in_doubt);
             }
@@ -256,6 +253,16 @@ impl View {
                 }
             }
         }
+    }
+
+    /// A step whose engine ended before its outcome was written: nobody knows what came of it.
+    pub fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
+        let key = (part.clone(), verb.to_owned());
+        self.open.remove(&key);
+        let trouble = self.troubles.entry(key).or_default();
+        trouble.in_doubt = true;
+        trouble.at = at;
+        trouble.why = "the engine ended in the middle of it".to_owned();
     }
 
     /// What is remembered of a slot.
@@ -305,28 +312,24 @@ impl View {
 
     fn learn(&mut self, at: Time, part: &Part, act: &Act, outcome: &Outcome) {
         let key = (part.clone(), act.verb().to_owned());
-        let (why, after, in_doubt, refused) = match outcome {
+        let (why, after, in_doubt, weight) = match outcome {
             Outcome::Accepted { made } => {
                 self.troubles.remove(&key);
                 return self.accept(part, act, made.as_deref());
             }
             Outcome::UsedUp => {
                 self.troubles.remove(&key);
-                if let (Act::Seal { attempt, .. }, Some(mount)) = (act, self.mount(part)) {
-                    mount.seal_attempt = mount.seal_attempt.max(*attempt + 1);
-                }
-                return;
+                return self.used_up(part, act);
             }
-            Outcome::Failed { why, after } => (why, *after, false, false),
-            Outcome::Refused { why } => (why, None, false, true),
-            Outcome::Unknown { why } => (why, None, true, false),
+            Outcome::Failed { why, after } => (why, *after, false, 1),
+            Outcome::Refused { why } => (why, None, false, 2),
+            Outcome::Unknown { why } => (why, None, true, 1),
         };
         let trouble = self.troubles.entry(key).or_default();
-        trouble.attempts += 1;
+        trouble.attempts += weight;
         trouble.at = at;
         trouble.why.clone_from(why);
         trouble.in_doubt = in_doubt;
-        trouble.refused = refused;
         let doubled = FIRST_PAUSE.0 << (trouble.attempts - 1).min(10);
         let pause = Span(doubled.min(LONGEST_PAUSE.0)).max(after.unwrap_or_default());
         // Half of the pause is spread by the part's own number, so that a thousand parts that failed together
@@ -384,6 +387,18 @@ impl View {
                     mount.clean = Some((volume.clone(), life));
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// A number that was used before proves that something of the part was known once: what holds data must
+    /// not begin blank then.
+    fn used_up(&mut self, part: &Part, act: &Act) {
+        match (act, self.mount(part)) {
+            (Act::Seal { attempt, .. }, Some(mount)) => {
+                mount.seal_attempt = mount.seal_attempt.max(*attempt + 1);
+            }
+            (Act::CreateVolume { life, .. }, Some(mount)) => mount.needs = mount.needs.max(Some(*life)),
             _ => {}
         }
     }

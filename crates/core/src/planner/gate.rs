@@ -19,7 +19,7 @@ pub(super) fn verb(context: &Context<'_>, part: &Part, verb: &str) -> Result<(),
     let now = context.input.now;
     let verb = verb.to_owned();
     let why = trouble.why.clone();
-    if trouble.refused || trouble.attempts >= context.input.ideal.policy.attempts {
+    if trouble.attempts >= context.input.ideal.policy.attempts {
         return Err((Cause::Spent { verb, why }, None));
     }
     let believed = trouble.at + context.settle(part.slot);
