@@ -12,6 +12,9 @@ mod observe;
 pub mod outside;
 pub mod progress;
 pub mod reconcile;
+pub mod simulation;
+
+
 mod recover;
 
 pub use lease::LEASE;

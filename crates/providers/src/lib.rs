@@ -3,6 +3,8 @@
 //! A provider lists, reads by id, and can be given one shove at a time; it decides nothing. Adding one: a file
 //! here, an arm in the registry; the contract suite runs on it unasked.
 
+pub mod sim;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

@@ -37,7 +37,6 @@ pub(super) enum Mode {
 /// What is worked out once for each cloud.
 pub(super) struct CloudInfo<'a> {
     pub(super) cloud: &'a Cloud,
-    pub(super) services: Vec<&'a Service>,
     pub(super) hash: CloudHash,
     /// Whose turn it is to be replaced, when machines differ from the file.
     pub(super) turn: Option<SlotId>,
@@ -63,7 +62,7 @@ impl<'a> Context<'a> {
                 .collect();
             let hash = CloudHash::new(input.ideal, input.observed, cloud, &services);
             let turn = turn(input, cloud);
-            clouds.insert(cloud.id, CloudInfo { cloud, services, hash, turn });
+            clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
         }
         Context { input, clouds, mode }
     }
