@@ -13,3 +13,4 @@ pub mod ideal;
 pub mod path;
 pub mod policy;
 pub mod time;
+pub mod validate;
