@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput};
 
 use crate::tree::{Entry, Extent, Node, Value};
 
@@ -149,14 +149,11 @@ impl<'t> Build<'t> {
         let info = error.info();
         let line = self.text[..at.start as usize].rsplit('\n').next().unwrap_or("");
         let rest = &self.text[at.start as usize..];
-        if info.contains("nest") {
-            let problem =
-                Problem::new("ideal/too-deep", at, format!("nested deeper than {MOST_DEPTH} levels"));
-            return problem.help("no ideal needs this; look for brackets that are never closed");
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            return self.too_deep(at);
         }
-        if line.trim_start_matches(' ').starts_with('\t')
-            || (line.trim().is_empty() && rest.starts_with('\t'))
-        {
+        let blank = line.trim_matches([' ', '\t']).is_empty();
+        if line.trim_start_matches(' ').starts_with('\t') || (blank && rest.starts_with('\t')) {
             let problem = Problem::new("ideal/tab", at, "a tab cannot indent YAML");
             return problem.help("use spaces; most editors can be told to");
         }
@@ -169,11 +166,16 @@ impl<'t> Build<'t> {
         }
         if info.contains("alias") || info.contains("anchor") || rest.starts_with('*') || rest.starts_with('&')
         {
-            return problem.help("a text that starts with * or & stands in quotes");
+            return problem.help("a text that starts with such a sign stands in quotes");
         }
         problem.help(
             "look at the line before as well: a missing quote, bracket or blank after a colon shows late",
         )
+    }
+
+    fn too_deep(&self, at: Extent) -> Problem {
+        let problem = Problem::new("ideal/too-deep", at, format!("nested deeper than {MOST_DEPTH} levels"));
+        problem.help("no ideal needs this; look for brackets that are never closed")
     }
 
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Problem> {

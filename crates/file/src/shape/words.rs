@@ -21,7 +21,6 @@ pub(super) fn expected(shapes: &Shapes, id: Id) -> String {
         Shape::Whole { least, most } if *most == i128::from(u16::MAX) => {
             format!("a whole number from {least} to {most}")
         }
-        Shape::Whole { least: 0, .. } => "a whole number from 0".to_owned(),
         Shape::Whole { .. } => "a whole number".to_owned(),
         Shape::Number => "a number".to_owned(),
         Shape::Flag => "true or false".to_owned(),
@@ -70,9 +69,9 @@ pub(super) fn mend(shapes: &Shapes, id: Id, node: &Node) -> Option<String> {
         (Shape::Known(Known::Uuid), _) => {
             Some("remove the line and run `ideal check --fix`, which writes a new one".to_owned())
         }
-        (Shape::Text { .. } | Shape::Known(_) | Shape::Choice(_), Value::Whole(n)) => {
-            Some(format!("write \"{n}\""))
-        }
+        (Shape::Whole { least, .. }, Value::Whole(n)) if n < least => Some(format!("it is at least {least}")),
+        (Shape::Whole { most, .. }, Value::Whole(n)) if n > most => Some(format!("it is at most {most}")),
+        (Shape::Text { .. } | Shape::Known(_), Value::Whole(n)) => Some(format!("write \"{n}\"")),
         (Shape::Text { .. }, Value::Number(n)) => Some(format!("write it in quotes: \"{n}\"")),
         (Shape::Text { .. }, Value::Flag(flag)) => Some(format!("write \"{flag}\"")),
         (Shape::Choice(words), Value::Text(text)) => mend_word(text, words.iter().map(String::as_str)),

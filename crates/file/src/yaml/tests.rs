@@ -87,6 +87,7 @@ fn what_is_refused() {
         ("a: 99999999999999999999999", "ideal/bad-number"),
         ("a: 1e999", "ideal/bad-number"),
         ("a: 1.10", "ideal/number-changes"),
+        (&"{a: ".repeat(20_000), "ideal/too-deep"),
         (&deep_flow, "ideal/too-deep"),
         (&deep_block, "ideal/too-deep"),
         (&deep_dashes, "ideal/too-deep"),
