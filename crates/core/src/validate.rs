@@ -25,6 +25,14 @@ const VERSION: u32 = 1;
 /// have seen hold some ten thousand machines.
 const MOST_NODES: u32 = 100_000;
 
+/// More problems than this nobody reads; looking for the rest would take time for nothing.
+pub const MOST_PROBLEMS: usize = 500;
+
+/// Whether enough was found.
+pub(crate) fn is_enough(found: &[Diagnostic]) -> bool {
+    found.len() > MOST_PROBLEMS
+}
+
 /// The nearest of some names to one that is not among them, when it is near enough to be meant.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A long text is no misspelt name, and the distance costs the product of both lengths.
@@ -32,7 +40,8 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Op
         return None;
     }
     let limit = (wanted.chars().count() / 2).clamp(1, 4);
-    let scored = names.into_iter().filter(|name| name.len() <= 256 && !name.is_empty());
+    // Nor is a typing error worth a search through tens of thousands of generated names.
+    let scored = names.into_iter().take(2000).filter(|name| name.len() <= 256 && !name.is_empty());
     let scored = scored.map(|name| (strsim::osa_distance(wanted, name), name));
     scored.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
 }
@@ -122,6 +131,9 @@ pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnos
     if let Some(image) = &spec.image {
         text::argument(image, &place.key("image"), found);
         text::not_a_flag(image, &place.key("image"), "an image", found);
+    }
+    if is_enough(found) {
+        return;
     }
     mounts::mounts(spec, place, found);
     let hooks = place.key("hooks");

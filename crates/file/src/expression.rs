@@ -17,6 +17,8 @@ pub(crate) use syntax::{Expression, Step, Trail};
 
 /// The longest expression. It also bounds the depth of its tree, and so the stack.
 const LONGEST_EXPRESSION: usize = 1024;
+/// The most expressions in one text.
+const MOST_EXPRESSIONS: usize = 1000;
 /// The most that all expressions of one text may come to.
 const MOST_OUTPUT: usize = 64 << 10;
 
@@ -63,12 +65,17 @@ pub fn is_template(text: &str) -> bool {
     text.contains("{{")
 }
 
-/// The stretches of a text; the offset of an expression that never ends is the error.
+/// The stretches of a text; the error is the offset of an expression that never ends, or is one too many.
 pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, usize> {
     let mut pieces = Vec::new();
     let mut from = 0;
+    let mut count = 0;
     while let Some(open) = text[from..].find("{{") {
         let open = from + open;
+        count += 1;
+        if count > MOST_EXPRESSIONS {
+            return Err(open);
+        }
         if open > from {
             pieces.push(Piece::Plain(&text[from..open]));
         }
@@ -107,7 +114,7 @@ pub fn render(text: &str, context: &serde_json::Value) -> Result<String, RenderP
     }
     let mut out = String::with_capacity(text.len());
     let mut made = 0;
-    for piece in pieces(text).map_err(|_| refused("an expression is not closed with }}"))? {
+    for piece in pieces(text).map_err(|_| refused("an expression is not closed with }}, or there are more than a thousand"))? {
         match piece {
             Piece::Plain(plain) => out.push_str(plain),
             Piece::Expression(source) => {

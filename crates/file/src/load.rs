@@ -3,6 +3,7 @@
 use ideal_core::diagnostic::{Diagnostic, Severity};
 use ideal_core::ideal::{Document, Resolved, resolve};
 use ideal_core::path::DocPath;
+use ideal_core::validate::MOST_PROBLEMS;
 
 use crate::include::{Merged, Sources, merge};
 use crate::source_map::{Located, SourceMap};
@@ -141,5 +142,13 @@ fn locate(map: &SourceMap, problem: Problem) -> Located {
 /// By place, as a person reads; the order in which the checks ran says nothing to them.
 fn sorted(mut diagnostics: Vec<Located>) -> Vec<Located> {
     diagnostics.sort_by_key(|one| one.spot.as_ref().map(|spot| (spot.source, spot.bytes.start)));
+    if diagnostics.len() > MOST_PROBLEMS {
+        diagnostics.truncate(MOST_PROBLEMS);
+        let message = format!("there are more than {MOST_PROBLEMS} problems; these are the first");
+        let last = Diagnostic::error("ideal/too-many-problems", DocPath::root(), message);
+        let last = last.help("is this an ideal file at all?");
+        let spot = diagnostics.last().and_then(|one| one.spot.clone());
+        diagnostics.push(Located { diagnostic: last, spot, related: Vec::new() });
+    }
     diagnostics
 }

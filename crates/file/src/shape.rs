@@ -11,14 +11,11 @@ use ideal_core::diagnostic::Diagnostic;
 use ideal_core::id::{CloudId, Name};
 use ideal_core::path::Place;
 use ideal_core::time::{Bytes, Span};
-use ideal_core::validate::nearest;
+use ideal_core::validate::{MOST_PROBLEMS, nearest};
 
 use crate::shape::compile::{Id, Known, Shape, Shapes};
 use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::shortened;
-
-/// More than this nobody reads, and a file that is something else entirely has one for each of its keys.
-const MOST_PROBLEMS: usize = 500;
 
 /// A problem of shape and the bytes that it points at.
 pub(crate) type Found = (Diagnostic, Extent);
@@ -44,15 +41,8 @@ impl Walk<'_> {
         if self.full {
             return;
         }
-        if self.found.len() >= MOST_PROBLEMS {
-            self.full = true;
-            let message = format!("there are more than {MOST_PROBLEMS} problems; these are the first");
-            let mut last = Diagnostic::error("ideal/too-many-problems", diagnostic.path, message);
-            last.help = Some("is this an ideal file at all?".to_owned());
-            self.found.push((last, at));
-            return;
-        }
         self.found.push((diagnostic, at));
+        self.full = self.found.len() > MOST_PROBLEMS;
     }
 
     /// `key_at`: where the key of this value stands, if it has one; `name`: what to call it.
@@ -77,11 +67,17 @@ impl Walk<'_> {
                     self.report(Diagnostic::error("ideal/bad-value", place.path(), message), at);
                 }
                 for (i, one) in items.iter().enumerate() {
+                    if self.full {
+                        return;
+                    }
                     self.value(*item, one, &place.index(i), None, name);
                 }
             }
             (Shape::Names { value, any_key }, Value::Map(entries)) => {
                 for entry in entries {
+                    if self.full {
+                        return;
+                    }
                     let here = place.key(&entry.key);
                     if !any_key && Name::new(&entry.key).is_err() {
                         let message = format!("`{}` cannot be a name", shortened(&entry.key));
@@ -115,6 +111,9 @@ impl Walk<'_> {
         name: &str,
     ) {
         for entry in entries {
+            if self.full {
+                return;
+            }
             let here = place.key(&entry.key);
             match fields.get(&entry.key) {
                 Some((id, _)) => self.value(*id, &entry.value, &here, Some(entry.key_at), &entry.key),
@@ -161,6 +160,9 @@ impl Walk<'_> {
     ) {
         let mut known = 0;
         for entry in entries {
+            if self.full {
+                return;
+            }
             let here = place.key(&entry.key);
             match tagged.get(&entry.key) {
                 Some(content) => {
@@ -255,3 +257,6 @@ fn reads(known: Known, text: &str) -> bool {
 fn called(name: &str) -> String {
     if name == "the file" { name.to_owned() } else { format!("`{}`", shortened(name)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use ideal_core::validate::MOST_PROBLEMS;
+
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput};
 
 use crate::tree::{Entry, Extent, Node, Value};
@@ -105,6 +107,9 @@ pub(crate) fn parse(source: u32, text: &str) -> (Option<Node>, Vec<Problem>) {
         };
         if let Some(problem) = problem {
             build.problems.push(problem);
+            return (None, build.problems);
+        }
+        if build.problems.len() > MOST_PROBLEMS {
             return (None, build.problems);
         }
     }

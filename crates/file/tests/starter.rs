@@ -7,7 +7,8 @@ use ideal_file::{Sources, fix, load, render_plain, starter};
 
 fn text() -> String {
     let id = |n: u128| CloudId(uuid::Uuid::from_u128(0x5f0c_6f2e_0000_4000_8000_0000_0000_0000 + n));
-    starter(&Name::new("shop").unwrap(), [id(1), id(2), id(3)])
+    let name: Result<Name, _> = "shop".parse();
+    starter(&name.unwrap_or_else(|_| unreachable!("a good name")), [id(1), id(2), id(3)])
 }
 
 #[test]

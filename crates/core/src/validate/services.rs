@@ -19,6 +19,9 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
     let root = Place::ROOT;
     let list = root.key("services");
     for (name, spec) in &document.services {
+        if super::is_enough(found) {
+            return;
+        }
         let place = list.key(name.as_str());
         service(spec, &place, found);
         match by_path.get(&spec.on) {

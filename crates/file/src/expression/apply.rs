@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ideal_core::validate::{name_help, nearest};
+use ideal_core::validate::{MOST_PROBLEMS, name_help, nearest};
 use serde_json::Value as Json;
 
 use super::evaluate::write_text;
@@ -131,12 +131,15 @@ impl Apply<'_> {
 
     /// What a text with an expression is to everything after.
     fn text(&mut self, text: String, at: Extent, zone: Zone) -> Value {
+        if self.problems.len() > MOST_PROBLEMS {
+            return Value::Broken;
+        }
         let pieces = match pieces(&text) {
             Ok(pieces) => pieces,
             Err(open) => {
                 let at = self.within(at, &text[open..], 0, 2);
                 let problem =
-                    Problem::new("ideal/bad-expression", at, "this expression is not closed with }}");
+                    Problem::new("ideal/bad-expression", at, "this expression is not closed with }}, or there are too many");
                 self.problems.push(problem.help(LITERAL));
                 return Value::Broken;
             }
