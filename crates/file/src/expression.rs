@@ -114,7 +114,9 @@ pub fn render(text: &str, context: &serde_json::Value) -> Result<String, RenderP
     }
     let mut out = String::with_capacity(text.len());
     let mut made = 0;
-    for piece in pieces(text).map_err(|_| refused("an expression is not closed with }}, or there are more than a thousand"))? {
+    for piece in pieces(text)
+        .map_err(|_| refused("an expression is not closed with }}, or there are more than a thousand"))?
+    {
         match piece {
             Piece::Plain(plain) => out.push_str(plain),
             Piece::Expression(source) => {

@@ -138,8 +138,11 @@ impl Apply<'_> {
             Ok(pieces) => pieces,
             Err(open) => {
                 let at = self.within(at, &text[open..], 0, 2);
-                let problem =
-                    Problem::new("ideal/bad-expression", at, "this expression is not closed with }}, or there are too many");
+                let problem = Problem::new(
+                    "ideal/bad-expression",
+                    at,
+                    "this expression is not closed with }}, or there are too many",
+                );
                 self.problems.push(problem.help(LITERAL));
                 return Value::Broken;
             }
