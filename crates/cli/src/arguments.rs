@@ -23,8 +23,17 @@ pub(crate) struct Global {
     /// The ideal file; else $IDEAL_FILE, else the nearest ideal.yaml upwards
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// How results are written; else $IDEAL_OUTPUT
-    #[arg(short, long, global = true, value_name = "FORMAT", env = "IDEAL_OUTPUT", default_value = "human")]
+    /// How results are written: human, plain, json or jsonl; else $IDEAL_OUTPUT
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        env = "IDEAL_OUTPUT",
+        hide_env = true,
+        default_value = "human"
+    )]
     pub(crate) output: Format,
     /// Never use colours (NO_COLOR does the same)
     #[arg(long, global = true)]
@@ -139,7 +148,7 @@ pub(crate) fn refuse(error: &clap::Error) -> Exit {
         && let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
     {
         let near = match error.get(ContextKind::SuggestedSubcommand) {
-            Some(ContextValue::Strings(near)) => near.first().cloned(),
+            Some(ContextValue::Strings(near)) => near.last().cloned(),
             Some(ContextValue::String(near)) => Some(near.clone()),
             _ => None,
         };

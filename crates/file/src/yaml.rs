@@ -48,7 +48,7 @@ pub(crate) fn decode(source: u32, bytes: &[u8]) -> Result<&str, Box<(String, Pro
     let lossy = |len: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned();
     let at = |start: usize, len: usize| Extent { source, start: narrow(start), end: narrow(start + len) };
     if bytes.len() > MOST_BYTES {
-        let message = format!("the file has {} bytes; at most {MOST_BYTES} are read", bytes.len());
+        let message = format!("the file has more than {MOST_BYTES} bytes");
         let help = "an ideal file of this size is most likely not one";
         return Err(Box::new((lossy(200), Problem::new("ideal/too-large", at(0, 0), message).help(help))));
     }

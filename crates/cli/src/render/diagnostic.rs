@@ -75,6 +75,7 @@ fn pictures(loaded: &Loaded, color: bool) -> String {
     let mut out = format!("{mark} {name}: {}\n", counts.join(", "));
     for one in &loaded.diagnostics {
         let source = one.spot.as_ref().map(|spot| Line::new(spot, &loaded.map));
+        out.push('\n');
         // Writing into a `String` cannot fail.
         _ = handler.render_report(&mut out, &Picture { one, source, map: &loaded.map });
     }
@@ -95,14 +96,11 @@ impl fmt::Debug for Picture<'_> {
 }
 impl fmt::Display for Picture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.one.diagnostic.message)
+        write!(f, "{}   [{}]", self.one.diagnostic.message, self.one.diagnostic.slug)
     }
 }
 impl std::error::Error for Picture<'_> {}
 impl miette::Diagnostic for Picture<'_> {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(&self.one.diagnostic.slug))
-    }
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.one.diagnostic.severity {
             Severity::Error => miette::Severity::Error,
@@ -169,20 +167,15 @@ impl SourceCode for Line {
     fn read_span<'a>(
         &'a self,
         _: &SourceSpan,
-        _: usize,
+        before: usize,
         _: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let whole = SourceSpan::new(0.into(), self.text.len());
-        let lines = self.text.lines().count();
-        // The place in the head of the picture is that of the problem, not of the text before it.
-        let name = self.name.clone();
-        Ok(Box::new(MietteSpanContents::new_named(
-            name,
-            self.text.as_bytes(),
-            whole,
-            self.first,
-            self.column,
-            lines,
-        )))
+        // Asked for nothing before the place, the library wants the head of the picture: the place itself.
+        let start = if before == 0 { self.text.rfind('\n').map_or(0, |end| end + 1) } else { 0 };
+        let text = &self.text[start..];
+        let span = SourceSpan::new(start.into(), text.len());
+        let line = self.first + usize::from(start > 0);
+        let (name, lines) = (self.name.clone(), text.lines().count());
+        Ok(Box::new(MietteSpanContents::new_named(name, text.as_bytes(), span, line, self.column, lines)))
     }
 }
