@@ -21,3 +21,4 @@ pub mod planner;
 pub mod policy;
 pub mod slice;
 pub mod time;
+pub mod validate;

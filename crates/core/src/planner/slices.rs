@@ -51,7 +51,7 @@ pub fn slice_of(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -
         slot,
         name,
         quiet,
-        resources: cloud.resources.clone(),
+        resources: cloud.resources.iter().map(|resource| (**resource).clone()).collect(),
         replicas: services.iter().flat_map(|service| replicas(service, cloud, slot.index)).collect(),
         hooks: cloud.hooks.clone(),
         context: Value::Object(context),

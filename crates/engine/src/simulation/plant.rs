@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use ideal_api::{Asking, LinkError, NodeLink, Order, Reply, Verb};
-use ideal_core::id::{CloudId, Epoch, MachineId, Token};
+use ideal_core::id::{Epoch, MachineId, Token};
 use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::observed::{Listing, MachineState, SnapshotState};
 use ideal_core::time::{Span, Time};
