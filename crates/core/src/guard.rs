@@ -217,6 +217,9 @@ pub fn attach(cloud: CloudId, volume: &Volume, machine: &Machine) -> Result<(), 
         return Err(Refusal::StillAttached { volume: volume.id.clone(), machine: at.machine.clone() });
     }
     match (volume.state, machine.state) {
+        (VolumeState::Ready, MachineState::Running) if machine.retired => {
+            Err(Refusal::WrongState { what: machine.id.to_string(), state: "marked to be ended".to_owned() })
+        }
         (VolumeState::Ready, MachineState::Running) => Ok(()),
         (VolumeState::Ready, other) => {
             Err(Refusal::WrongState { what: machine.id.to_string(), state: format!("{other:?}").to_lowercase() })

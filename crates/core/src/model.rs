@@ -23,6 +23,7 @@ pub fn new_machine(id: MachineId, tags: Tags, image: &str, size: &str) -> Machin
         state: MachineState::Pending,
         image: image.to_owned(),
         size: size.to_owned(),
+        retired: false,
     }
 }
 
@@ -32,12 +33,21 @@ pub fn new_volume(id: VolumeId, tags: Tags, size: Bytes, life: Life, origin: Opt
 }
 
 /// A snapshot as it is when its creation was just accepted.
-pub fn new_snapshot(id: SnapshotId, tags: Tags, volume: &Volume, kind: SealKind, at: Time) -> Snapshot {
+///
+/// `life` is what its maker claims: should the volume be in another life by now, the snapshot covers nothing.
+pub fn new_snapshot(
+    id: SnapshotId,
+    tags: Tags,
+    volume: &Volume,
+    life: Life,
+    kind: SealKind,
+    at: Time,
+) -> Snapshot {
     Snapshot {
         id,
         tags,
         volume: volume.id.clone(),
-        life: volume.life,
+        life,
         seal: Some(kind),
         state: SnapshotState::Pending,
         size: volume.size,
@@ -74,8 +84,8 @@ pub fn attach(volume: &mut Volume, life: Life, machine: &Machine) -> Result<(), 
     if volume.life != life {
         return Err(format!("{} is in life {}, not {life}", volume.id, volume.life));
     }
-    if machine.state != MachineState::Running {
-        return Err(format!("{} is not running", machine.id));
+    if machine.state != MachineState::Running || machine.retired {
+        return Err(format!("{} is not running, or marked to be ended", machine.id));
     }
     volume.attachment = Some(Attachment { machine: machine.id.clone(), state: AttachmentState::Attaching });
     Ok(())
@@ -89,6 +99,23 @@ pub fn detach(volume: &mut Volume, machine: &MachineId, life: Life) -> Result<()
             Ok(())
         }
         _ => Err(format!("{} is not attached to {machine} in life {life}", volume.id)),
+    }
+}
+
+/// The first act of a machine's ending.
+pub fn retire_machine(machine: &mut Machine) {
+    machine.retired = true;
+}
+
+/// The second act of a machine's ending.
+pub fn end_machine(machine: &mut Machine) -> Result<(), Refused> {
+    match (machine.state, machine.retired) {
+        (MachineState::Terminated | MachineState::Terminating, _) => Ok(()),
+        (_, true) => {
+            machine.state = MachineState::Terminating;
+            Ok(())
+        }
+        (_, false) => Err(format!("{} is not marked to be ended", machine.id)),
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Machine {
     pub image: String,
     /// The size it was made with, as asked, in one text (see [`size_text`]).
     pub size: String,
+    /// Set by the first of the two acts of its ending; never cleared: a marked machine is not used again.
+    pub retired: bool,
 }
 
 /// The size of a machine as one text, for comparing and for tags: `2cpu 4GiB`, empty for "the default".

@@ -176,6 +176,12 @@ impl Doing<'_> {
                 let fresh = self.machine(machine).await?;
                 let report = self.ask_about(&fresh).await?;
                 let permit = guard::terminate(step.part.slot.cloud, &fresh, report.as_deref())?;
+                // Marked first: an engine that took over meanwhile does not use a marked machine, so nothing can
+                // be mounted on it between the last look and the end.
+                self.call(&Call::RetireMachine(permit)).await?;
+                let marked = self.machine(machine).await?;
+                let report = self.ask_about(&marked).await?;
+                let permit = guard::terminate(step.part.slot.cloud, &marked, report.as_deref())?;
                 self.accept(&Call::Terminate(permit)).await
             }
             Act::CreateVolume { generation, size, life, from } => {
@@ -402,6 +408,7 @@ fn verb_of(call: &Call) -> &'static str {
     match call {
         Call::CreateMachine { .. } => "create-machine",
         Call::StartMachine(_) => "start-machine",
+        Call::RetireMachine(_) => "retire-machine",
         Call::Terminate(_) => "end-machine",
         Call::CreateVolume { from: None, .. } => "create-volume",
         Call::CreateVolume { .. } => "restore-volume",

@@ -34,3 +34,63 @@ fn a_crash_at_every_boundary_is_recovered_from() {
     }
     println!("{boundaries} boundaries");
 }
+
+fn count(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn random_seeds() {
+    let from = count("IDEAL_SEED", 0);
+    let mut bad = 0;
+    let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
+    ideal_engine::simulation::seeds(from..from + count("IDEAL_SEEDS", 300), |seed, scenario, result| {
+        for (what, times) in &result.sometimes {
+            *seen.entry(what).or_default() += times;
+        }
+        if !result.violations.is_empty() {
+            bad += 1;
+            println!("seed {seed} ({}): {:?}", scenario.name, result.violations);
+        }
+    });
+    println!("{seen:#?}");
+    assert_eq!(bad, 0);
+}
+
+#[test]
+fn a_freeze_at_every_boundary() {
+    let mut bad = 0;
+    let mut boundaries = 0;
+    for scenario in scenarios().into_iter().take(2) {
+        let calm = run(&scenario, &Options::calm(1));
+        for k in 1..=calm.boundaries {
+            for lenient in [false, true] {
+                let mut options = Options::calm(1);
+                options.faults.enforces_marks = !lenient;
+                options.blows = BTreeMap::from([(k, Blow::Freeze)]);
+                let result = run(&scenario, &options);
+                if !result.violations.is_empty() {
+                    bad += 1;
+                    println!("{} freeze at {k} lenient {lenient}: {:?}", scenario.name, result.violations);
+                }
+                boundaries += 1;
+            }
+        }
+    }
+    println!("{boundaries} freezes");
+    assert_eq!(bad, 0);
+}
+
+#[test]
+fn plants_are_caught() {
+    for plant in ideal_engine::simulation::Plant::ALL {
+        let mut caught = 0;
+        for seed in 0..200 {
+            let (scenario, mut options) = ideal_engine::simulation::seed_options(seed);
+            options.plant = Some(plant);
+            let result = run(&scenario, &options);
+            caught += u64::from(!result.violations.is_empty());
+        }
+        println!("{plant:?}: {caught} of 200");
+    }
+}

@@ -99,7 +99,10 @@ pub enum Call {
     },
     /// Start a stopped machine.
     StartMachine(MachineId),
-    /// End a machine for good. Its volumes stay.
+    /// The first of the two acts of a machine's ending: the mark is never taken off, and a marked machine is not
+    /// used again.
+    RetireMachine(TerminatePermit),
+    /// The second act: end a marked machine for good. Its volumes stay. Refused when it is not marked.
     Terminate(TerminatePermit),
     /// Make a volume. Tokens as for machines.
     CreateVolume {

@@ -213,7 +213,7 @@ impl Ahead {
         let tags = self.tags(slot, step, 0);
         let Some(own) = self.seen.volumes.iter().find(|own| own.id == *volume) else { return };
         let id = SnapshotId::new(format!("the seal of life {life}"));
-        let mut snapshot = model::new_snapshot(id, tags, own, kind, self.now);
+        let mut snapshot = model::new_snapshot(id, tags, own, life, kind, self.now);
         snapshot.tags.generation = own.tags.generation;
         self.seen.snapshots.push(snapshot);
     }

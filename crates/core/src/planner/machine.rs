@@ -42,6 +42,13 @@ impl Ladder<'_, '_> {
 
     /// The way up on a machine that runs.
     fn rise_on(&mut self, state: State, machine: &Machine) {
+        if machine.retired {
+            // The first act of its ending was done, by whomever: a marked machine is not used again.
+            if self.clear(machine, Target::Separated, false) {
+                self.end_machine(machine, format!("{} was marked to be ended", machine.id));
+            }
+            return;
+        }
         if let Some(info) = self.info
             && outdated(info.cloud, machine)
         {

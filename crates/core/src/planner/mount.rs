@@ -152,6 +152,11 @@ impl Ladder<'_, '_> {
                 return false;
             }
         }
+        if let Some(why) = self.spent(volume) {
+            // Only a new life may be written to, and a new life begins with an attachment.
+            self.detach(part, id, &at.machine, format!("life {} of {id} is over: {why}", volume.life));
+            return false;
+        }
         if target == Target::Attached {
             return true;
         }
@@ -171,6 +176,34 @@ impl Ladder<'_, '_> {
         };
         self.step(part, act, format!("{id} is attached and not mounted"), facts, Danger::None);
         false
+    }
+
+    /// Why nothing may be written in the present life of a volume any more: a life is mounted once. Without this
+    /// rule, a frozen engine that wakes could detach, seal or delete what was mounted again meanwhile.
+    fn spent(&self, volume: &Volume) -> Option<&'static str> {
+        let sealed = self.seen.snapshots.iter().any(|snapshot| {
+            snapshot.volume == volume.id && snapshot.life == volume.life && snapshot.seal.is_some()
+        });
+        let told = self.seen.agent.report().and_then(|report| report.mounts.get(&volume.id));
+        if sealed {
+            Some("it was sealed")
+        } else if volume.retired.is_some() {
+            Some("it was retired")
+        } else if told.is_some_and(|seen| !seen.mounted && seen.life == volume.life) {
+            Some("it was unmounted")
+        } else {
+            None
+        }
+    }
+
+    fn detach(&mut self, part: &Part, volume: &crate::id::VolumeId, machine: &crate::id::MachineId, reason: String) {
+        let act = Act::Detach { volume: volume.clone(), machine: machine.clone() };
+        let facts = Facts {
+            needs: &[FactKind::Unmounted],
+            brings: &[FactKind::Separated],
+            ends: &[FactKind::Attached],
+        };
+        self.step(part, act, reason, facts, Danger::None);
     }
 
     fn attach(&mut self, part: &Part, volume: &Volume, around: &Surroundings) {
@@ -265,13 +298,7 @@ impl Ladder<'_, '_> {
         }
         match (at.state, machine.state) {
             (AttachmentState::Attached, MachineState::Running | MachineState::Stopped) if current => {
-                let act = Act::Detach { volume: id.clone(), machine: machine.id.clone() };
-                let facts = Facts {
-                    needs: &[FactKind::Unmounted],
-                    brings: &[FactKind::Separated],
-                    ends: &[FactKind::Attached],
-                };
-                self.step(part, act, format!("{id} is attached and not mounted"), facts, Danger::None);
+                self.detach(part, id, &machine.id, format!("{id} is attached and not mounted"));
             }
             (AttachmentState::Attached, MachineState::Impaired) => {
                 self.wait(part, Cause::Fact { fact: FactKind::NoMachine });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ideal_core::demand::State;
-use ideal_core::id::{CloudId, MountId, Name, SlotId};
+use ideal_core::id::{CloudId, Name, SlotId};
 use ideal_core::ideal::{Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount};
 use ideal_core::time::Bytes;
 
@@ -36,7 +36,7 @@ pub struct Scenario {
 }
 
 /// The uuid of the `n`th cloud.
-pub fn cloud_id(n: usize) -> CloudId {
+pub(crate) fn cloud_id(n: usize) -> CloudId {
     CloudId(ideal_core_uuid(n))
 }
 
@@ -50,14 +50,10 @@ fn name(text: &str) -> Name {
 }
 
 /// A slot of the `n`th cloud.
-pub fn slot(n: usize, index: u32) -> SlotId {
+pub(crate) fn slot(n: usize, index: u32) -> SlotId {
     SlotId { cloud: cloud_id(n), index }
 }
 
-/// A mount of a slot of the `n`th cloud.
-pub fn mount_id(n: usize, index: u32, mount: &str) -> MountId {
-    MountId { slot: slot(n, index), name: name(mount) }
-}
 
 fn mount(text: &str) -> Mount {
     Mount {
@@ -91,7 +87,7 @@ fn cloud(n: usize, path: &str, nodes: u32, mounts: &[&str]) -> Cloud {
 
 /// An ideal of these clouds. A person's patience is long here: what is tested is that it works, not that it
 /// gives up.
-pub fn ideal(clouds: Vec<Cloud>) -> Ideal {
+pub(crate) fn ideal(clouds: Vec<Cloud>) -> Ideal {
     let mut ideal = Ideal { clouds: clouds.into_iter().map(Arc::new).collect(), ..Ideal::default() };
     ideal.providers.insert(name("sim"), ideal_core::ideal::ProviderSpec::Sim);
     ideal.policy.attempts = 30;

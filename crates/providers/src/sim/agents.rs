@@ -178,7 +178,7 @@ impl State {
         let known = self.machines.get(id).and_then(|own| own.agent.report.mounts.get(volume));
         let again = known.is_some_and(|seen| seen.mounted && seen.life == life);
         if let (Some(mount), false) = (mount, again) {
-            self.judge_mounted(&mount, data);
+            self.judge_mounted(&mount, volume, data);
         }
         if let Some(own) = self.machines.get_mut(id) {
             let seen = MountSeen { life, mounted: true, busy: None };

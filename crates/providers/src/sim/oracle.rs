@@ -77,24 +77,16 @@ impl State {
         }
     }
 
-    /// I-3: a volume has one machine.
-    pub(super) fn judge_attach(&mut self, id: &VolumeId) {
-        let retired = self.volumes.get(id).is_some_and(|own| own.volume.retired.is_some());
-        if retired && !self.faults.enforces_marks {
-            self.violated("I-2", format!("{id} is retired and is attached"));
-        }
-    }
-
     /// I-3: nothing is detached while it is mounted on a live machine.
     pub(super) fn judge_detach(&mut self, id: &VolumeId, machine: &MachineId) {
-        if self.is_mounted(id) {
-            self.violated("I-3", format!("{id} is taken from {machine} while it is mounted there"));
-        }
+        self.violated("I-3", format!("{id} is taken from {machine} while it is mounted there"));
     }
 
-    /// I-3: a seal is taken of a detached volume.
-    pub(super) fn judge_seal(&mut self, id: &VolumeId) {
-        if self.is_mounted(id) {
+    /// I-3: a seal of the present life is taken of a volume that is not mounted. (One that claims an earlier life
+    /// covers nothing, so it can do no harm.)
+    pub(super) fn judge_seal(&mut self, id: &VolumeId, life: ideal_core::id::Life) {
+        let present = self.volumes.get(id).is_some_and(|own| own.volume.life == life);
+        if present && self.is_mounted(id) {
             self.violated("I-3", format!("{id} is sealed while it is mounted"));
         }
     }
@@ -116,8 +108,18 @@ impl State {
         }
     }
 
-    /// A mount was mounted: what is on it must be its newest content.
-    pub(super) fn judge_mounted(&mut self, mount: &MountId, data: u64) {
+    /// A mount was mounted: what is on it must be its newest content, no seal may claim to hold this life already,
+    /// and the volume is not on its way out.
+    pub(super) fn judge_mounted(&mut self, mount: &MountId, id: &VolumeId, data: u64) {
+        if let Some(volume) = self.volumes.get(id).map(|own| own.volume.clone()) {
+            let sealed = self
+                .snapshots
+                .values()
+                .any(|own| own.snapshot.volume == *id && own.snapshot.life == volume.life);
+            if sealed || volume.retired.is_some() {
+                self.violated("I-2", format!("{id} is mounted in life {}, which is sealed or retired", volume.life));
+            }
+        }
         let newest = self.newest.get(mount).copied().unwrap_or(0);
         if data != newest && !self.harmed.contains(mount) {
             let what = format!("{} is mounted with version {data}, its newest is {newest}", mount.name);

@@ -339,6 +339,12 @@ impl State {
                 own.due = due;
                 Ok(Answer::Accepted)
             }
+            Call::RetireMachine(permit) => {
+                let id = permit.machine();
+                let own = self.machines.get_mut(id).ok_or_else(|| refused(format!("{id} is not there")))?;
+                model::retire_machine(&mut own.machine);
+                Ok(Answer::Accepted)
+            }
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {
                 let params = format!("volume {:?} {} {size} {life} {from:?}", tags.mount_id(), tags.generation);
@@ -373,7 +379,7 @@ impl State {
                 if let Some(known) = self.known(token, &params)? {
                     return Ok(known);
                 }
-                self.judge_seal(permit.volume());
+                self.judge_seal(permit.volume(), *permit.life());
                 let id = SnapshotId::new(self.fresh("s"));
                 let due = self.due(Span::secs(5), Span::secs(60));
                 let fails = self.chance(self.faults.snapshot_fails);
@@ -381,7 +387,14 @@ impl State {
                     Some(own) if own.volume.state == VolumeState::Ready => own,
                     _ => return Err(refused(format!("{} is not there", permit.volume()))),
                 };
-                let snapshot = model::new_snapshot(id.clone(), tags.clone(), &own.volume, *kind, self.now);
+                let snapshot = model::new_snapshot(
+                    id.clone(),
+                    tags.clone(),
+                    &own.volume,
+                    *permit.life(),
+                    *kind,
+                    self.now,
+                );
                 let data = own.data;
                 self.tokens.insert(token.clone(), (ObjectId::Snapshot(id.clone()), params));
                 self.snapshots.insert(id, SimSnapshot { snapshot: snapshot.clone(), due, fails, data });
@@ -441,18 +454,26 @@ impl State {
     }
 
     fn terminate(&mut self, id: &MachineId) -> Result<Answer, ProviderError> {
-        self.judge_terminate(id);
         let due = self.due(Span::secs(1), Span::secs(10));
-        match self.machines.get_mut(id) {
-            None => Err(ProviderError::refused(format!("{id} is not there"))),
-            Some(own) if own.machine.state.is_over() => Ok(Answer::Accepted),
-            Some(own) => {
-                own.machine.state = MachineState::Terminating;
-                own.due = due;
-                own.agent.down = true;
-                Ok(Answer::Accepted)
-            }
+        let enforces = self.faults.enforces_marks;
+        let Some(own) = self.machines.get_mut(id) else {
+            return Err(ProviderError::refused(format!("{id} is not there")));
+        };
+        if own.machine.state.is_over() {
+            return Ok(Answer::Accepted);
         }
+        // A cloud without conditions ends whatever it is told to.
+        let marked = own.machine.retired || !enforces;
+        if !marked {
+            return Err(ProviderError::refused(format!("{id} is not marked to be ended")));
+        }
+        self.judge_terminate(id);
+        if let Some(own) = self.machines.get_mut(id) {
+            own.machine.state = MachineState::Terminating;
+            own.due = due;
+            own.agent.down = true;
+        }
+        Ok(Answer::Accepted)
     }
 
     fn move_volume(&mut self, call: &Call) -> Result<Answer, String> {
@@ -464,18 +485,31 @@ impl State {
                 model::new_life(&mut own.volume, *life)?;
             }
             Call::Attach { volume, life, machine, .. } => {
-                self.judge_attach(volume);
                 let machine = &self.machines.get(machine).ok_or_else(|| format!("{machine} is not there"))?.machine;
                 let own = self.volumes.get_mut(volume).ok_or_else(|| missing(volume))?;
-                model::attach(&mut own.volume, *life, machine)?;
+                // A cloud without conditions attaches a marked volume too.
+                let mark = own.volume.retired;
+                if !self.faults.enforces_marks {
+                    own.volume.retired = None;
+                }
+                let done = model::attach(&mut own.volume, *life, machine);
+                if !self.faults.enforces_marks {
+                    own.volume.retired = mark;
+                }
+                done?;
                 own.due = due;
             }
             Call::Detach(permit) => {
-                self.judge_detach(permit.volume(), permit.machine());
                 let id = permit.volume();
+                let mounted = self.is_mounted(id);
                 let own = self.volumes.get_mut(id).ok_or_else(|| missing(id))?;
-                model::detach(&mut own.volume, permit.machine(), *permit.life())?;
+                let mut after = own.volume.clone();
+                model::detach(&mut after, permit.machine(), *permit.life())?;
+                own.volume = after;
                 own.due = due;
+                if mounted {
+                    self.judge_detach(permit.volume(), permit.machine());
+                }
             }
             _ => {}
         }
@@ -629,6 +663,7 @@ fn brief(call: &Call) -> String {
             Some(from) => format!("create volume {} of {from} (life {life})", part(tags)),
         },
         Call::StartMachine(id) => format!("start {id}"),
+        Call::RetireMachine(permit) => format!("mark {} to be ended", permit.machine()),
         Call::Terminate(permit) => format!("terminate {}", permit.machine()),
         Call::ClaimVolume { volume, tags } => format!("claim {volume} for {}", part(tags)),
         Call::NewLife { volume, life } => format!("new life {life} of {volume}"),
