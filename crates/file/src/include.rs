@@ -164,8 +164,25 @@ impl Merge<'_> {
     /// The files that a file includes.
     fn named(&mut self, name: &str, root: &Node) -> Vec<(String, Extent)> {
         let mut named = Vec::new();
-        for item in root.get("include").map_or(&[][..], Node::items) {
-            let Some(path) = text_of(item) else { continue };
+        let list = root.get("include");
+        if let Some(list) = list
+            && !matches!(list.value, Value::List(_))
+            && self.merged.sources.len() > 1
+        {
+            // Of the main file the shape check says it.
+            self.refuse(Problem::new(
+                "ideal/wrong-type",
+                list.at,
+                "`include` wants a list of names of files",
+            ));
+        }
+        for item in list.map_or(&[][..], Node::items) {
+            let Some(path) = text_of(item) else {
+                if self.merged.sources.len() > 1 {
+                    self.refuse(Problem::new("ideal/wrong-type", item.at, "`include` wants names of files"));
+                }
+                continue;
+            };
             match beside(name, path) {
                 Ok(next) => named.push((next, item.at)),
                 Err(why) => {

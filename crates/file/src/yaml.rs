@@ -18,6 +18,8 @@ pub const MOST_BYTES: usize = 4 << 20;
 const MOST_DEPTH: usize = 64;
 /// How many values.
 const MOST_NODES: usize = 1_000_000;
+/// Up to here a mapping is searched without an index.
+const SMALL_MAP: usize = 16;
 /// The longest single text: it goes into a file of a node or an argument.
 const LONGEST_SCALAR: usize = 1 << 20;
 
@@ -186,6 +188,7 @@ impl<'t> Build<'t> {
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Problem> {
         let range = span.byte_range().unwrap_or(0..0);
         let at = self.at(range.clone());
+        let tag_at = span.tag_span().and_then(|tag| tag.byte_range()).map_or(at, |range| self.at(range));
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -200,7 +203,7 @@ impl<'t> Build<'t> {
                     .help("write the value out, or use `vars:`; a text that starts with * needs quotes"));
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 if text.len() > LONGEST_SCALAR {
                     let message =
                         format!("a text of {} bytes; at most {LONGEST_SCALAR} are read", text.len());
@@ -209,11 +212,11 @@ impl<'t> Build<'t> {
                 return self.scalar(text, style, at);
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 self.open(Open::List { start: range.start, items: Vec::new() }, at)?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 let map =
                     Open::Map { start: range.start, entries: Vec::new(), keys: BTreeSet::new(), key: None };
                 self.open(map, at)?;
@@ -224,7 +227,7 @@ impl<'t> Build<'t> {
         Ok(())
     }
 
-    fn plain(&self, anchor: usize, tagged: bool, at: Extent) -> Result<(), Problem> {
+    fn plain(&self, anchor: usize, tagged: bool, at: Extent, tag_at: Extent) -> Result<(), Problem> {
         if anchor != 0 {
             let problem = Problem::new("ideal/alias", at, "anchors are not read");
             return Err(
@@ -232,7 +235,7 @@ impl<'t> Build<'t> {
             );
         }
         if tagged {
-            let problem = Problem::new("ideal/tag", at, "tags are not read");
+            let problem = Problem::new("ideal/tag", tag_at, "tags are not read");
             return Err(problem.help("remove it; a text that starts with ! needs quotes"));
         }
         Ok(())
@@ -279,7 +282,16 @@ impl<'t> Build<'t> {
                 );
             }
             let owned = text.clone().into_owned();
-            if !keys.insert(text) {
+            // Most mappings are small, and a look at each key is faster than a set of them.
+            let twice = if entries.len() < SMALL_MAP {
+                entries.iter().any(|entry| entry.key == owned)
+            } else {
+                if keys.is_empty() {
+                    keys.extend(entries.iter().map(|entry| std::borrow::Cow::Owned(entry.key.clone())));
+                }
+                !keys.insert(text)
+            };
+            if twice {
                 let first = entries.iter().find(|entry| entry.key == owned).map(|entry| entry.key_at);
                 let message = format!("the key `{}` stands here twice", shortened(&owned));
                 let mut problem = Problem::new("ideal/duplicate-key", at, message);
