@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::decode::{MOST_BYTES, decode};
 use crate::source_map::Source;
 use crate::tree::{Entry, Extent, Node, Value};
-use crate::yaml::{self, MOST_BYTES, Problem, shortened};
+use crate::yaml::{self, Problem, shortened};
 
 /// How many files may name each other in a row. Nobody needs more; a mistake in a generator does.
 const DEEPEST: usize = 8;
@@ -30,7 +31,11 @@ impl Sources {
 /// The names of the files that a text includes, as keys for [`Sources::texts`]. What cannot be a name is left
 /// out here and reported by [`crate::load`].
 pub fn includes_of(name: &str, text: &[u8]) -> Vec<String> {
-    let Ok(text) = yaml::decode(0, text) else { return Vec::new() };
+    let Ok(text) = decode(0, text) else { return Vec::new() };
+    // Most files include nothing, and need not be parsed twice to know it.
+    if !text.contains("include") {
+        return Vec::new();
+    }
     let (Some(root), _) = yaml::parse(0, text) else { return Vec::new() };
     let named = root.get("include").map_or(&[][..], Node::items);
     named.iter().filter_map(|item| text_of(item).and_then(|path| beside(name, path).ok())).collect()
@@ -135,7 +140,7 @@ impl Merge<'_> {
             let message = format!("all files of this ideal together have more than {MOST_BYTES} bytes");
             Err(Box::new((String::new(), Problem::new("ideal/too-large", at, message))))
         } else {
-            yaml::decode(source, bytes)
+            decode(source, bytes)
         };
         let text = match decoded {
             Ok(text) => text,
