@@ -16,7 +16,8 @@ const DEEPEST: usize = 8;
 pub struct Sources {
     /// The name of the file that is asked about.
     pub main: String,
-    /// Every file by its name: a path from the folder of the main file, with `/` between.
+    /// Every file by its name. Included files are named as seen from where the main file is named:
+    /// `lab/ideal.yaml` includes `web.yaml` as `lab/web.yaml`.
     pub texts: BTreeMap<String, Vec<u8>>,
 }
 
@@ -48,7 +49,7 @@ fn text_of(node: &Node) -> Option<&str> {
     }
 }
 
-/// The name of a file that another one names, from the folder of the main file; or why it is not taken.
+/// The name of a file that another one names, or why it is not taken.
 fn beside(name: &str, path: &str) -> Result<String, &'static str> {
     if path.is_empty() {
         return Err("the name is empty");

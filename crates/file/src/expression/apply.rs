@@ -7,7 +7,7 @@ use ideal_core::validate::{MOST_PROBLEMS, name_help, nearest};
 use serde_json::Value as Json;
 
 use super::evaluate::write_text;
-use super::{Expression, MOST_OUTPUT, Piece, RenderProblem, Step, Trail, is_template, pieces};
+use super::{Expression, FILTERS, MOST_OUTPUT, Piece, RenderProblem, Step, Trail, is_template, pieces};
 use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::{Problem, shortened};
 
@@ -177,7 +177,12 @@ impl Apply<'_> {
             match Expression::parse(source) {
                 Err(wrong) => {
                     let at = self.within(at, source, wrong.at, 1);
-                    self.problems.push(Problem::new("ideal/bad-expression", at, wrong.why).help(LITERAL));
+                    let help = if wrong.why.contains("filter") {
+                        format!("filters: {}", FILTERS.join(", "))
+                    } else {
+                        LITERAL.to_owned()
+                    };
+                    self.problems.push(Problem::new("ideal/bad-expression", at, wrong.why).help(help));
                 }
                 Ok(expression) => {
                     for trail in expression.trails() {
