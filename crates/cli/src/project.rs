@@ -16,8 +16,8 @@ pub(crate) const FILE: &str = "ideal.yaml";
 /// An ideal file and what it includes.
 #[derive(Debug)]
 pub(crate) struct Project {
-    /// The folder that everything lies in.
-    pub(crate) folder: PathBuf,
+    /// The file itself; everything that it includes lies in its folder.
+    pub(crate) main: PathBuf,
     /// What was read.
     pub(crate) sources: Sources,
 }
@@ -33,13 +33,10 @@ impl Project {
             },
         };
         let text = read(&path).map_err(|error| cannot_read(&path, &error))?;
-        let name =
-            path.file_name().map_or_else(|| FILE.to_owned(), |name| name.to_string_lossy().into_owned());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut project = Project {
-            folder: folder.to_owned(),
-            sources: Sources { main: name.clone(), texts: BTreeMap::new() },
-        };
+        // Sources are named as they are reached from here, so that a place in a message can be opened.
+        let name = path.to_string_lossy().into_owned();
+        let sources = Sources { main: name.clone(), texts: BTreeMap::new() };
+        let mut project = Project { main: path, sources };
         project.read_all(name, text);
         Ok(project)
     }
@@ -51,12 +48,13 @@ impl Project {
 
     /// Where a source lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        if name == self.sources.main { self.main.clone() } else { name.into() }
     }
 
     /// Included files that cannot be read are left out; the check says so at the line that names them.
     fn read_all(&mut self, main: String, text: Vec<u8>) {
-        let root = self.folder.canonicalize().ok();
+        let folder = self.main.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let root = folder.unwrap_or(Path::new(".")).canonicalize().ok();
         let mut bytes = 0;
         let mut wanted = vec![(main, Some(text))];
         while let Some((name, text)) = wanted.pop() {

@@ -89,31 +89,26 @@ fn policy(document: &Document, found: &mut Vec<Diagnostic>) {
     check((1..=1024).contains(&policy.concurrency), "concurrency", "from 1 to 1024");
 }
 
-/// Whether a uuid may identify a cloud: real, and no other cloud's.
+/// Whether a uuid may identify a cloud: real, and no other cloud's. `first`: where another cloud has it.
 pub(crate) fn uuid(
     id: CloudId,
     cloud: &Place<'_>,
-    seen: &mut BTreeMap<CloudId, DocPath>,
+    first: Option<DocPath>,
     found: &mut Vec<Diagnostic>,
-) {
+) -> bool {
     let place = cloud.key("uuid");
     if id.0.is_nil() {
         let message = "the uuid of all zeros cannot tell this cloud from others";
         let help = "remove the line and run `ideal check --fix`, which writes a new one";
         found.push(Diagnostic::error("ideal/nil-uuid", place.path(), message).help(help));
-        return;
+        return false;
     }
-    if let Some(first) = seen.get(&id) {
-        let message = format!("the uuid {id} belongs to another cloud already");
-        let help = "if this cloud is a copy, remove its `uuid` line and run `ideal check --fix`";
-        found.push(
-            Diagnostic::error("ideal/duplicate-uuid", place.path(), message)
-                .help(help)
-                .related(first.clone(), "first used here"),
-        );
-        return;
-    }
-    seen.insert(id, place.path());
+    let Some(first) = first else { return true };
+    let message = format!("the uuid {id} belongs to another cloud already");
+    let help = "if this cloud is a copy, remove its `uuid` line and run `ideal check --fix`";
+    let twice = Diagnostic::error("ideal/duplicate-uuid", place.path(), message);
+    found.push(twice.help(help).related(first, "first used here"));
+    false
 }
 
 /// Checks of one cloud's own fields.

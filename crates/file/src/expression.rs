@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub(crate) use apply::apply;
-pub(crate) use syntax::{Expression, Step, Trail};
+pub(crate) use syntax::{Expression, FILTERS, Step, Trail};
 
 /// The longest expression. It also bounds the depth of its tree, and so the stack.
 const LONGEST_EXPRESSION: usize = 1024;

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::decode::{MOST_BYTES, decode};
 use crate::source_map::Source;
 use crate::tree::{Entry, Extent, Node, Value};
-use crate::yaml::{self, MOST_BYTES, Problem, shortened};
+use crate::yaml::{self, Problem, shortened};
 
 /// How many files may name each other in a row. Nobody needs more; a mistake in a generator does.
 const DEEPEST: usize = 8;
@@ -15,7 +16,8 @@ const DEEPEST: usize = 8;
 pub struct Sources {
     /// The name of the file that is asked about.
     pub main: String,
-    /// Every file by its name: a path from the folder of the main file, with `/` between.
+    /// Every file by its name. Included files are named as seen from where the main file is named:
+    /// `lab/ideal.yaml` includes `web.yaml` as `lab/web.yaml`.
     pub texts: BTreeMap<String, Vec<u8>>,
 }
 
@@ -30,7 +32,11 @@ impl Sources {
 /// The names of the files that a text includes, as keys for [`Sources::texts`]. What cannot be a name is left
 /// out here and reported by [`crate::load`].
 pub fn includes_of(name: &str, text: &[u8]) -> Vec<String> {
-    let Ok(text) = yaml::decode(0, text) else { return Vec::new() };
+    let Ok(text) = decode(0, text) else { return Vec::new() };
+    // Most files include nothing, and need not be parsed twice to know it.
+    if !text.contains("include") {
+        return Vec::new();
+    }
     let (Some(root), _) = yaml::parse(0, text) else { return Vec::new() };
     let named = root.get("include").map_or(&[][..], Node::items);
     named.iter().filter_map(|item| text_of(item).and_then(|path| beside(name, path).ok())).collect()
@@ -43,7 +49,7 @@ fn text_of(node: &Node) -> Option<&str> {
     }
 }
 
-/// The name of a file that another one names, from the folder of the main file; or why it is not taken.
+/// The name of a file that another one names, or why it is not taken.
 fn beside(name: &str, path: &str) -> Result<String, &'static str> {
     if path.is_empty() {
         return Err("the name is empty");
@@ -135,7 +141,7 @@ impl Merge<'_> {
             let message = format!("all files of this ideal together have more than {MOST_BYTES} bytes");
             Err(Box::new((String::new(), Problem::new("ideal/too-large", at, message))))
         } else {
-            yaml::decode(source, bytes)
+            decode(source, bytes)
         };
         let text = match decoded {
             Ok(text) => text,
@@ -164,8 +170,25 @@ impl Merge<'_> {
     /// The files that a file includes.
     fn named(&mut self, name: &str, root: &Node) -> Vec<(String, Extent)> {
         let mut named = Vec::new();
-        for item in root.get("include").map_or(&[][..], Node::items) {
-            let Some(path) = text_of(item) else { continue };
+        let list = root.get("include");
+        if let Some(list) = list
+            && !matches!(list.value, Value::List(_))
+            && self.merged.sources.len() > 1
+        {
+            // Of the main file the shape check says it.
+            self.refuse(Problem::new(
+                "ideal/wrong-type",
+                list.at,
+                "`include` wants a list of names of files",
+            ));
+        }
+        for item in list.map_or(&[][..], Node::items) {
+            let Some(path) = text_of(item) else {
+                if self.merged.sources.len() > 1 {
+                    self.refuse(Problem::new("ideal/wrong-type", item.at, "`include` wants names of files"));
+                }
+                continue;
+            };
             match beside(name, path) {
                 Ok(next) => named.push((next, item.at)),
                 Err(why) => {

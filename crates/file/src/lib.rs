@@ -1,10 +1,11 @@
 //! The text of an ideal file and what it means: YAML with positions, expressions, every mistake at its place.
 //!
-//! Reading order: [`load`](load()), `yaml`, `include`, [`expression`], `shape`, `read`, [`source_map`].
+//! Reading order: [`load`](load()), `decode`, `yaml`, `include`, [`expression`], `shape`, `read`, [`source_map`].
 //!
 //! Invariants: no I/O (the caller reads included files), no clock, no randomness (the caller mints uuids). No
 //! input makes it panic, run long or grow much larger than the input.
 
+mod decode;
 mod fix;
 mod include;
 mod load;
@@ -21,6 +22,7 @@ pub mod expression;
 pub mod show;
 pub mod source_map;
 
+pub use decode::MOST_BYTES;
 pub use fix::fix;
 pub use include::{Sources, includes_of};
 pub use load::{Loaded, load};
@@ -28,4 +30,3 @@ pub use plain::{render_plain, visible};
 pub use schema::schema;
 pub use source_map::{Located, SourceMap, Spot};
 pub use starter::starter;
-pub use yaml::MOST_BYTES;

@@ -40,7 +40,8 @@ pub fn load(sources: &Sources) -> Loaded {
     let Merged { sources, root, problems } = merge(sources);
     let mut map = SourceMap::empty();
     map.sources = sources;
-    let mut diagnostics: Vec<Located> = problems.into_iter().map(|problem| locate(&map, problem)).collect();
+    let mut diagnostics: Vec<Located> =
+        problems.into_iter().map(|problem| locate(&map, problem, root.as_ref())).collect();
     let Some(mut root) = root else {
         return Loaded { document: None, resolved: None, diagnostics: sorted(diagnostics), map };
     };
@@ -51,7 +52,7 @@ pub fn load(sources: &Sources) -> Loaded {
         source.and_then(|source| source.text.get(at.range())).unwrap_or("")
     };
     expression::apply(&mut root, &texts, &mut problems);
-    diagnostics.extend(problems.into_iter().map(|problem| locate(&map, problem)));
+    diagnostics.extend(problems.into_iter().map(|problem| locate(&map, problem, Some(&root))));
 
     let mut found = Vec::new();
     shape::check(&root, &mut found);
@@ -102,6 +103,10 @@ fn understand(map: &SourceMap, diagnostics: &mut Vec<Located>) -> (Option<Docume
     }
 }
 
+fn harmless(text: &str) -> String {
+    text.chars().map(crate::visible).collect()
+}
+
 fn count_errors(diagnostics: &[Located]) -> usize {
     diagnostics.iter().filter(|one| one.diagnostic.severity == Severity::Error).count()
 }
@@ -129,8 +134,9 @@ fn stand_in_uuids(clouds: &mut Node, next: &mut u32) {
     }
 }
 
-fn locate(map: &SourceMap, problem: Problem) -> Located {
-    let mut diagnostic = Diagnostic::error(problem.slug, DocPath::root(), problem.message);
+fn locate(map: &SourceMap, problem: Problem, root: Option<&Node>) -> Located {
+    let path = root.map_or_else(DocPath::root, |root| root.path_at(problem.at));
+    let mut diagnostic = Diagnostic::error(problem.slug, path, problem.message);
     diagnostic.help = problem.help;
     if problem.warning {
         diagnostic = diagnostic.warning();
@@ -141,6 +147,12 @@ fn locate(map: &SourceMap, problem: Problem) -> Located {
 
 /// By place, as a person reads; the order in which the checks ran says nothing to them.
 fn sorted(mut diagnostics: Vec<Located>) -> Vec<Located> {
+    // Messages quote the file; what would control a terminal must not come through.
+    for one in &mut diagnostics {
+        let diagnostic = &mut one.diagnostic;
+        diagnostic.message = harmless(&diagnostic.message);
+        diagnostic.help = diagnostic.help.as_deref().map(harmless);
+    }
     diagnostics.sort_by_key(|one| one.spot.as_ref().map(|spot| (spot.source, spot.bytes.start)));
     if diagnostics.len() > MOST_PROBLEMS {
         diagnostics.truncate(MOST_PROBLEMS);

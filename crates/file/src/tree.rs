@@ -104,6 +104,36 @@ impl Node {
         }
         place
     }
+    /// The path of the innermost key or value that stands at a byte, for problems that were found by place.
+    pub(crate) fn path_at(&self, at: Extent) -> DocPath {
+        let mut path = DocPath::root();
+        self.descend(at, 0, &mut path);
+        path
+    }
+    fn descend(&self, at: Extent, depth: usize, path: &mut DocPath) -> bool {
+        let covers = |extent: Extent| {
+            extent.source == at.source && extent.start <= at.start && at.end.max(at.start + 1) <= extent.end
+        };
+        let part = |part: Part, key: bool, node: &Node, path: &mut DocPath| {
+            path.0.push(part);
+            // The upper mappings may be joined from several files; what they cover says nothing.
+            if key || (covers(node.at) || depth < 2) && (node.descend(at, depth + 1, path) || covers(node.at))
+            {
+                return true;
+            }
+            path.0.pop();
+            false
+        };
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .any(|entry| part(Part::Key(entry.key.clone()), covers(entry.key_at), &entry.value, path)),
+            Value::List(items) => {
+                items.iter().enumerate().any(|(i, item)| part(Part::Index(i), false, item, path))
+            }
+            _ => false,
+        }
+    }
     /// The same as plain data.
     pub(crate) fn json(&self) -> serde_json::Value {
         match &self.value {

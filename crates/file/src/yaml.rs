@@ -12,12 +12,13 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StrInput};
 
 use crate::tree::{Entry, Extent, Node, Value};
 
-/// All sources of one ideal together. Ten thousand clouds written out take about two.
-pub const MOST_BYTES: usize = 4 << 20;
 /// How deep mappings and lists may nest. Checks after this one recurse, so it also guards the stack.
 const MOST_DEPTH: usize = 64;
-/// How many values.
-const MOST_NODES: usize = 1_000_000;
+/// How many values. Ten thousand clouds with mounts have eighty thousand; a value takes some two hundred bytes
+/// until all is resolved.
+const MOST_NODES: usize = 250_000;
+/// Up to here a mapping is searched without an index.
+const SMALL_MAP: usize = 16;
 /// The longest single text: it goes into a file of a node or an argument.
 const LONGEST_SCALAR: usize = 1 << 20;
 
@@ -42,49 +43,8 @@ impl Problem {
     }
 }
 
-/// The bytes of a file as text without byte order mark, or why they are none. In the second case a readable
-/// rendering comes along, for the picture of the problem.
-pub(crate) fn decode(source: u32, bytes: &[u8]) -> Result<&str, Box<(String, Problem)>> {
-    let lossy = |len: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned();
-    let at = |start: usize, len: usize| Extent { source, start: narrow(start), end: narrow(start + len) };
-    if bytes.len() > MOST_BYTES {
-        let message = format!("the file has more than {MOST_BYTES} bytes");
-        let help = "an ideal file of this size is most likely not one";
-        return Err(Box::new((lossy(200), Problem::new("ideal/too-large", at(0, 0), message).help(help))));
-    }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || looks_like_utf16(bytes) {
-        let problem = Problem::new("ideal/not-utf8", at(0, 0), "the file is UTF-16 text");
-        return Err(Box::new((String::new(), problem.help("save it as UTF-8"))));
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => match text.bytes().position(|b| b == 0) {
-            None => Ok(text),
-            Some(nul) => {
-                let problem = Problem::new("ideal/not-utf8", at(nul, 1), "there is a NUL byte in the file");
-                Err(Box::new((text.to_owned(), problem.help("is this a text file?"))))
-            }
-        },
-        Err(error) => {
-            let good = error.valid_up_to();
-            let problem = Problem::new("ideal/not-utf8", at(good, 1), "this byte is not UTF-8 text");
-            Err(Box::new((
-                String::from_utf8_lossy(bytes).into_owned(),
-                problem.help("save the file as UTF-8"),
-            )))
-        }
-    }
-}
-
-/// Every other byte of the beginning is NUL: ASCII in UTF-16 without a mark.
-fn looks_like_utf16(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(64)];
-    let nuls = |from: usize| head.iter().skip(from).step_by(2).filter(|b| **b == 0).count();
-    head.len() >= 4 && (nuls(0) * 2 >= head.len() - 1 || nuls(1) * 2 >= head.len() - 1)
-}
-
 /// `MOST_BYTES` fits; a larger position cannot come here.
-fn narrow(position: usize) -> u32 {
+pub(crate) fn narrow(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 
@@ -186,6 +146,7 @@ impl<'t> Build<'t> {
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), Problem> {
         let range = span.byte_range().unwrap_or(0..0);
         let at = self.at(range.clone());
+        let tag_at = span.tag_span().and_then(|tag| tag.byte_range()).map_or(at, |range| self.at(range));
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -200,7 +161,7 @@ impl<'t> Build<'t> {
                     .help("write the value out, or use `vars:`; a text that starts with * needs quotes"));
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 if text.len() > LONGEST_SCALAR {
                     let message =
                         format!("a text of {} bytes; at most {LONGEST_SCALAR} are read", text.len());
@@ -209,11 +170,11 @@ impl<'t> Build<'t> {
                 return self.scalar(text, style, at);
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 self.open(Open::List { start: range.start, items: Vec::new() }, at)?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), at)?;
+                self.plain(anchor, tag.is_some(), at, tag_at)?;
                 let map =
                     Open::Map { start: range.start, entries: Vec::new(), keys: BTreeSet::new(), key: None };
                 self.open(map, at)?;
@@ -224,7 +185,7 @@ impl<'t> Build<'t> {
         Ok(())
     }
 
-    fn plain(&self, anchor: usize, tagged: bool, at: Extent) -> Result<(), Problem> {
+    fn plain(&self, anchor: usize, tagged: bool, at: Extent, tag_at: Extent) -> Result<(), Problem> {
         if anchor != 0 {
             let problem = Problem::new("ideal/alias", at, "anchors are not read");
             return Err(
@@ -232,7 +193,7 @@ impl<'t> Build<'t> {
             );
         }
         if tagged {
-            let problem = Problem::new("ideal/tag", at, "tags are not read");
+            let problem = Problem::new("ideal/tag", tag_at, "tags are not read");
             return Err(problem.help("remove it; a text that starts with ! needs quotes"));
         }
         Ok(())
@@ -279,7 +240,16 @@ impl<'t> Build<'t> {
                 );
             }
             let owned = text.clone().into_owned();
-            if !keys.insert(text) {
+            // Most mappings are small, and a look at each key is faster than a set of them.
+            let twice = if entries.len() < SMALL_MAP {
+                entries.iter().any(|entry| entry.key == owned)
+            } else {
+                if keys.is_empty() {
+                    keys.extend(entries.iter().map(|entry| std::borrow::Cow::Owned(entry.key.clone())));
+                }
+                !keys.insert(text)
+            };
+            if twice {
                 let first = entries.iter().find(|entry| entry.key == owned).map(|entry| entry.key_at);
                 let message = format!("the key `{}` stands here twice", shortened(&owned));
                 let mut problem = Problem::new("ideal/duplicate-key", at, message);

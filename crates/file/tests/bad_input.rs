@@ -15,7 +15,8 @@ fn answered(name: &str, text: impl Into<Vec<u8>>) -> bool {
     let loaded = load(&sources);
     let picture = render_plain(&loaded);
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 }), "{name} took {took:?}");
+    // Unoptimised code on a machine that compiles beside it says nothing about speed, only about hanging.
+    assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 1 }), "{name} took {took:?}");
     assert_eq!(loaded.is_good(), loaded.errors() == 0, "{name}");
     assert!(picture.len() < 2 << 20, "{name}: the answer has {} bytes", picture.len());
     let shown = picture.chars().all(|c| c == '\n' || !c.is_control());
@@ -141,6 +142,26 @@ proptest! {
             }
         }
         answered("scrambled", bytes);
+    }
+    #[test]
+    fn fixing_only_adds(at in any::<prop::sample::Index>(), drop in prop::collection::vec(any::<bool>(), 3)) {
+        // Lines of uuids are taken out at random and the file is cut anywhere: what comes back has every byte of
+        // what was there, and a second time there is nothing to do.
+        let mut keep = drop.iter();
+        let bare: String = GOOD
+            .split_inclusive('\n')
+            .filter(|line| !line.trim_start().starts_with("uuid:") || keep.next().is_some_and(|keep| *keep))
+            .collect();
+        let mut end = at.index(bare.len());
+        while !bare.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &bare[..end];
+        let (fixed, count) = ideal_file::fix(text, || "UUID".to_owned());
+        let mut rest = fixed.chars();
+        prop_assert!(text.chars().all(|c| rest.any(|other| other == c)));
+        prop_assert_eq!(fixed.len() == text.len(), count == 0);
+        prop_assert_eq!(ideal_file::fix(&fixed, || "UUID".to_owned()).1, 0);
     }
     #[test]
     fn any_text_is_answered(text in "(?s).{0,200}") {

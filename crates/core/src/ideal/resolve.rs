@@ -133,7 +133,8 @@ struct Walk<'d> {
     clouds: Vec<Arc<Cloud>>,
     origins: Vec<Origins>,
     diagnostics: Vec<Diagnostic>,
-    uuids: BTreeMap<crate::id::CloudId, DocPath>,
+    /// Who has a uuid first, by its place in `clouds`.
+    uuids: BTreeMap<crate::id::CloudId, usize>,
     /// The resources that hold on the way down to the cloud in hand, by path.
     paths: BTreeMap<&'d str, (Arc<Resource>, DocPath)>,
     names: Vec<Name>,
@@ -145,7 +146,11 @@ impl<'d> Walk<'d> {
     fn cloud(&mut self, name: &Name, spec: &'d CloudSpec, above: &Heritage<'d>, place: &Place<'_>) {
         self.names.push(name.clone());
         let level = self.names.len() - 1;
-        validate::uuid(spec.uuid, place, &mut self.uuids, &mut self.diagnostics);
+        let first = self.uuids.get(&spec.uuid).and_then(|first| self.clouds.get(*first));
+        let first = first.map(|cloud| place_of(&cloud.path, cloud.path.0.len()).key("uuid"));
+        if validate::uuid(spec.uuid, place, first, &mut self.diagnostics) {
+            self.uuids.insert(spec.uuid, self.clouds.len());
+        }
         validate::cloud(spec, place, &mut self.diagnostics);
         let mut own_paths = Vec::new();
         let all = self.heritage(spec, above, level, place, &mut own_paths);

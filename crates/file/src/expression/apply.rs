@@ -1,13 +1,13 @@
 //! Expressions that can be evaluated when the file is read, in the tree, before its shape is looked at, so that
 //! `nodes: "{{ vars.n }}"` is a number to everything after. The others are checked as far as names go and left.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ideal_core::validate::{MOST_PROBLEMS, name_help, nearest};
 use serde_json::Value as Json;
 
 use super::evaluate::write_text;
-use super::{Expression, MOST_OUTPUT, Piece, RenderProblem, Step, Trail, is_template, pieces};
+use super::{Expression, FILTERS, MOST_OUTPUT, Piece, RenderProblem, Step, Trail, is_template, pieces};
 use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::{Problem, shortened};
 
@@ -48,12 +48,20 @@ impl Zone {
 struct Apply<'a> {
     /// `{"vars": ...}`.
     context: Json,
-    clouds: BTreeSet<String>,
-    /// The ports of the service in hand, if it is one.
-    ports: Option<Vec<String>>,
+    /// The mounts of each cloud, by its path.
+    clouds: BTreeMap<String, Vec<String>>,
+    /// The service in hand, if it is one.
+    service: Option<Service>,
     made: usize,
     texts: &'a dyn Fn(Extent) -> &'a str,
     problems: &'a mut Vec<Problem>,
+}
+
+/// What the expressions of a service can ask for.
+struct Service {
+    ports: Vec<String>,
+    /// Nothing when it is not known which cloud it runs on.
+    mounts: Option<Vec<String>>,
 }
 
 /// Evaluates what can be in the whole tree. `texts` gives the source text of an extent.
@@ -66,23 +74,27 @@ pub(crate) fn apply<'a>(
         Some(vars) if matches!(vars.value, Value::Map(_)) => vars.json(),
         _ => Json::Object(serde_json::Map::new()),
     };
-    let mut clouds = BTreeSet::new();
+    let mut clouds = BTreeMap::new();
     if let Some(top) = root.get("clouds") {
         cloud_paths(top, "", &mut clouds);
     }
     let context = Json::Object([("vars".to_owned(), vars)].into_iter().collect());
-    let mut apply = Apply { context, clouds, ports: None, made: 0, texts, problems };
+    let mut apply = Apply { context, clouds, service: None, made: 0, texts, problems };
     apply.node(root, Zone::Document);
 }
 
-fn cloud_paths(clouds: &Node, above: &str, paths: &mut BTreeSet<String>) {
+fn cloud_paths(clouds: &Node, above: &str, paths: &mut BTreeMap<String, Vec<String>>) {
     for entry in clouds.entries() {
         let path = if above.is_empty() { entry.key.clone() } else { format!("{above}.{}", entry.key) };
         if let Some(inner) = entry.value.get("clouds") {
             cloud_paths(inner, &path, paths);
         }
-        paths.insert(path);
+        paths.insert(path, keys_of(entry.value.get("mounts")));
     }
+}
+
+fn keys_of(node: Option<&Node>) -> Vec<String> {
+    node.map_or(&[][..], Node::entries).iter().map(|entry| entry.key.clone()).collect()
 }
 
 impl Apply<'_> {
@@ -111,11 +123,15 @@ impl Apply<'_> {
         if zone == Zone::Document && entry.key == "services" {
             if let Value::Map(services) = &mut entry.value.value {
                 for service in services {
-                    let ports = service.value.get("ports").map_or(&[][..], Node::entries);
-                    self.ports = Some(ports.iter().map(|port| port.key.clone()).collect());
+                    let on = match service.value.get("on").map(|on| &on.value) {
+                        Some(Value::Text(on)) => self.clouds.get(on),
+                        _ => None,
+                    };
+                    let ports = keys_of(service.value.get("ports"));
+                    self.service = Some(Service { ports, mounts: on.cloned() });
                     self.node(&mut service.value, under);
                 }
-                self.ports = None;
+                self.service = None;
             }
             return;
         }
@@ -161,7 +177,12 @@ impl Apply<'_> {
             match Expression::parse(source) {
                 Err(wrong) => {
                     let at = self.within(at, source, wrong.at, 1);
-                    self.problems.push(Problem::new("ideal/bad-expression", at, wrong.why).help(LITERAL));
+                    let help = if wrong.why.contains("filter") {
+                        format!("filters: {}", FILTERS.join(", "))
+                    } else {
+                        LITERAL.to_owned()
+                    };
+                    self.problems.push(Problem::new("ideal/bad-expression", at, wrong.why).help(help));
                 }
                 Ok(expression) => {
                     for trail in expression.trails() {
@@ -299,21 +320,35 @@ impl Apply<'_> {
         };
         match root {
             "vars" => self.check_vars(trail, at),
-            "clouds" if !self.clouds.contains(key) => {
+            "clouds" if !self.clouds.contains_key(key) => {
                 let message = format!("there is no cloud `{}`", shortened(key));
-                let help = name_help(key, self.clouds.iter().map(String::as_str), "clouds");
+                let help = name_help(key, self.clouds.keys().map(String::as_str), "clouds");
                 self.problems.push(Problem::new("ideal/undefined-name", at, message).help(help));
             }
-            "port" => {
-                if let Some(ports) = &self.ports
-                    && !ports.contains(key)
-                {
-                    let message = format!("this service has no port `{}`", shortened(key));
-                    let help = name_help(key, ports.iter().map(String::as_str), "ports");
-                    self.problems.push(Problem::new("ideal/undefined-name", at, message).help(help));
-                }
-            }
+            "port" | "mount" => self.check_own(root, key, at),
             _ => {}
+        }
+    }
+
+    /// A port of the service, or a mount of the cloud that it runs on.
+    fn check_own(&mut self, root: &str, key: &str, at: Extent) {
+        let Some(service) = &self.service else {
+            if root == "port" {
+                let problem = Problem::new("ideal/undefined-name", at, "only services have ports");
+                self.problems.push(problem.help("`port` can be used in the texts of a service"));
+            }
+            return;
+        };
+        let (known, message) = match root {
+            "port" => (Some(&service.ports), "this service has no port"),
+            _ => (service.mounts.as_ref(), "the cloud that this service runs on has no mount"),
+        };
+        if let Some(known) = known
+            && !known.iter().any(|name| name == key)
+        {
+            let help = name_help(key, known.iter().map(String::as_str), &format!("{root}s"));
+            let message = format!("{message} `{}`", shortened(key));
+            self.problems.push(Problem::new("ideal/undefined-name", at, message).help(help));
         }
     }
 

@@ -6,6 +6,7 @@ use minijinja::value::ValueKind;
 use serde_json::Value as Json;
 
 use super::LONGEST_EXPRESSION;
+use crate::yaml::shortened;
 use ideal_core::validate::nearest;
 
 /// What may follow a bar.
@@ -121,7 +122,10 @@ impl Expression {
                 let why = error.detail().unwrap_or("it cannot be read");
                 // The library speaks of a template; there is none here.
                 Err(Wrong {
-                    why: format!("this is no expression: {}", why.replace("end of template", "its end")),
+                    why: format!(
+                        "this is no expression: {}",
+                        shortened(why).replace("end of template", "its end")
+                    ),
                     at: 0,
                 })
             }

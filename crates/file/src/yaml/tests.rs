@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::decode::{MOST_BYTES, decode};
 
 fn json_of(text: &str) -> Json {
     let (tree, problems) = parse(0, text);
