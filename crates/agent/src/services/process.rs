@@ -126,7 +126,8 @@ pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
     if !id.is_alive() {
         return None;
     }
-    let fd = AsyncFd::register_with_interest(fd, Interest::READABLE).ok()?;
+    #[expect(deprecated, reason = "its successor is unsafe, for types whose descriptor may change: an OwnedFd's does not")]
+    let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
     Some(Running { id, spec, since, handle: Handle::Inherited(fd) })
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn wanted(node: &Node, name: &str) -> Wanted {
         return Wanted::Down;
     }
     let context = node.context(&held.slice, Some(name));
-    match program(node, replica, &context, &held.hash) {
+    match program(replica, &context, &held.hash) {
         Ok(program) => Wanted::Up(Box::new(program)),
         Err(problem @ RenderProblem::Unknown { .. }) => Wanted::Waiting(problem.to_string()),
         Err(RenderProblem::Refused { why }) => Wanted::Wrong(why),
@@ -65,7 +65,7 @@ pub(crate) fn stop_of(node: &Node, name: &str) -> Stop {
     stop.unwrap_or_default()
 }
 
-fn program(node: &Node, replica: &Replica, context: &Value, slice: &str) -> Result<Program, RenderProblem> {
+fn program(replica: &Replica, context: &Value, slice: &str) -> Result<Program, RenderProblem> {
     let spec = &replica.spec;
     let words = |argv: &Argv| argv.0.iter().map(|word| render(word, context)).collect::<Result<Vec<_>, _>>();
     let text = |text: &Option<String>| text.as_ref().map(|text| render(text, context)).transpose();
