@@ -12,9 +12,11 @@ fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut leading = Vec::new();
     let mut pace = Pace::default();
+    let mut longest_wait = Duration::from_secs(5);
     // A hasty agent spends its budget of restarts within a second.
     if words.first().is_some_and(|word| word == "--hasty") {
         leading.push(words.remove(0));
+        longest_wait = Duration::from_millis(250);
         pace.first_wait = Duration::from_millis(5);
         pace.longest_wait = Duration::from_millis(50);
         pace.drift = Duration::from_millis(100);
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     let result = match verb.to_str() {
         Some("keep") => {
             let detach = !words.iter().any(|word| word == "--foreground");
-            ideal_agent::keep(&KeepOptions { home: home(), agent: own, detach })
+            ideal_agent::keep(&KeepOptions { longest_wait, ..KeepOptions::new(home(), own, detach) })
         }
         Some("run") => ideal_agent::run(AgentOptions { home: home(), own, pace }),
         Some("shim") => return ideal_agent::shim(words),

@@ -22,8 +22,6 @@ use crate::log::Log;
 
 /// An agent that lived at least this long died of something new: it is started again at once.
 const LIVED: Duration = Duration::from_secs(30);
-/// The longest wait before the agent is started again. Healing waits for it, so it is short.
-const LONGEST: Duration = Duration::from_secs(5);
 /// How long everything on the machine has to end by itself when the machine is ended.
 const GRACE: Duration = Duration::from_secs(2);
 /// How much of the record of ends is kept: an agent reads it within seconds.
@@ -38,6 +36,15 @@ pub struct KeepOptions {
     pub agent: AgentCommand,
     /// Whether to go on in a session of its own, and let go of who started it. Not as process 1 of a container.
     pub detach: bool,
+    /// The longest wait before an agent that dies young is started again. Healing waits for it, so it is short.
+    pub longest_wait: Duration,
+}
+
+impl KeepOptions {
+    /// With the usual wait.
+    pub fn new(home: impl Into<std::path::PathBuf>, agent: AgentCommand, detach: bool) -> KeepOptions {
+        KeepOptions { home: home.into(), agent, detach, longest_wait: Duration::from_secs(5) }
+    }
 }
 
 /// The end of a process that the agent did not see itself.
@@ -73,7 +80,8 @@ pub fn keep(options: &KeepOptions) -> Result<(), AgentError> {
         .enable_all()
         .build()
         .map_err(AgentError::io("starting the keeper"))?;
-    runtime.block_on(Keeper { home, identity, agent: options.agent.clone() }.run())
+    let (agent, longest_wait) = (options.agent.clone(), options.longest_wait);
+    runtime.block_on(Keeper { home, identity, agent, longest_wait }.run())
 }
 
 /// Starts the true keeper in a session of its own and leaves: it then belongs to nobody, so that no terminal
@@ -102,6 +110,7 @@ struct Keeper {
     home: Home,
     identity: Identity,
     agent: AgentCommand,
+    longest_wait: Duration,
 }
 
 impl Keeper {
@@ -140,7 +149,7 @@ impl Keeper {
                     _ = int.recv() => return self.end(None, &log).await,
                 }
             }
-            wait = (wait * 2).clamp(Duration::from_millis(250), LONGEST);
+            wait = (wait * 2).clamp(Duration::from_millis(250), self.longest_wait);
         }
     }
 

@@ -74,13 +74,12 @@ impl Disk {
         }
         tags.token = Some(token.clone());
         let _lock = self.lock()?;
-        if let Known::Ended(object) = self.use_token(token, &wish)? {
-            return Ok(Answer::Made(object));
-        }
+        let known = self.use_token(token, &wish)?;
         let home = self.home(&id)?;
-        let meta = match self.machine_meta(&id)? {
-            Some(meta) => meta,
-            None => {
+        let meta = match (self.machine_meta(&id)?, known) {
+            (Some(meta), _) => meta,
+            (None, Known::Ended(object)) => return Ok(Answer::Made(object)),
+            (None, Known::Open) => {
                 let slot = SlotId { cloud: tags.cloud, index };
                 let address = format!("unix:{}", socket.display());
                 let identity =
@@ -149,13 +148,14 @@ impl Disk {
     }
 
     pub(super) fn terminate(&self, id: &MachineId) -> Result<Answer, ProviderError> {
-        let home = self.home(id)?;
+        let home;
         {
             let _lock = self.lock()?;
             let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
             if let End::Done(_) = meta.end {
                 return Ok(Answer::Accepted);
             }
+            home = self.home(id)?;
             meta.end = End::Begun;
             self.write_machine(&meta)?;
             crash_point("local.end.begun");

@@ -24,11 +24,12 @@ impl Disk {
         let folder = self.snapshot(&id)?;
         tags.token = Some(token.clone());
         let lock = self.lock()?;
-        if let Known::Ended(object) = self.use_token(token, &wish)? {
-            return Ok(Answer::Made(object));
-        }
+        let known = self.use_token(token, &wish)?;
         if let Some(meta) = self.snapshot_meta(&id)?.filter(|meta| meta.checksum.is_some()) {
             return Ok(Answer::Made(Object::Snapshot(meta.show())));
+        }
+        if let Known::Ended(object) = known {
+            return Ok(Answer::Made(object));
         }
         // Its lock is held to the end of the copy: nobody attaches, deletes or copies it meanwhile.
         let (source, _volume) = self.detached(volume)?;

@@ -33,7 +33,7 @@ enum Ended {
 pub(super) enum Known {
     /// Never used, or used by a call that came to nothing: go on, with the same id as then.
     Open,
-    /// It made this, which is no more.
+    /// It made this, which is no more; unless it still is there, for it is buried just before it goes.
     Ended(Object),
 }
 

@@ -86,11 +86,12 @@ impl Disk {
         let folder = self.volume(&id)?;
         tags.token = Some(token.clone());
         let lock = self.lock()?;
-        if let Known::Ended(object) = self.use_token(token, &wish)? {
-            return Ok(Answer::Made(object));
-        }
+        let known = self.use_token(token, &wish)?;
         if let Some(meta) = self.volume_meta(&id)?.filter(|meta| meta.whole) {
             return Ok(Answer::Made(Object::Volume(self.show_volume(meta)?)));
+        }
+        if let Known::Ended(object) = known {
+            return Ok(Answer::Made(object));
         }
         let source = match &from {
             None => None,
