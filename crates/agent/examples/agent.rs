@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     }
     let own = AgentCommand { program, args: leading };
     let verb = words.remove(0);
-    let home = || PathBuf::from(words.iter().skip_while(|word| *word != "--home").nth(1).expect("--home DIR"));
+    let home =
+        || PathBuf::from(words.iter().skip_while(|word| *word != "--home").nth(1).expect("--home DIR"));
     let result = match verb.to_str() {
         Some("keep") => {
             let detach = !words.iter().any(|word| word == "--foreground");

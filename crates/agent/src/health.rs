@@ -138,5 +138,9 @@ async fn http(url: &str) -> Result<(), String> {
         _ = connection => answer.await,
     };
     let status = status.map_err(said)?.status();
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("{url} answered {status}")) }
+    if status.is_success() || status.is_redirection() {
+        Ok(())
+    } else {
+        Err(format!("{url} answered {status}"))
+    }
 }

@@ -67,10 +67,10 @@ pub(crate) async fn answer(node: &Rc<Node>, hook: &str, key: &str) -> Result<Hoo
 }
 
 /// What to run and for how long; none when the slice has no such hook, which is agreement.
-#[expect(clippy::type_complexity, reason = "one place, and a name would say no more")]
 fn wanted(node: &Node, hook: &str) -> Result<Option<(Vec<String>, Duration)>, LinkError> {
     let refused = |why: String| LinkError::Refused { why };
-    let held = node.slice().ok_or_else(|| refused("there is no slice yet that could hold a hook".to_owned()))?;
+    let held =
+        node.slice().ok_or_else(|| refused("there is no slice yet that could hold a hook".to_owned()))?;
     let hooks = &held.slice.hooks;
     let spec: &Option<Hook> = match hook {
         "launched" => &hooks.launched,

@@ -90,7 +90,11 @@ fn hundred() -> usize {
     100
 }
 
-async fn logs(State(edge): State<Edge>, UrlPath(service): UrlPath<String>, Query(query): Query<Lines>) -> Response {
+async fn logs(
+    State(edge): State<Edge>,
+    UrlPath(service): UrlPath<String>,
+    Query(query): Query<Lines>,
+) -> Response {
     // The name becomes a part of a path, so nothing but the address of a replica will do.
     let address = service.parse::<ideal_core::address::Address>();
     let is_replica = |address: &ideal_core::address::Address| {

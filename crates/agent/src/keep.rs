@@ -63,14 +63,16 @@ pub fn keep(options: &KeepOptions) -> Result<(), AgentError> {
     // Fails only for a leader, which process 1 and a detached keeper's other cases already are.
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let Some(_lock) = take_lock(&home.keeper_lock()).map_err(AgentError::io("locking the machine's home"))? else {
+    let Some(_lock) = take_lock(&home.keeper_lock()).map_err(AgentError::io("locking the machine's home"))?
+    else {
         return Ok(());
     };
     // Looked at with the lock held: who ends a machine writes this first and then waits for the lock.
     if home.over().exists() {
         return Ok(());
     }
-    let process = ProcessId::own().ok_or_else(|| AgentError::Damaged("this process is not in /proc".into()))?;
+    let process =
+        ProcessId::own().ok_or_else(|| AgentError::Damaged("this process is not in /proc".into()))?;
     let record = KeeperRecord { process, boot: process::boot_id() };
     durable::write_json(&home.keeper(), &record).map_err(AgentError::io("writing keeper.json"))?;
     let identity: Identity = durable::read_json(&home.identity())
@@ -161,7 +163,10 @@ impl Keeper {
         command.process_group(0);
         let child = command.spawn()?;
         // The handle is let go: every child is reaped in one place, also those never started here.
-        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no such number"))
+        i32::try_from(child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("no such number"))
     }
 
     /// Reaps all that has ended. Answers whether the agent has.
@@ -225,7 +230,13 @@ impl Keeper {
         let mut ours = BTreeSet::from([std::process::id()]);
         loop {
             let before = ours.len();
-            ours.extend(parents.iter().filter(|(_, stat)| ours.contains(&stat.parent)).map(|(pid, _)| *pid).collect::<Vec<_>>());
+            ours.extend(
+                parents
+                    .iter()
+                    .filter(|(_, stat)| ours.contains(&stat.parent))
+                    .map(|(pid, _)| *pid)
+                    .collect::<Vec<_>>(),
+            );
             if ours.len() == before {
                 break;
             }
@@ -251,7 +262,10 @@ fn own_children() -> Vec<u32> {
 /// What every process of a node finds: enough to find programs, nothing of who started the machine.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let kept = |name: &'static str, default: &str| {
-        (name, std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned()))
+        (
+            name,
+            std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned()),
+        )
     };
     vec![
         kept("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),

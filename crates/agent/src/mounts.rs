@@ -28,7 +28,8 @@ pub(crate) fn mount(node: &Node, order: &MountOrder) -> Result<(), String> {
     let taken = node.state().mounts.iter().find_map(|(other, mount)| {
         let same_place = mount.mounted && *other != order.volume && mount.at == at;
         let moved = mount.mounted && *other == order.volume && mount.at != at;
-        (same_place.then(|| format!("{other} is mounted there"))).or(moved.then(|| format!("it is mounted at {}", mount.at)))
+        (same_place.then(|| format!("{other} is mounted there")))
+            .or(moved.then(|| format!("it is mounted at {}", mount.at)))
     });
     if let Some(why) = taken {
         return Err(format!("{} cannot be mounted at {at}: {why}", order.volume));
@@ -53,10 +54,14 @@ fn link(node: &Node, at: &str, volume: &Path) -> Result<(), String> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink if spot.read_link().map_err(said)? == target => return Ok(()),
             // A link of ours to a volume that has left the machine may go, any other may not.
-            FileType::Symlink if is_stale(node, &spot.read_link().map_err(said)?) => spot.remove().map_err(said)?,
+            FileType::Symlink if is_stale(node, &spot.read_link().map_err(said)?) => {
+                spot.remove().map_err(said)?
+            }
             FileType::Directory => {
                 let in_use = |error: std::io::Error| match error.kind() {
-                    std::io::ErrorKind::DirectoryNotEmpty => "a folder that is not empty is in the way".to_owned(),
+                    std::io::ErrorKind::DirectoryNotEmpty => {
+                        "a folder that is not empty is in the way".to_owned()
+                    }
                     _ => error.to_string(),
                 };
                 spot.remove_folder().map_err(in_use)?;
@@ -102,7 +107,8 @@ pub(crate) fn unmount(node: &Node, volume: &VolumeId) -> Result<(), String> {
     }
     // Between the look and the removal of the link somebody may have gone in: looked at again, and mounted again.
     if let Some(busy) = user_of(&path) {
-        link(node, &mount.at, &path).map_err(|why| format!("{volume} is busy ({busy}), and its link is lost: {why}"))?;
+        link(node, &mount.at, &path)
+            .map_err(|why| format!("{volume} is busy ({busy}), and its link is lost: {why}"))?;
         node.seen.borrow_mut().busy.insert(volume.clone(), busy.clone());
         return Err(format!("{volume} is busy: {busy}"));
     }
@@ -133,7 +139,9 @@ fn user_of(folder: &Path) -> Option<String> {
 fn how_used(pid: u32, folder: &Path) -> Option<&'static str> {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let leads_in = |link: &Path| fs::read_link(link).is_ok_and(|to| to.starts_with(folder));
-    for (link, how) in [("cwd", "works in it"), ("root", "has its root in it"), ("exe", "is a program from it")] {
+    for (link, how) in
+        [("cwd", "works in it"), ("root", "has its root in it"), ("exe", "is a program from it")]
+    {
         if leads_in(&proc.join(link)) {
             return Some(how);
         }

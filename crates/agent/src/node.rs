@@ -200,9 +200,11 @@ fn converged(held: &Held, seen: &Seen) -> bool {
         })
     };
     if held.slice.quiet {
-        return services(ServiceState::Stopped) && seen.services.values().all(|one| one.state == ServiceState::Stopped);
+        return services(ServiceState::Stopped)
+            && seen.services.values().all(|one| one.state == ServiceState::Stopped);
     }
-    let looked = seen.resources.as_ref().is_some_and(|(hash, problems)| *hash == held.hash && problems.is_empty());
+    let looked =
+        seen.resources.as_ref().is_some_and(|(hash, problems)| *hash == held.hash && problems.is_empty());
     looked
         && seen.services_wait.is_empty()
         && services(ServiceState::Running)

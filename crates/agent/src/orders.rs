@@ -75,11 +75,7 @@ fn stored(result: io::Result<()>) -> Result<(), LinkError> {
 }
 
 /// Who holds the lease, if the giver of an order may not give it.
-fn stale(
-    known: Option<&Authority>,
-    giver: &Authority,
-    now: ideal_core::time::Time,
-) -> Option<Authority> {
+fn stale(known: Option<&Authority>, giver: &Authority, now: ideal_core::time::Time) -> Option<Authority> {
     let known = known?;
     let lower = giver.epoch < known.epoch;
     let other = giver.store != known.store && now < known.until;

@@ -42,9 +42,8 @@ pub(crate) fn choose_again(state: &mut State, replica: &Replica) -> bool {
 pub(crate) fn must_choose_again(state: &State, replica: &Replica) -> bool {
     let ports = state.ports.get(&replica.address());
     let auto = replica.spec.ports.iter().filter(|(_, port)| **port == Port::Auto);
-    auto.into_iter().any(|(name, _)| {
-        ports.and_then(|ports| ports.get(name)).is_none_or(|number| !is_free(*number))
-    })
+    auto.into_iter()
+        .any(|(name, _)| ports.and_then(|ports| ports.get(name)).is_none_or(|number| !is_free(*number)))
 }
 
 fn free() -> Option<u16> {

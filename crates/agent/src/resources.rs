@@ -49,19 +49,20 @@ pub(crate) type Known = BTreeMap<String, (blake3::Hash, Seal)>;
 
 /// All that changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seal([u64; 7]);
+pub(crate) struct Seal([i128; 8]);
 
 impl Seal {
     pub(crate) fn of(stat: &Stat) -> Seal {
-        #[expect(clippy::useless_conversion, clippy::cast_sign_loss, reason = "the fields' types differ by architecture, and only equality counts")]
+        // The types of the fields differ by architecture, and this holds them all.
         Seal([
-            stat.st_dev as u64,
-            stat.st_ino as u64,
-            stat.st_size as u64,
-            u64::from(stat.st_mode),
-            stat.st_mtime as u64,
-            stat.st_ctime as u64,
-            (stat.st_mtime_nsec as u64) << 32 | stat.st_ctime_nsec as u64,
+            stat.st_dev.into(),
+            stat.st_ino.into(),
+            stat.st_size.into(),
+            stat.st_mode.into(),
+            stat.st_mtime.into(),
+            stat.st_ctime.into(),
+            stat.st_mtime_nsec.into(),
+            stat.st_ctime_nsec.into(),
         ])
     }
 }
@@ -140,7 +141,12 @@ async fn quiet(node: &Node) {
     }
 }
 
-async fn look(node: &Rc<Node>, resource: &Resource, context: &serde_json::Value, memory: &mut Memory) -> Look {
+async fn look(
+    node: &Rc<Node>,
+    resource: &Resource,
+    context: &serde_json::Value,
+    memory: &mut Memory,
+) -> Look {
     let look = match resource {
         Resource::File(spec) => file::look(node, spec, context, &mut memory.known),
         Resource::Directory(spec) => directory::look(node, spec, context),

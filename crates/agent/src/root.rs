@@ -58,9 +58,14 @@ impl Root {
     /// Where `path` is or would be. Its folders are made when `make` says so.
     pub(crate) fn spot(&self, path: &str, make: bool) -> io::Result<Spot> {
         let path = relative(path)?;
-        let name = path.file_name().ok_or_else(|| io::Error::other("the root itself is not a thing in it"))?;
+        let name =
+            path.file_name().ok_or_else(|| io::Error::other("the root itself is not a thing in it"))?;
         let parent = path.parent().unwrap_or(Path::new(""));
-        let folder = if make { self.make_folders(parent)? } else { self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)? };
+        let folder = if make {
+            self.make_folders(parent)?
+        } else {
+            self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?
+        };
         Ok(Spot { folder, name: name.into() })
     }
 
@@ -81,7 +86,10 @@ impl Root {
                     match rustix::fs::mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o755)) {
                         Ok(()) => {}
                         Err(Errno::EXIST) => {
-                            let why = format!("/{} is a link that leads to nothing inside the node", so_far.display());
+                            let why = format!(
+                                "/{} is a link that leads to nothing inside the node",
+                                so_far.display()
+                            );
                             return Err(io::Error::other(why));
                         }
                         Err(error) => return Err(error.into()),
@@ -122,7 +130,8 @@ impl Spot {
         let temporary = self.temporary();
         let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.folder, &temporary, flags, Mode::from_raw_mode(0o600))?);
+        let mut file =
+            File::from(rustix::fs::openat(&self.folder, &temporary, flags, Mode::from_raw_mode(0o600))?);
         file.write_all(content)?;
         rustix::fs::fchmod(&file, mode)?;
         Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, &self.name)?)

@@ -66,19 +66,20 @@ fn start(home: &Home, own: AgentCommand, pace: Pace) -> Result<(), AgentError> {
 }
 
 async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
-    let socket = node.identity.socket().ok_or_else(|| AgentError::Damaged("the address is not a socket".into()))?;
+    let socket =
+        node.identity.socket().ok_or_else(|| AgentError::Damaged("the address is not a socket".into()))?;
     let (asking, mut asked) = mpsc::channel(64);
     // What already runs is known before the first question is answered.
     services::adopt(&node);
-    let listener = http::listen(socket).map_err(AgentError::io(format!("listening at {}", socket.display())))?;
+    let listener =
+        http::listen(socket).map_err(AgentError::io(format!("listening at {}", socket.display())))?;
     let router = http::router(asking, node.home.clone());
     spawn_local(async move {
         let _ = axum::serve(listener, router).await;
     });
     spawn_local(services::keep(node.clone()));
     spawn_local(resources::keep(node.clone()));
-    let mut term =
-        signal(SignalKind::terminate()).map_err(AgentError::io("listening for signals"))?;
+    let mut term = signal(SignalKind::terminate()).map_err(AgentError::io("listening for signals"))?;
     loop {
         tokio::select! {
             question = asked.recv() => match question {

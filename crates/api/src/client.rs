@@ -52,8 +52,9 @@ impl NodeLink for UnixLink {
         Box::pin(async move {
             let changes = !matches!(order.verb, Verb::Report);
             let limit = if changes { self.order_timeout } else { self.report_timeout };
-            let body = serde_json::to_vec(order)
-                .map_err(|error| LinkError::Refused { why: format!("the order cannot be written: {error}") })?;
+            let body = serde_json::to_vec(order).map_err(|error| LinkError::Refused {
+                why: format!("the order cannot be written: {error}"),
+            })?;
             let answer = exchange(address, Method::POST, routes::ORDERS, body, limit).await;
             let (status, body) = answer.map_err(|failure| failure.into_error(changes))?;
             if status == StatusCode::OK {
@@ -112,7 +113,8 @@ async fn exchange(
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| Failure::Before(error.to_string()))?;
     let talk = async {
-        let broken = |error: hyper::Error| Failure::After(format!("the connection to {address} broke: {error}"));
+        let broken =
+            |error: hyper::Error| Failure::After(format!("the connection to {address} broke: {error}"));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Driven here and not by a task of its own, so that leaving this function ends the connection.
@@ -120,7 +122,8 @@ async fn exchange(
             let answer = sender.send_request(request).await.map_err(broken)?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), routes::BODY_LIMIT).collect().await;
-            let body = body.map_err(|error| Failure::After(format!("the answer of {address} broke off: {error}")))?;
+            let body =
+                body.map_err(|error| Failure::After(format!("the answer of {address} broke off: {error}")))?;
             Ok((status, body.to_bytes()))
         };
         let mut answer = std::pin::pin!(answer);

@@ -66,7 +66,15 @@ impl<'a> Check<'a> {
     }
     fn tags(&self, mount: Option<&str>) -> Checked<Tags> {
         let mount = mount.map(Name::new).transpose().map_err(|error| Broken(error.to_string()))?;
-        Ok(Tags { cloud: self.cloud, index: Some(0), mount, generation: 1, token: None, demand: None, epoch: 1 })
+        Ok(Tags {
+            cloud: self.cloud,
+            index: Some(0),
+            mount,
+            generation: 1,
+            token: None,
+            demand: None,
+            epoch: 1,
+        })
     }
     async fn issue(&self, call: &Call) -> Checked<Answer> {
         for _ in 0..LOOKS {
@@ -98,7 +106,12 @@ impl<'a> Check<'a> {
     async fn read(&self, id: &ObjectId) -> Checked<Option<Object>> {
         self.provider.read(id).await.map_err(|error| Broken(format!("reading {id} failed: {error}")))
     }
-    async fn wait<T>(&self, what: &str, id: &ObjectId, look: impl Fn(Option<Object>) -> Option<T>) -> Checked<T> {
+    async fn wait<T>(
+        &self,
+        what: &str,
+        id: &ObjectId,
+        look: impl Fn(Option<Object>) -> Option<T>,
+    ) -> Checked<T> {
         for _ in 0..LOOKS {
             if let Some(found) = look(self.read(id).await?) {
                 return Ok(found);
@@ -297,7 +310,12 @@ pub async fn a_life_is_written_before_it_is_attached(provider: &dyn Provider, wo
     ensure(attached.life == 3, || format!("attached in life 3, it is in {}", attached.life))?;
     let detached = check.detach(&attached, &machine).await?;
     ensure(detached.life == 3, || "detaching changed the life".to_owned())?;
-    let stale = guard::detach(check.cloud, &Volume { life: 2, ..attached.clone() }, &machine, Some(&Report::default()));
+    let stale = guard::detach(
+        check.cloud,
+        &Volume { life: 2, ..attached.clone() },
+        &machine,
+        Some(&Report::default()),
+    );
     let stale = stale.map_err(|refusal| Broken(refusal.to_string()))?;
     check.attach(&volume.id, 4, &machine.id).await?;
     check.refused("a detachment of an earlier life", &Call::Detach(stale)).await?;
@@ -349,9 +367,13 @@ pub async fn a_seal_is_the_content(provider: &dyn Provider, world: &dyn World) -
     ensure(seal.volume == volume.id && seal.life == volume.life, || format!("the seal is {seal:?}"))?;
     ensure(seal.seal == Some(SealKind::Clean), || "the seal does not say what it rests on".to_owned())?;
     let restored = check.volume("r", 0, Some(seal.id.clone())).await?;
-    ensure(restored.origin == Some(seal.id.clone()), || "the volume does not say what it is made of".to_owned())?;
+    ensure(restored.origin == Some(seal.id.clone()), || {
+        "the volume does not say what it is made of".to_owned()
+    })?;
     let (found, original) = (world.content(&restored.id), world.content(&volume.id));
-    ensure(found == "before" && original == "after", || format!("restored {found:?}, original {original:?}"))?;
+    ensure(found == "before" && original == "after", || {
+        format!("restored {found:?}, original {original:?}")
+    })?;
     let again = check.seal("s3", &restored).await?;
     ensure(again.checksum == seal.checksum, || format!("{:?} and {:?}", again.checksum, seal.checksum))?;
     let unknown = check.volume_call("u", 0, Some(SnapshotId::new("s-000000000000")))?;
@@ -443,7 +465,8 @@ pub async fn things_are_given_up_and_claimed(provider: &dyn Provider, world: &dy
     other.issue(&claim).await?;
     loop {
         if let Some(found) = listed().await? {
-            let kept = found.tags.cloud == other.cloud && found.life == 5 && world.content(&found.id) == "kept";
+            let kept =
+                found.tags.cloud == other.cloud && found.life == 5 && world.content(&found.id) == "kept";
             return ensure(kept, || format!("what was claimed is {found:?}"));
         }
         looks += 1;

@@ -107,7 +107,9 @@ impl From<io::Error> for ProviderError {
 impl Disk {
     fn issue(&self, call: Call) -> Result<Answer, ProviderError> {
         match call {
-            Call::CreateMachine { token, tags, image, size } => self.create_machine(&token, tags, image, size),
+            Call::CreateMachine { token, tags, image, size } => {
+                self.create_machine(&token, tags, image, size)
+            }
             Call::StartMachine(id) => self.start_machine(&id),
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {

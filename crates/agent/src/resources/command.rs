@@ -43,7 +43,12 @@ fn words(argv: &Argv, context: &Value) -> Result<Vec<String>, RenderProblem> {
     argv.0.iter().map(|word| render(word, context)).collect()
 }
 
-async fn check(node: &Rc<Node>, spec: &CommandSpec, context: &Value, memory: &mut Memory) -> Result<Look, Look> {
+async fn check(
+    node: &Rc<Node>,
+    spec: &CommandSpec,
+    context: &Value,
+    memory: &mut Memory,
+) -> Result<Look, Look> {
     let argv = words(&spec.run, context)?;
     let creates = spec.creates.as_ref().map(|at| path(at, context)).transpose()?;
     let unless = spec.unless.as_ref().map(|argv| words(argv, context)).transpose()?;

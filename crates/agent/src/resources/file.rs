@@ -23,7 +23,8 @@ pub(crate) fn look(node: &Node, spec: &FileSpec, context: &Value, known: &mut Kn
                     return Ok(Look::Right);
                 }
                 let length = content.len() as u64;
-                let same = as_before || (stat.st_size as u64 == length && spot.read(length)? == content.as_bytes());
+                let same =
+                    as_before || (stat.st_size as u64 == length && spot.read(length)? == content.as_bytes());
                 if same && mode_of(&stat) == bits {
                     known.insert(path, (hash, Seal::of(&stat)));
                     return Ok(Look::Right);
@@ -45,7 +46,12 @@ pub(crate) fn look(node: &Node, spec: &FileSpec, context: &Value, known: &mut Kn
     Ok(Look::Changed(why))
 }
 
-fn remember(spot: &crate::root::Spot, path: String, hash: blake3::Hash, known: &mut Known) -> Result<(), Look> {
+fn remember(
+    spot: &crate::root::Spot,
+    path: String,
+    hash: blake3::Hash,
+    known: &mut Known,
+) -> Result<(), Look> {
     if let Some(stat) = spot.stat()? {
         known.insert(path, (hash, Seal::of(&stat)));
     }

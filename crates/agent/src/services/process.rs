@@ -12,8 +12,8 @@ use ideal_core::ideal::service::Signal as Named;
 use ideal_core::ideal::service::Stop;
 use ideal_core::time::Time;
 use ideal_host::home::is_of;
-use ideal_host::process::{self, Marked, Marks, ProcessId, SERVICE, START};
 use ideal_host::now;
+use ideal_host::process::{self, Marked, Marks, ProcessId, SERVICE, START};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -77,7 +77,9 @@ pub(crate) fn start(node: &Node, program: &Program) -> io::Result<Running> {
 
 /// Takes up what an earlier agent left running. Called once, before anything is started.
 pub(crate) fn adopt(node: &Node) {
-    let ours = process::find(|marks| is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(SERVICE));
+    let ours = process::find(|marks| {
+        is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(SERVICE)
+    });
     let mut names: Vec<&str> = ours.iter().filter_map(|process| process.mark(SERVICE)).collect();
     names.sort_unstable();
     names.dedup();
@@ -92,7 +94,8 @@ pub(crate) fn adopt(node: &Node) {
             }
             // Started by an agent that died before it could write the number down.
             let Some(main) = main_of(&ours, name) else { continue };
-            let spec = main.mark(START).and_then(|start| start.split_once('.')).map(|(spec, _)| spec.to_owned());
+            let spec =
+                main.mark(START).and_then(|start| start.split_once('.')).map(|(spec, _)| spec.to_owned());
             started.process = Some(main.id);
             started.spec = spec.unwrap_or_default();
             started.since = now();
@@ -126,7 +129,10 @@ pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
     if !id.is_alive() {
         return None;
     }
-    #[expect(deprecated, reason = "its successor is unsafe, for types whose descriptor may change: an OwnedFd's does not")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for types whose descriptor may change: an OwnedFd's does not"
+    )]
     let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
     Some(Running { id, spec, since, handle: Handle::Inherited(fd) })
 }
@@ -150,7 +156,8 @@ pub(crate) async fn stop(node: &Rc<Node>, name: &str, running: &mut Running, sto
 
 /// To the group of the process, which is its own since the shim; to the process alone before that.
 fn send(id: ProcessId, signal: Signal) {
-    let group = id.raw().filter(|_| id.is_alive()).map(|pid| rustix::process::kill_process_group(pid, signal));
+    let group =
+        id.raw().filter(|_| id.is_alive()).map(|pid| rustix::process::kill_process_group(pid, signal));
     if !matches!(group, Some(Ok(()))) {
         let _ = id.signal(signal);
     }

@@ -241,8 +241,10 @@ impl One {
         let started = self.node.runtime().services.get(&self.name).cloned().unwrap_or_default();
         self.node.log.say(format_args!("service {}: {how}", self.name));
         if restarts::is_spent(&started, &pace) {
-            let mut why = format!("{how}; it was started again {} times within {:?}", pace.budget, pace.window);
-            let lines = log::last_lines(&self.node.home.service_log(&self.name), LAST_LINES).unwrap_or_default();
+            let mut why =
+                format!("{how}; it was started again {} times within {:?}", pace.budget, pace.window);
+            let lines =
+                log::last_lines(&self.node.home.service_log(&self.name), LAST_LINES).unwrap_or_default();
             if !lines.trim().is_empty() {
                 why.push_str("; it said last: ");
                 why.push_str(&lines.trim().replace('\n', " / "));

@@ -11,7 +11,9 @@ use ideal_api::{LinkError, NodeLink, Order, Reply, Verb};
 use ideal_core::guard;
 use ideal_core::id::{CloudId, Life, MachineId, Name, SlotId, Token, VolumeId};
 use ideal_core::ideal::{Hooks, Resource, ServiceSpec};
-use ideal_core::observed::{Authority, Machine, MachineState, Report, ServiceSeen, ServiceState, Tags, Volume};
+use ideal_core::observed::{
+    Authority, Machine, MachineState, Report, ServiceSeen, ServiceState, Tags, Volume,
+};
 use ideal_core::slice::{ForNode, MountOrder, Replica, Slice};
 use ideal_core::time::{Bytes, Time};
 use ideal_host::{Home, ProcessId, now};
@@ -71,7 +73,8 @@ impl Bench {
     }
     pub(crate) async fn machine(&self) -> Machine {
         let token = Token::new(format!("{}-m", self.cloud));
-        let call = Call::CreateMachine { token, tags: self.tags(None), image: String::new(), size: String::new() };
+        let call =
+            Call::CreateMachine { token, tags: self.tags(None), image: String::new(), size: String::new() };
         let Answer::Made(Object::Machine(machine)) = self.call(call).await else { panic!("no machine") };
         self.machine_in(&machine.id, MachineState::Running).await
     }
@@ -121,13 +124,19 @@ impl Bench {
     pub(crate) fn agent(&self, machine: &Machine) -> Option<ProcessId> {
         let keeper = self.keeper(machine).pid;
         let ours = ideal_host::process::find(|marks| {
-            ideal_host::home::is_of(marks, &machine.id, &self.home(machine)) && !marks.contains_key("IDEAL_SERVICE")
+            ideal_host::home::is_of(marks, &machine.id, &self.home(machine))
+                && !marks.contains_key("IDEAL_SERVICE")
         });
         ours.iter().find(|process| process.parent == keeper).map(|process| process.id)
     }
 
     pub(crate) fn authority(&self) -> Authority {
-        Authority { epoch: 1, holder: "anna@laptop".into(), store: "store".into(), until: Time(now().0 + 60_000) }
+        Authority {
+            epoch: 1,
+            holder: "anna@laptop".into(),
+            store: "store".into(),
+            until: Time(now().0 + 60_000),
+        }
     }
     pub(crate) fn order(&self, verb: Verb) -> Order {
         let slot = SlotId { cloud: self.cloud, index: 0 };

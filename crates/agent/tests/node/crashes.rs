@@ -43,7 +43,8 @@ impl Story<'_> {
         machine
     }
     async fn volume(&self, word: &str, from: Option<&Snapshot>) -> Volume {
-        let (token, tags, from) = (self.token(word), self.tags(Some("data")), from.map(|from| from.id.clone()));
+        let (token, tags, from) =
+            (self.token(word), self.tags(Some("data")), from.map(|from| from.id.clone()));
         let life = u32::from(from.is_some());
         let Object::Volume(volume) =
             self.made(Call::CreateVolume { token, tags, size: Bytes(1 << 20), life, from }).await
@@ -55,7 +56,9 @@ impl Story<'_> {
     async fn seal(&self, volume: &Volume) -> Snapshot {
         let permit = guard::seal(self.cloud, volume).unwrap();
         let (token, tags) = (self.token("s"), self.tags(Some("data")));
-        let Object::Snapshot(seal) = self.made(Call::Seal { permit, token, tags, kind: SealKind::Clean }).await else {
+        let Object::Snapshot(seal) =
+            self.made(Call::Seal { permit, token, tags, kind: SealKind::Clean }).await
+        else {
             panic!()
         };
         seal
@@ -188,7 +191,7 @@ async fn an_agent_killed_while_orders_flow_forgets_nothing() {
     for round in 0..20 {
         let agent = until("an agent", 20, async || bench.agent(&machine)).await;
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let lives = Duration::from_micros((seed >> 33) % 30_000);
+        let lives = Duration::from_micros((seed >> 33) % 150_000);
         let flowing = async {
             loop {
                 sent += 1;
@@ -210,7 +213,10 @@ async fn an_agent_killed_while_orders_flow_forgets_nothing() {
         }
         let state: serde_json::Value = serde_json::from_str(&text).expect("the state always loads");
         let stored: u64 = state["slice"]["hash"].as_str().unwrap().parse().unwrap();
-        assert!(acknowledged <= stored && stored <= sent, "round {round}: {acknowledged} <= {stored} <= {sent}");
+        assert!(
+            acknowledged <= stored && stored <= sent,
+            "round {round}: {acknowledged} <= {stored} <= {sent}"
+        );
     }
     println!("{acknowledged} orders acknowledged across 20 kills");
     bench.terminate(&machine).await;
@@ -228,6 +234,9 @@ async fn a_damaged_seal_is_not_restored() {
     let (token, tags, from) = (story.token("r"), story.tags(Some("data")), Some(seal.id.clone()));
     let call = Call::CreateVolume { token, tags, size: Bytes(1 << 20), life: 1, from };
     let refused = bench.local.issue(&call).await;
-    assert!(matches!(&refused, Err(ProviderError::Refused { why }) if why.contains("not what was sealed")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ProviderError::Refused { why }) if why.contains("not what was sealed")),
+        "{refused:?}"
+    );
     assert_eq!(bench.local.describe().await.unwrap().volumes.len(), 1, "nothing half made is left");
 }

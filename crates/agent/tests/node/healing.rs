@@ -102,7 +102,8 @@ async fn check_hang(health: serde_json::Value, command: serde_json::Value) {
     for (key, value) in [("every", json!("200ms")), ("timeout", json!("200ms")), ("retries", json!(2))] {
         health[key] = value;
     }
-    let spec = json!({"command": command, "health": health, "ports": {"main": "auto"}, "stop": {"grace": "100ms"}});
+    let spec =
+        json!({"command": command, "health": health, "ports": {"main": "auto"}, "stop": {"grace": "100ms"}});
     let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
     bench.converged(&machine, &hash).await;
     let before = bench.running(&machine).await;
@@ -110,7 +111,9 @@ async fn check_hang(health: serde_json::Value, command: serde_json::Value) {
     let stopped = Instant::now();
     id.signal(rustix::process::Signal::STOP).unwrap();
     let after = bench
-        .service(&machine, "replaced", 10, |seen| seen.state == ServiceState::Running && seen.pid != before.pid)
+        .service(&machine, "replaced", 10, |seen| {
+            seen.state == ServiceState::Running && seen.pid != before.pid
+        })
         .await;
     println!("hang noticed and healed: {:?}", stopped.elapsed());
     assert_eq!(after.restarts, 1);
@@ -139,18 +142,27 @@ async fn a_hang_is_seen_by_http() {
 async fn a_closed_port_is_seen_by_tcp() {
     let bench = Bench::new();
     let machine = bench.machine().await;
-    let command = json!(["python3", "-c", "import socket,sys,time,os
+    let command = json!([
+        "python3",
+        "-c",
+        "import socket,sys,time,os
 s=socket.create_server(('127.0.0.1', int(sys.argv[1])))
 while not os.path.exists('close'): time.sleep(0.02)
-os.unlink('close'); s.close(); time.sleep(1000)", "{{ port.main }}"]);
-    let health = json!({"tcp": "127.0.0.1:{{ port.main }}", "every": "200ms", "timeout": "200ms", "retries": 2});
-    let spec = json!({"command": command, "health": health, "ports": {"main": "auto"}, "stop": {"grace": "100ms"}});
+os.unlink('close'); s.close(); time.sleep(1000)",
+        "{{ port.main }}"
+    ]);
+    let health =
+        json!({"tcp": "127.0.0.1:{{ port.main }}", "every": "200ms", "timeout": "200ms", "retries": 2});
+    let spec =
+        json!({"command": command, "health": health, "ports": {"main": "auto"}, "stop": {"grace": "100ms"}});
     let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
     bench.converged(&machine, &hash).await;
     let before = bench.running(&machine).await;
     std::fs::write(bench.root(&machine).join("close"), "").unwrap();
     bench
-        .service(&machine, "replaced", 10, |seen| seen.state == ServiceState::Running && seen.pid != before.pid)
+        .service(&machine, "replaced", 10, |seen| {
+            seen.state == ServiceState::Running && seen.pid != before.pid
+        })
         .await;
     bench.terminate(&machine).await;
 }
@@ -178,7 +190,9 @@ async fn ending_a_machine_leaves_nothing_behind() {
     // Children in sessions of their own, deaf to signals, one with an environment without our marks.
     let script = "trap '' TERM HUP; setsid sleep 1001 & (setsid sh -c 'trap \"\" TERM; exec env -i sleep 1002' &) ; \
                   echo ready > ready; while :; do sleep 1; done";
-    let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", json!({"command": ["sh", "-c", script]}))])).await;
+    let hash = bench
+        .apply(&machine, bench.slice(vec![], vec![("pub", json!({"command": ["sh", "-c", script]}))]))
+        .await;
     bench.converged(&machine, &hash).await;
     let root = bench.root(&machine);
     until("it has its children", 5, async || root.join("ready").exists().then_some(())).await;

@@ -20,7 +20,9 @@ async fn drift_of_a_file_is_healed() {
     let machine = bench.machine().await;
     let resources = vec![
         resource(json!({"directory": {"path": "/etc/app", "mode": "0750"}})),
-        resource(json!({"file": {"path": "/etc/app/conf", "content": "root {{ node.root }}\n", "mode": "0640"}})),
+        resource(
+            json!({"file": {"path": "/etc/app/conf", "content": "root {{ node.root }}\n", "mode": "0640"}}),
+        ),
         resource(json!({"link": {"path": "/etc/link", "to": "app/conf"}})),
     ];
     let hash = bench.apply(&machine, bench.slice(resources, vec![])).await;
@@ -31,7 +33,8 @@ async fn drift_of_a_file_is_healed() {
     let is_right = || {
         fs::read_to_string(&file).is_ok_and(|text| text == right)
             && fs::metadata(&file).is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o640)
-            && fs::metadata(root.join("etc/app")).is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o750)
+            && fs::metadata(root.join("etc/app"))
+                .is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o750)
             && fs::read_link(root.join("etc/link")).is_ok_and(|to| to.to_str() == Some("app/conf"))
     };
     assert!(is_right());
@@ -187,7 +190,8 @@ async fn a_busy_volume_is_not_unmounted() {
 async fn what_is_not_known_is_waited_for() {
     let bench = Bench::hasty();
     let machine = bench.machine().await;
-    let file = resource(json!({"file": {"path": "/conf", "content": "{{ clouds['shop.db'].nodes[0].address }}"}}));
+    let file =
+        resource(json!({"file": {"path": "/conf", "content": "{{ clouds['shop.db'].nodes[0].address }}"}}));
     let mut slice = bench.slice(vec![file], vec![("pub", json!({"command": ["sleep", "{{ vars.long }}"]}))]);
     bench.apply(&machine, slice.clone()).await;
     let report = until("both wait", 5, async || {
@@ -195,7 +199,8 @@ async fn what_is_not_known_is_waited_for() {
     })
     .await;
     assert!(report.problems.iter().all(|problem| problem.waiting) && !report.converged);
-    slice.context = json!({"vars": {"long": "1000"}, "clouds": {"shop.db": {"nodes": [{"address": "10.0.0.1"}]}}});
+    slice.context =
+        json!({"vars": {"long": "1000"}, "clouds": {"shop.db": {"nodes": [{"address": "10.0.0.1"}]}}});
     let hash = bench.apply(&machine, slice).await;
     bench.converged(&machine, &hash).await;
     assert_eq!(fs::read_to_string(bench.root(&machine).join("conf")).unwrap(), "10.0.0.1");
@@ -243,7 +248,12 @@ async fn orders_are_for_one_node_and_from_one_holder() {
     };
     let refused = ask(&|order| order.node.generation = 2).await;
     assert!(matches!(refused, Err(LinkError::Refused { .. })), "{refused:?}");
-    let other = |epoch, until| Authority { epoch, holder: "ben@desk".into(), store: "other".into(), until: Time(until) };
+    let other = |epoch, until| Authority {
+        epoch,
+        holder: "ben@desk".into(),
+        store: "other".into(),
+        until: Time(until),
+    };
     let stale = ask(&|order| order.authority = other(9, u64::MAX)).await;
     let Err(LinkError::Stale { holder }) = &stale else { panic!("{stale:?}") };
     assert_eq!(holder.holder, "anna@laptop");
@@ -285,10 +295,12 @@ async fn people_can_read_logs() {
 async fn a_taken_port_is_chosen_again() {
     let bench = Bench::new();
     let machine = bench.machine().await;
-    let spec = json!({"command": ["sleep", "1000"], "ports": {"main": "auto"}, "env": {"PORT": "{{ port.main }}"}});
+    let spec =
+        json!({"command": ["sleep", "1000"], "ports": {"main": "auto"}, "env": {"PORT": "{{ port.main }}"}});
     let mut slice = bench.slice(vec![], vec![("pub", spec)]);
     let hash = bench.apply(&machine, slice.clone()).await;
-    let port = |report: &ideal_core::observed::Report| *report.services["pub[0]"].ports.values().next().unwrap();
+    let port =
+        |report: &ideal_core::observed::Report| *report.services["pub[0]"].ports.values().next().unwrap();
     let first = port(&bench.converged(&machine, &hash).await);
     slice.quiet = true;
     let hash = bench.apply(&machine, slice.clone()).await;

@@ -32,7 +32,8 @@ impl Disk {
             }
         }
         for name in self.names("snapshots")? {
-            if let Some(meta) = self.snapshot_meta(&SnapshotId::new(name))?.filter(|meta| meta.tags.is_some()) {
+            if let Some(meta) = self.snapshot_meta(&SnapshotId::new(name))?.filter(|meta| meta.tags.is_some())
+            {
                 listing.snapshots.push(meta.show());
             }
         }
@@ -78,8 +79,9 @@ impl Disk {
             self.sweep_unless(whole, self.data.join("volumes").join(name), &mut swept)?;
         }
         for name in self.names("snapshots")? {
-            let whole =
-                self.snapshot_meta(&SnapshotId::new(name.clone()))?.is_some_and(|meta| meta.checksum.is_some());
+            let whole = self
+                .snapshot_meta(&SnapshotId::new(name.clone()))?
+                .is_some_and(|meta| meta.checksum.is_some());
             self.sweep_unless(whole, self.data.join("snapshots").join(name), &mut swept)?;
         }
         for path in &swept {

@@ -70,7 +70,10 @@ impl Disk {
         let id = MachineId::new(self.id_of('m', token));
         let socket = self.run.join(format!("{id}.sock"));
         if socket.as_os_str().len() > SOCKET_LIMIT {
-            return Err(ProviderError::refused(format!("the path {} is too long for a socket", socket.display())));
+            return Err(ProviderError::refused(format!(
+                "the path {} is too long for a socket",
+                socket.display()
+            )));
         }
         tags.token = Some(token.clone());
         let _lock = self.lock()?;
@@ -78,12 +81,16 @@ impl Disk {
         let home = self.home(&id)?;
         let meta = match (self.machine_meta(&id)?, known) {
             (Some(meta), _) => meta,
-            (None, Known::Ended(object)) => return Ok(Answer::Made(object)),
+            (None, Known::Ended(object)) => return Ok(Answer::Made(*object)),
             (None, Known::Open) => {
                 let slot = SlotId { cloud: tags.cloud, index };
                 let address = format!("unix:{}", socket.display());
-                let identity =
-                    Identity { slot, generation: tags.generation, machine: id.clone(), address: address.clone() };
+                let identity = Identity {
+                    slot,
+                    generation: tags.generation,
+                    machine: id.clone(),
+                    address: address.clone(),
+                };
                 let meta =
                     MachineMeta { id, tags: Some(tags), image, size, address, created: now(), end: End::Not };
                 self.make_home(&home, &meta, &identity)?;
@@ -132,7 +139,11 @@ impl Disk {
         let mut starter = command.spawn()?;
         crash_point("local.machine.started");
         let status = starter.wait()?;
-        if status.success() { Ok(()) } else { Err(io::Error::other(format!("the keeper did not start: {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("the keeper did not start: {status}")))
+        }
     }
 
     pub(super) fn start_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
@@ -195,7 +206,10 @@ impl Disk {
         let stray = std::fs::read_dir(home.volumes()).is_ok_and(|mut entries| entries.next().is_some());
         if stray {
             // Data that no volume claims is not ours to remove.
-            return Err(ProviderError::refused(format!("{} holds data of no volume", home.volumes().display())));
+            return Err(ProviderError::refused(format!(
+                "{} holds data of no volume",
+                home.volumes().display()
+            )));
         }
         let Object::Machine(machine) = self.show_machine(meta.clone())? else { return Ok(Vec::new()) };
         let machine = ideal_core::observed::Machine { state: MachineState::Terminated, ..machine };

@@ -29,12 +29,15 @@ impl Disk {
             return Ok(Answer::Made(Object::Snapshot(meta.show())));
         }
         if let Known::Ended(object) = known {
-            return Ok(Answer::Made(object));
+            return Ok(Answer::Made(*object));
         }
         // Its lock is held to the end of the copy: nobody attaches, deletes or copies it meanwhile.
         let (source, _volume) = self.detached(volume)?;
         if source.life != life {
-            return Err(ProviderError::refused(format!("{volume} is in life {}, not in {life}", source.life)));
+            return Err(ProviderError::refused(format!(
+                "{volume} is in life {}, not in {life}",
+                source.life
+            )));
         }
         durable::private_dir(&folder)?;
         let Some(_own) = Lock::try_take(&folder.join("lock"))? else {

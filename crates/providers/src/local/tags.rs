@@ -55,7 +55,9 @@ impl Disk {
         let _lock = self.lock()?;
         for id in objects {
             if matches!(id, ObjectId::Machine(_)) {
-                return Err(ProviderError::refused(format!("{id} is a machine and has no mount to be named by")));
+                return Err(ProviderError::refused(format!(
+                    "{id} is a machine and has no mount to be named by"
+                )));
             }
             let there = self.retag(id, &|tags| {
                 if let Some(tags) = tags {

@@ -34,7 +34,7 @@ pub(super) enum Known {
     /// Never used, or used by a call that came to nothing: go on, with the same id as then.
     Open,
     /// It made this, which is no more; unless it still is there, for it is buried just before it goes.
-    Ended(Object),
+    Ended(Box<Object>),
 }
 
 impl Disk {
@@ -64,11 +64,11 @@ impl Disk {
             Some(record) if record.token != *token || record.parameters != parameters => {
                 Err(ProviderError::TokenTaken)
             }
-            Some(TokenRecord { ended: Some(ended), .. }) => Ok(Known::Ended(match ended {
+            Some(TokenRecord { ended: Some(ended), .. }) => Ok(Known::Ended(Box::new(match ended {
                 Ended::Machine(machine) => Object::Machine(machine),
                 Ended::Volume(volume) => Object::Volume(volume),
                 Ended::Snapshot(snapshot) => Object::Snapshot(snapshot),
-            })),
+            }))),
             Some(_) => Ok(Known::Open),
         }
     }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use ideal_core::id::{Life, MachineId, Name, SnapshotId, Token, VolumeId};
-use ideal_core::observed::{Attachment, AttachmentState, MachineState, RetireMark, Tags, Volume, VolumeState};
+use ideal_core::observed::{
+    Attachment, AttachmentState, MachineState, RetireMark, Tags, Volume, VolumeState,
+};
 use ideal_core::time::Bytes;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::Attached;
@@ -91,7 +93,7 @@ impl Disk {
             return Ok(Answer::Made(Object::Volume(self.show_volume(meta)?)));
         }
         if let Known::Ended(object) = known {
-            return Ok(Answer::Made(object));
+            return Ok(Answer::Made(*object));
         }
         let source = match &from {
             None => None,
@@ -107,8 +109,16 @@ impl Disk {
         let Some(own) = Lock::try_take(&folder.join("lock"))? else {
             return Err(ProviderError::retry(format!("{id} is being made")));
         };
-        let mut meta =
-            VolumeMeta { id, tags: Some(tags), life, size, origin: from, retired: None, whole: false, machine: None };
+        let mut meta = VolumeMeta {
+            id,
+            tags: Some(tags),
+            life,
+            size,
+            origin: from,
+            retired: None,
+            whole: false,
+            machine: None,
+        };
         self.write_volume(&meta)?;
         crash_point("local.volume.begun");
         drop(lock);
@@ -124,7 +134,9 @@ impl Disk {
                 let found = copy::checksum(&unfinished)?;
                 if found != checksum {
                     let _ = durable::remove(&folder);
-                    let why = format!("the content of {origin} is not what was sealed: {found} instead of {checksum}");
+                    let why = format!(
+                        "the content of {origin} is not what was sealed: {found} instead of {checksum}"
+                    );
                     return Err(ProviderError::refused(why));
                 }
             }
@@ -185,13 +197,21 @@ impl Disk {
         Ok(Answer::Accepted)
     }
 
-    pub(super) fn detach(&self, id: &VolumeId, machine: &MachineId, life: Life) -> Result<Answer, ProviderError> {
+    pub(super) fn detach(
+        &self,
+        id: &VolumeId,
+        machine: &MachineId,
+        life: Life,
+    ) -> Result<Answer, ProviderError> {
         let _lock = self.lock()?;
         let Some(meta) = self.volume_meta(id)? else { return Err(no_such(id)) };
         match self.place(&meta)? {
             Place::On(found) if found == *machine && meta.life == life => self.bring_back(meta)?,
             Place::On(found) => {
-                return Err(ProviderError::refused(format!("{id} is attached to {found} in life {}", meta.life)));
+                return Err(ProviderError::refused(format!(
+                    "{id} is attached to {found} in life {}",
+                    meta.life
+                )));
             }
             _ => return Err(ProviderError::refused(format!("{id} is not attached to {machine}"))),
         }
@@ -215,7 +235,10 @@ impl Disk {
         let _lock = self.lock()?;
         let (mut meta, _own) = self.detached(id)?;
         if mark.life != meta.life {
-            return Err(ProviderError::refused(format!("{id} is in life {}, not in {}", meta.life, mark.life)));
+            return Err(ProviderError::refused(format!(
+                "{id} is in life {}, not in {}",
+                meta.life, mark.life
+            )));
         }
         meta.retired = Some(mark);
         self.write_volume(&meta)?;
@@ -232,7 +255,9 @@ impl Disk {
                 return Err(ProviderError::refused(format!("{id} is in life {}, not in {life}", meta.life)));
             }
             if meta.retired.is_none_or(|mark| mark.life != meta.life) {
-                return Err(ProviderError::refused(format!("{id} is not marked as retired in its present life")));
+                return Err(ProviderError::refused(format!(
+                    "{id} is not marked as retired in its present life"
+                )));
             }
             let volume = self.show_volume(meta)?;
             let token = volume.tags.token.clone();
