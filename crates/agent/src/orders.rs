@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ideal_api::{LinkError, Order, Reply, Verb};
 use ideal_core::observed::Authority;
@@ -37,7 +38,7 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             state.authority = Some(authority);
             // An engine that lost its memory may know an older version than we do.
             if state.demand.as_ref().is_none_or(|known| known.version() <= demand.version()) {
-                state.demand = Some(demand);
+                state.demand = Some(Arc::new(demand));
             }
         }))?,
         Verb::Apply { slice, hash } => {

@@ -1,6 +1,7 @@
 //! What the agent remembers: what it was told (durable) and what it runs (for this start of the host).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ideal_core::demand::Demands;
 use ideal_core::id::{Life, Name, VolumeId};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct State {
     pub slice: Option<Held>,
     pub authority: Option<Authority>,
-    pub demand: Option<Demands>,
+    pub demand: Option<Arc<Demands>>,
     pub mounts: BTreeMap<VolumeId, Mounted>,
     /// Ports that were chosen, by replica.
     pub ports: BTreeMap<String, BTreeMap<Name, u16>>,

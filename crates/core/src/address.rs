@@ -88,7 +88,7 @@ impl fmt::Display for Address {
 }
 
 macro_rules! as_text {
-    ($($name:ident),*) => {$(
+    ($($name:ident $pattern:literal),*) => {$(
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
@@ -105,12 +105,15 @@ macro_rules! as_text {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string"})
+                schemars::json_schema!({"type": "string", "pattern": $pattern})
             }
         }
     )*};
 }
-as_text!(CloudPath, Address);
+as_text!(
+    CloudPath r"^[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})*$",
+    Address r"^[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})*(\[[0-9]{1,9}\](:[a-z0-9][a-z0-9-]{0,62})?)?$"
+);
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +124,19 @@ mod tests {
         for text in ["shop", "shop.web", "shop.web[2]", "shop.web[2]:data", "pub[0]"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for bad in ["", ".", "shop.", "Shop", "shop[", "shop[]", "shop[-1]", "shop[1", "shop:data", "shop[1]:", "a b"] {
+        for bad in [
+            "",
+            ".",
+            "shop.",
+            "Shop",
+            "shop[",
+            "shop[]",
+            "shop[-1]",
+            "shop[1",
+            "shop:data",
+            "shop[1]:",
+            "a b",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }

@@ -9,6 +9,7 @@ mod resolve;
 pub mod resource;
 pub mod service;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -20,13 +21,16 @@ use crate::time::Bytes;
 
 pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec, ProviderSpec};
 
+pub use resolve::{Level, Origins, Resolved, place_of, resolve};
 pub use resource::Resource;
 pub use service::ServiceSpec;
 
 /// The whole of what is wanted, resolved: inheritance applied, names checked, structure expressions evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ideal {
-    /// Every cloud of the file, parents before children, in the order of the file.
+    /// The providers that clouds may name; with none in the file, `here: local`.
+    pub providers: BTreeMap<Name, ProviderSpec>,
+    /// Every cloud of the file, parents before children, siblings by name.
     pub clouds: Vec<Arc<Cloud>>,
     /// Every service, by name.
     pub services: Vec<Arc<Service>>,
@@ -59,8 +63,9 @@ pub struct Cloud {
     pub mounts: Vec<Mount>,
     /// What may refuse or must follow a state.
     pub hooks: Hooks,
-    /// What is kept right on every node, root's first.
-    pub resources: Vec<Resource>,
+    /// What is kept right on every node, root's first. Shared with the clouds that inherit it: one long text
+    /// in the root must not be held once for each of ten thousand clouds.
+    pub resources: Vec<Arc<Resource>>,
 }
 
 /// A filesystem that each node of a cloud has.

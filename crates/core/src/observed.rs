@@ -4,6 +4,7 @@
 //! "is not there".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub struct Tags {
     /// The token of its creation.
     pub token: Option<Token>,
     /// The demands as they stood when it was last touched; the highest version anywhere is what is demanded.
-    pub demand: Option<Demands>,
+    pub demand: Option<Arc<Demands>>,
     /// The highest epoch that touched it.
     pub epoch: Epoch,
 }
@@ -68,8 +69,10 @@ pub struct Machine {
     pub tags: Tags,
     /// Where it is in its life.
     pub state: MachineState,
-    /// Its address, once it has one.
+    /// Its network address, once it has one.
     pub address: Option<String>,
+    /// How its agent is reached, once it is: `unix:/run/…/agent.sock`.
+    pub agent: Option<String>,
     /// The image it was made from, as asked.
     pub image: String,
     /// The size it was made with, as asked, in one text (see [`size_text`]).
@@ -238,7 +241,7 @@ pub struct Report {
     /// Who may give orders, as the agent last heard.
     pub authority: Option<Authority>,
     /// The demands as last told.
-    pub demand: Option<Demands>,
+    pub demand: Option<Arc<Demands>>,
     /// The hash of the slice in force; none: it has none yet.
     pub slice: Option<String>,
     /// Whether everything of the slice in force is right.
@@ -376,6 +379,8 @@ pub enum Sight {
 /// Everything seen of one slot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SlotSeen {
+    /// Which provider has its things.
+    pub provider: Option<Name>,
     /// Machines of any generation.
     pub machines: Vec<Machine>,
     /// Volumes of any mount.
@@ -411,19 +416,27 @@ impl Observed {
         self.sight.insert(provider.clone(), sight);
         for machine in listing.machines {
             match machine.tags.slot() {
-                Some(slot) => self.slots.entry(slot).or_default().machines.push(machine),
+                Some(slot) => self.slot(slot, provider).machines.push(machine),
                 None => self.unslotted.push(machine),
             }
         }
         for volume in listing.volumes {
             if let Some(slot) = volume.tags.slot() {
-                self.slots.entry(slot).or_default().volumes.push(volume);
+                self.slot(slot, provider).volumes.push(volume);
             }
         }
         for snapshot in listing.snapshots {
             if let Some(slot) = snapshot.tags.slot() {
-                self.slots.entry(slot).or_default().snapshots.push(snapshot);
+                self.slot(slot, provider).snapshots.push(snapshot);
             }
         }
+    }
+
+    fn slot(&mut self, slot: SlotId, provider: &Name) -> &mut SlotSeen {
+        let seen = self.slots.entry(slot).or_default();
+        if seen.provider.is_none() {
+            seen.provider = Some(provider.clone());
+        }
+        seen
     }
 }

@@ -52,3 +52,49 @@ impl fmt::Display for DocPath {
         Ok(())
     }
 }
+
+/// A place on the way down a document, without allocation: a check walks with it over thousands of values and
+/// makes a [`DocPath`] only for those that it has something to say about.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    up: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    /// The document itself.
+    pub const ROOT: Place<'static> = Place { up: None, step: Step::Root };
+
+    /// The value under `key`.
+    #[must_use]
+    pub fn key(&'a self, key: &'a str) -> Place<'a> {
+        Place { up: Some(self), step: Step::Key(key) }
+    }
+    /// The item at `index`.
+    #[must_use]
+    pub fn index(&'a self, index: usize) -> Place<'a> {
+        Place { up: Some(self), step: Step::Index(index) }
+    }
+    /// The same as something to keep.
+    pub fn path(&self) -> DocPath {
+        let mut parts = Vec::new();
+        let mut here = Some(self);
+        while let Some(place) = here {
+            match place.step {
+                Step::Root => {}
+                Step::Key(key) => parts.push(Part::Key(key.to_owned())),
+                Step::Index(index) => parts.push(Part::Index(index)),
+            }
+            here = place.up;
+        }
+        parts.reverse();
+        DocPath(parts)
+    }
+}

@@ -116,7 +116,7 @@ impl JsonSchema for Span {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$",
+            "type": "string", "pattern": "^[0-9]{1,10}(ms|s|m|h|d)$",
             "description": "A length of time: 250ms, 30s, 10m, 2h or 1d.",
         })
     }
@@ -131,7 +131,7 @@ const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 <
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, size) in UNITS {
-            if self.0 >= size && self.0 % size == 0 {
+            if self.0 >= size && self.0.is_multiple_of(size) {
                 return write!(f, "{}{unit}", self.0 / size);
             }
         }
@@ -178,7 +178,7 @@ impl JsonSchema for Bytes {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "string", "pattern": "^[0-9]{1,12}(B|KiB|MiB|GiB|TiB)$",
+            "type": "string", "pattern": "^([0-9]{1,18}B|[0-9]{1,15}KiB|[0-9]{1,12}MiB|[0-9]{1,9}GiB|[0-9]{1,6}TiB)$",
             "description": "An amount of bytes with a binary unit: 512MiB, 20GiB.",
         })
     }
@@ -190,7 +190,9 @@ mod tests {
 
     #[test]
     fn spans_read_and_print() {
-        for (text, ms) in [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("2h", 7_200_000), ("1d", 86_400_000)] {
+        for (text, ms) in
+            [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("2h", 7_200_000), ("1d", 86_400_000)]
+        {
             assert_eq!(text.parse::<Span>().unwrap().0, ms);
             assert_eq!(Span(ms).to_string(), text);
         }

@@ -1,1 +1,31 @@
-//! file
+//! The text of an ideal file and what it means: YAML with positions, expressions, every mistake at its place.
+//!
+//! Reading order: [`load`](load()), `yaml`, `include`, [`expression`], `shape`, `read`, [`source_map`].
+//!
+//! Invariants: no I/O (the caller reads included files), no clock, no randomness (the caller mints uuids). No
+//! input makes it panic, run long or grow much larger than the input.
+
+mod fix;
+mod include;
+mod load;
+mod plain;
+mod read;
+mod schema;
+mod shape;
+mod starter;
+mod tree;
+mod yaml;
+
+pub mod explain;
+pub mod expression;
+pub mod show;
+pub mod source_map;
+
+pub use fix::fix;
+pub use include::{Sources, includes_of};
+pub use load::{Loaded, load};
+pub use plain::{render_plain, visible};
+pub use schema::schema;
+pub use source_map::{Located, SourceMap, Spot};
+pub use starter::starter;
+pub use yaml::MOST_BYTES;

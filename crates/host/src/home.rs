@@ -27,8 +27,10 @@ pub struct Identity {
     pub generation: Generation,
     /// What the provider calls it.
     pub machine: MachineId,
-    /// Where its agent listens: `unix:/…`.
+    /// Its network address.
     pub address: String,
+    /// Where its agent listens: `unix:/…`.
+    pub agent: String,
 }
 
 impl Identity {
@@ -44,9 +46,9 @@ impl Identity {
             (process::HOME.to_owned(), home.path().display().to_string()),
         ])
     }
-    /// The socket of the address.
+    /// The socket that its agent listens at.
     pub fn socket(&self) -> Option<&Path> {
-        self.address.strip_prefix("unix:").map(Path::new)
+        self.agent.strip_prefix("unix:").map(Path::new)
     }
 }
 

@@ -433,7 +433,7 @@ pub async fn demands_and_names_are_seen(provider: &dyn Provider, world: &dyn Wor
         let seals = listing.snapshots.iter().filter(|one| one.id == seal.id).map(|one| &one.tags);
         let tags: Vec<&Tags> = volumes.chain(seals).collect();
         let seen = |tags: &&Tags| {
-            tags.demand.as_ref() == Some(&demand) && tags.epoch == 4 && tags.mount.as_ref() == Some(&mount)
+            tags.demand.as_deref() == Some(&demand) && tags.epoch == 4 && tags.mount.as_ref() == Some(&mount)
         };
         if tags.len() == 2 && tags.iter().all(seen) {
             return check.terminate(&machine).await;

@@ -143,7 +143,7 @@ impl Bench {
         Order { node: ForNode { slot, generation: 1 }, authority: self.authority(), verb }
     }
     pub(crate) async fn ask(&self, machine: &Machine, verb: Verb) -> Result<Reply, LinkError> {
-        self.link.ask(machine.address.as_ref().unwrap(), &self.order(verb)).await
+        self.link.ask(machine.agent.as_ref().unwrap(), &self.order(verb)).await
     }
     /// Asks until the agent can be reached.
     pub(crate) async fn tell(&self, machine: &Machine, verb: Verb) -> Reply {

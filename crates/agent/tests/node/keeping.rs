@@ -240,7 +240,7 @@ async fn orders_are_for_one_node_and_from_one_holder() {
     let mut demand = Demands::none();
     demand.demand(Scope::Whole, State::Launched, 1, |_| true);
     bench.tell(&machine, Verb::Note { demand: demand.clone() }).await;
-    let address = machine.address.clone().unwrap();
+    let address = machine.agent.clone().unwrap();
     let ask = async |change: &dyn Fn(&mut ideal_api::Order)| {
         let mut order = bench.order(Verb::Note { demand: Demands::none() });
         change(&mut order);
@@ -264,7 +264,7 @@ async fn orders_are_for_one_node_and_from_one_holder() {
     ask(&|order| order.authority = other(2, 0)).await.unwrap();
     let report = bench.report(&machine).await.unwrap();
     assert_eq!(report.authority.unwrap().holder, "ben@desk");
-    assert_eq!(report.demand, Some(demand), "an older demand does not undo a later one");
+    assert_eq!(report.demand.as_deref(), Some(&demand), "an older demand does not undo a later one");
     let silent = bench.link.ask("unix:/nowhere/agent.sock", &bench.order(Verb::Report)).await;
     assert!(matches!(silent, Err(LinkError::Unreachable { .. })), "{silent:?}");
     bench.terminate(&machine).await;
@@ -277,7 +277,7 @@ async fn people_can_read_logs() {
     let spec = json!({"command": ["sh", "-c", "for i in 1 2 3; do echo line $i; done; exec sleep 1000"]});
     let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
     bench.converged(&machine, &hash).await;
-    let address = machine.address.clone().unwrap();
+    let address = machine.agent.clone().unwrap();
     let text = until("three lines", 5, async || {
         let text = bench.link.logs(&address, "pub[0]", 2).await.ok()?;
         text.contains("3").then_some(text)

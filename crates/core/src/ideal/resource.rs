@@ -85,6 +85,15 @@ fn five_minutes() -> Span {
 }
 
 impl Resource {
+    /// The path that it keeps right; a command keeps none.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Resource::File(file) => Some(&file.path),
+            Resource::Directory(directory) => Some(&directory.path),
+            Resource::Link(link) => Some(&link.path),
+            Resource::Command(_) => None,
+        }
+    }
     /// What people call it: `file /etc/motd`.
     pub fn label(&self) -> String {
         match self {

@@ -36,6 +36,7 @@ pub(super) struct MachineMeta {
     pub image: String,
     pub size: String,
     pub address: String,
+    pub agent: String,
     pub created: Time,
     pub end: End,
 }
@@ -101,6 +102,7 @@ impl MachineMeta {
             tags: shown(self.tags),
             state,
             address: Some(self.address),
+            agent: Some(self.agent),
             image: self.image,
             size: self.size,
         }

@@ -84,15 +84,19 @@ impl Disk {
             (None, Known::Ended(object)) => return Ok(Answer::Made(*object)),
             (None, Known::Open) => {
                 let slot = SlotId { cloud: tags.cloud, index };
-                let address = format!("unix:{}", socket.display());
+                // Every machine is on this host, and reaches the others there.
+                let address = std::net::Ipv4Addr::LOCALHOST.to_string();
+                let agent = format!("unix:{}", socket.display());
+                let (created, end) = (now(), End::Not);
                 let identity = Identity {
                     slot,
                     generation: tags.generation,
                     machine: id.clone(),
                     address: address.clone(),
+                    agent: agent.clone(),
                 };
-                let meta =
-                    MachineMeta { id, tags: Some(tags), image, size, address, created: now(), end: End::Not };
+                let tags = Some(tags);
+                let meta = MachineMeta { id, tags, image, size, address, agent, created, end };
                 self.make_home(&home, &meta, &identity)?;
                 meta
             }
@@ -217,7 +221,7 @@ impl Disk {
         meta.end = End::Done(now());
         self.write_machine(&meta)?;
         crash_point("local.end.written");
-        if let Some(socket) = meta.address.strip_prefix("unix:") {
+        if let Some(socket) = meta.agent.strip_prefix("unix:") {
             durable::remove(std::path::Path::new(socket))?;
         }
         let mut trash = Vec::new();

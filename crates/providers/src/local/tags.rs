@@ -1,5 +1,7 @@
 //! Calls that change only what is written on things: mirror, rename, disown, claim.
 
+use std::sync::Arc;
+
 use ideal_core::demand::Demands;
 use ideal_core::id::{Epoch, Name, VolumeId};
 use ideal_core::observed::Tags;
@@ -38,13 +40,14 @@ impl Disk {
         epoch: Epoch,
     ) -> Result<Answer, ProviderError> {
         let _lock = self.lock()?;
+        let demand = Arc::new(demand.clone());
         for id in objects {
             self.retag(id, &|tags| {
                 let Some(tags) = tags else { return };
                 tags.epoch = tags.epoch.max(epoch);
                 // A late call of an engine of before must not undo a later demand.
                 if tags.demand.as_ref().is_none_or(|known| known.version() <= demand.version()) {
-                    tags.demand = Some(demand.clone());
+                    tags.demand = Some(Arc::clone(&demand));
                 }
             })?;
         }

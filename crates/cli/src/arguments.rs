@@ -1,0 +1,165 @@
+//! The tree of commands. A new one is a variant here, a file in `commands`, and an arm in `commands::run`.
+
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// Describe what should be; ideal makes it so and keeps it so.
+#[derive(Debug, Parser)]
+#[command(name = "ideal", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The ideal file; else $IDEAL_FILE, else the nearest ideal.yaml upwards
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How results are written: human, plain, json or jsonl; else $IDEAL_OUTPUT
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        env = "IDEAL_OUTPUT",
+        hide_env = true,
+        default_value = "human"
+    )]
+    pub(crate) output: Format,
+    /// Never use colours (NO_COLOR does the same)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Only results and problems
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people at a terminal
+    Human,
+    /// Without drawings and colours
+    Plain,
+    /// One JSON document
+    Json,
+    /// One JSON document for each line
+    Jsonl,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a starter ideal.yaml that runs on this machine
+    #[command(after_help = "Examples:\n  ideal init\n  ideal init lab\n  ideal init lab --name shop")]
+    Init(Init),
+    /// Check the ideal file; contacts nothing
+    #[command(after_help = "Examples:\n  ideal check\n  ideal check --fix\n  ideal check other.yaml -o json")]
+    Check(Check),
+    /// Show the effective ideal, each value with where it came from
+    #[command(after_help = "Examples:\n  ideal show\n  ideal show shop.web\n  ideal show -o json")]
+    Show(Show),
+    /// Print the JSON Schema of the ideal file
+    Schema(Schema),
+    /// Tell what a diagnostic means and how to mend it
+    #[command(
+        after_help = "Examples:\n  ideal explain ideal/unknown-key\n  ideal explain unknown-key\n  ideal explain"
+    )]
+    Explain(Explain),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n  ideal completions bash > ~/.local/share/bash-completion/completions/ideal"
+    )]
+    Completions(Completions),
+    /// Print the version
+    Version,
+}
+
+/// `ideal init`
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder; it is made when missing
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The name of the outermost cloud
+    #[arg(long, default_value = "shop")]
+    pub(crate) name: String,
+}
+
+/// `ideal check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The ideal file, instead of -f
+    pub(crate) path: Option<PathBuf>,
+    /// Write missing uuids into the files and change nothing else
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+/// `ideal show`
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// A cloud or service: shop.web
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: Option<String>,
+}
+
+/// `ideal schema`
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Of what
+    #[arg(default_value = "file")]
+    pub(crate) of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The ideal file
+    File,
+}
+
+/// `ideal explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// ideal/unknown-key, or only unknown-key; without it, all are listed
+    pub(crate) code: Option<String>,
+}
+
+/// `ideal completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Says why the arguments cannot be read. Help and version come this way too.
+pub(crate) fn refuse(error: &clap::Error) -> Exit {
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        let near = match error.get(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::Strings(near)) => near.last().cloned(),
+            Some(ContextValue::String(near)) => Some(near.clone()),
+            _ => None,
+        };
+        let next = match near {
+            Some(near) => format!("did you mean `ideal {near}`?"),
+            None => "`ideal --help` lists the commands".to_owned(),
+        };
+        crate::output::complain(&format!("there is no command `{wrong}`; {next}"));
+        return Exit::BadInput;
+    }
+    // Where it cannot be printed, nobody is there to read it.
+    _ = error.print();
+    if error.use_stderr() { Exit::BadInput } else { Exit::Done }
+}

@@ -1,0 +1,120 @@
+//! Which ideal file is meant, and reading it with all that it includes: inside its folder only, and never more
+//! than an ideal can have.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ideal_file::{Loaded, MOST_BYTES, Sources, includes_of, load};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The usual name.
+pub(crate) const FILE: &str = "ideal.yaml";
+
+/// An ideal file and what it includes.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// The folder that everything lies in.
+    pub(crate) folder: PathBuf,
+    /// What was read.
+    pub(crate) sources: Sources,
+}
+
+impl Project {
+    /// Finds and reads the file: the one given, else of the environment, else the nearest upwards.
+    pub(crate) fn open(given: Option<&Path>) -> anyhow::Result<Project> {
+        let path = match given {
+            Some(path) => path.to_owned(),
+            None => match std::env::var_os("IDEAL_FILE").filter(|name| !name.is_empty()) {
+                Some(path) => path.into(),
+                None => nearest(&std::env::current_dir()?).ok_or_else(no_file)?,
+            },
+        };
+        let text = read(&path).map_err(|error| cannot_read(&path, &error))?;
+        let name =
+            path.file_name().map_or_else(|| FILE.to_owned(), |name| name.to_string_lossy().into_owned());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut project = Project {
+            folder: folder.to_owned(),
+            sources: Sources { main: name.clone(), texts: BTreeMap::new() },
+        };
+        project.read_all(name, text);
+        Ok(project)
+    }
+
+    /// What the file says and what is wrong with it.
+    pub(crate) fn load(&self) -> Loaded {
+        load(&self.sources)
+    }
+
+    /// Where a source lies.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Included files that cannot be read are left out; the check says so at the line that names them.
+    fn read_all(&mut self, main: String, text: Vec<u8>) {
+        let root = self.folder.canonicalize().ok();
+        let mut bytes = 0;
+        let mut wanted = vec![(main, Some(text))];
+        while let Some((name, text)) = wanted.pop() {
+            if self.sources.texts.contains_key(&name) || bytes > MOST_BYTES {
+                continue;
+            }
+            let inside = || {
+                let real = self.path(&name).canonicalize().ok()?;
+                real.starts_with(root.as_ref()?).then(|| read(&real).ok())?
+            };
+            let Some(text) = text.or_else(inside) else { continue };
+            bytes += text.len();
+            wanted.extend(includes_of(&name, &text).into_iter().map(|name| (name, None)));
+            self.sources.texts.insert(name, text);
+        }
+    }
+}
+
+/// A file, or of one that is too large just enough to see that it is.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not an ordinary file"));
+    }
+    let mut text = Vec::new();
+    file.take(MOST_BYTES as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The nearest ideal file upwards, to the root of the repository. Outside of a repository only this folder
+/// counts: above it anyone may have put one.
+fn nearest(from: &Path) -> Option<PathBuf> {
+    let repository = from.ancestors().find(|folder| folder.join(".git").exists());
+    for folder in from.ancestors() {
+        let file = folder.join(FILE);
+        if file.is_file() {
+            // As it would be written from here, when that is short.
+            return Some(if folder == from { PathBuf::from(FILE) } else { file });
+        }
+        if repository.is_none_or(|root| root == folder) {
+            break;
+        }
+    }
+    None
+}
+
+fn no_file() -> anyhow::Error {
+    let failure = Failure::new("no-file", Exit::BadInput, format!("there is no {FILE} here"));
+    failure.next("ideal init        writes one to begin with").next("ideal -f FILE ... names another").into()
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let message = format!("cannot read {}: {error}", path.display());
+    let failure = Failure::new("cannot-read", Exit::BadInput, message);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            failure.next("look at the name; `ideal init` writes a new one").into()
+        }
+        _ => failure.into(),
+    }
+}

@@ -1,0 +1,456 @@
+//! What was intended, what came of it, and what follows from that: the records of the journal and the view
+//! that they fold to.
+//!
+//! The journal is never the only knowledge of what exists: everything here can be lost, and the next run finds
+//! it again in tags (see [`crate::planner`]). It makes recovery quick and history readable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::demand::Demands;
+use crate::id::{Generation, Life, MachineId, Name, SlotId, SnapshotId, VolumeId};
+use crate::plan::{Act, Part};
+use crate::time::{Span, Time};
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// A run began.
+    RunOpened {
+        /// `r-12`.
+        run: String,
+        /// What was asked, in words.
+        what: String,
+        /// Who asked.
+        by: String,
+    },
+    /// A run ended.
+    RunClosed {
+        /// Which.
+        run: String,
+        /// How, in words.
+        outcome: String,
+    },
+    /// An engine took the lease.
+    LeaseTaken {
+        /// Who.
+        holder: String,
+        /// From whom, when somebody still held it.
+        from: Option<String>,
+    },
+    /// The demands changed.
+    Demanded {
+        /// To this.
+        demands: Demands,
+    },
+    /// A step is about to be done. Written before its effect.
+    Intent {
+        /// At which part.
+        part: Part,
+        /// What, with all that is sent.
+        act: Act,
+        /// Why.
+        reason: String,
+    },
+    /// What came of it. Written after its effect.
+    Outcome {
+        /// At which part.
+        part: Part,
+        /// What was done.
+        act: Act,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// An object that the journal did not know was found and is ours by its tag.
+    Adopted {
+        /// Of which part.
+        part: Part,
+        /// Which object.
+        object: String,
+        /// Machine, volume or snapshot.
+        kind: ObjectKind,
+        /// Its generation, as tagged.
+        generation: Generation,
+        /// Its life, as tagged (volumes and snapshots).
+        life: Life,
+    },
+    /// A person agreed that adopted things may be ended.
+    AdoptionConfirmed,
+    /// An object that the journal knew is gone, and not by us.
+    Lost {
+        /// Of which part.
+        part: Part,
+        /// Which object.
+        object: String,
+    },
+    /// A part waits for a person.
+    Suspended {
+        /// Which part.
+        part: Part,
+        /// Why.
+        why: String,
+    },
+    /// The agent reported a clean unmount.
+    UnmountSeen {
+        /// Which mount.
+        part: Part,
+        /// Of which volume.
+        volume: VolumeId,
+        /// In which life.
+        life: Life,
+    },
+}
+
+/// What kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// A machine.
+    Machine,
+    /// A volume.
+    Volume,
+    /// A snapshot.
+    Snapshot,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Taken; the effect will be seen.
+    Accepted {
+        /// The object that it made, when it made one.
+        made: Option<String>,
+    },
+    /// The token answered with something that is over: its number is used up.
+    UsedUp,
+    /// Nothing happened; it is tried again.
+    Failed {
+        /// Why.
+        why: String,
+        /// Not before this long.
+        after: Option<Span>,
+    },
+    /// Nothing happened, and trying again is likely to end the same: it counts twice.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// Nobody knows whether it happened.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the records fold to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// What is demanded, as recorded here.
+    pub demands: Demands,
+    /// By slot.
+    #[serde(with = "pairs")]
+    pub slots: BTreeMap<SlotId, SlotMemory>,
+    /// Steps that failed or are in doubt.
+    #[serde(with = "pairs")]
+    pub troubles: BTreeMap<(Part, String), Trouble>,
+    /// Intents without an outcome.
+    #[serde(with = "pairs")]
+    pub open: BTreeMap<(Part, String), Time>,
+    /// Objects known by adoption only.
+    pub adopted: BTreeSet<String>,
+    /// How many runs there were.
+    pub runs: u64,
+}
+
+/// What is remembered of a slot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlotMemory {
+    /// The highest generation ever intended.
+    pub generation: Generation,
+    /// Machines that were made or found, and not yet ended.
+    pub machines: BTreeSet<MachineId>,
+    /// By mount.
+    pub mounts: BTreeMap<Name, MountMemory>,
+}
+
+/// What is remembered of a mount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MountMemory {
+    /// The highest generation of volume ever intended.
+    pub generation: Generation,
+    /// The highest life ever intended: numbers are never used twice.
+    pub life: Life,
+    /// The life that a restored volume must be of, as far as the journal knows: what was last attached, or what
+    /// was sealed when its volume was deleted.
+    pub needs: Option<Life>,
+    /// Volumes that were made or found, and not yet deleted.
+    pub volumes: BTreeSet<VolumeId>,
+    /// Snapshots that were made or found, and not yet deleted.
+    pub snapshots: BTreeSet<SnapshotId>,
+    /// The last clean unmount that an agent reported.
+    pub clean: Option<(VolumeId, Life)>,
+    /// Its data was given up on purpose: a blank volume may follow.
+    pub given_up: bool,
+    /// The highest attempt at a seal that was used up.
+    pub seal_attempt: u32,
+}
+
+/// A step that failed or is in doubt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// How often in a row.
+    pub attempts: u32,
+    /// When it last failed.
+    pub at: Time,
+    /// Not tried again before.
+    pub not_before: Time,
+    /// Why, the last time.
+    pub why: String,
+    /// It is not known whether it happened.
+    pub in_doubt: bool,
+}
+
+/// The first pause after a failure. A provider that hiccups is asked again soon.
+const FIRST_PAUSE: Span = Span::secs(1);
+/// The longest pause: a person who mended something does not wait longer than this.
+const LONGEST_PAUSE: Span = Span::secs(60);
+
+impl View {
+    /// Folds one record in.
+    pub fn take(&mut self, at: Time, record: &Record) {
+        match record {
+            Record::RunOpened { .. } => {
+                self.runs += 1;
+                // A person who asks again wants it tried again: budgets start anew, doubts stay.
+                for trouble in self.troubles.values_mut() {
+                    trouble.attempts = 0;
+                    trouble.not_before = Time(0);
+                }
+                self.troubles.retain(|_, trouble| trouble.in_doubt);
+            }
+            Record::RunClosed { .. } | Record::LeaseTaken { .. } | Record::Suspended { .. } => {}
+            Record::Demanded { demands } => self.demands = demands.clone(),
+            Record::Intent { part, act, .. } => {
+                self.open.insert((part.clone(), act.verb().to_owned()), at);
+                self.intend(part, act);
+            }
+            Record::Outcome { part, act, outcome } => {
+                self.open.remove(&(part.clone(), act.verb().to_owned()));
+                self.learn(at, part, act, outcome);
+            }
+            Record::Adopted { part, object, kind, generation, life } => {
+                self.adopted.insert(object.clone());
+                self.know(part, object, *kind, *generation, *life);
+            }
+            Record::AdoptionConfirmed => self.adopted.clear(),
+            Record::Lost { part, object } => self.forget(part, object),
+            Record::UnmountSeen { part, volume, life } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.clean = Some((volume.clone(), *life));
+                }
+            }
+        }
+    }
+
+    /// A step whose engine ended before its outcome was written: nobody knows what came of it.
+    pub fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
+        let key = (part.clone(), verb.to_owned());
+        self.open.remove(&key);
+        let trouble = self.troubles.entry(key).or_default();
+        trouble.in_doubt = true;
+        trouble.at = at;
+        trouble.why = "the engine ended in the middle of it".to_owned();
+    }
+
+    /// What is remembered of a slot.
+    pub fn slot(&self, slot: SlotId) -> Option<&SlotMemory> {
+        self.slots.get(&slot)
+    }
+
+    /// The trouble of a verb at a part, if any.
+    pub fn trouble(&self, part: &Part, verb: &str) -> Option<&Trouble> {
+        // The map is nearly always empty; the key is only built when it is not.
+        if self.troubles.is_empty() {
+            return None;
+        }
+        self.troubles.get(&(part.clone(), verb.to_owned()))
+    }
+
+    fn slot_mut(&mut self, part: &Part) -> &mut SlotMemory {
+        self.slots.entry(part.slot).or_default()
+    }
+
+    fn mount(&mut self, part: &Part) -> Option<&mut MountMemory> {
+        let name = part.mount.clone()?;
+        Some(self.slot_mut(part).mounts.entry(name).or_default())
+    }
+
+    fn intend(&mut self, part: &Part, act: &Act) {
+        match act {
+            Act::CreateMachine { generation, .. } => {
+                let slot = self.slot_mut(part);
+                slot.generation = slot.generation.max(*generation);
+            }
+            Act::CreateVolume { generation, .. } | Act::ClaimVolume { generation, .. } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.generation = mount.generation.max(*generation);
+                    mount.given_up = false;
+                }
+            }
+            Act::Attach { life, .. } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.life = mount.life.max(*life);
+                    mount.needs = Some(*life);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn learn(&mut self, at: Time, part: &Part, act: &Act, outcome: &Outcome) {
+        let key = (part.clone(), act.verb().to_owned());
+        let (why, after, in_doubt, weight) = match outcome {
+            Outcome::Accepted { made } => {
+                self.troubles.remove(&key);
+                return self.accept(part, act, made.as_deref());
+            }
+            Outcome::UsedUp => {
+                self.troubles.remove(&key);
+                return self.used_up(part, act);
+            }
+            Outcome::Failed { why, after } => (why, *after, false, 1),
+            Outcome::Refused { why } => (why, None, false, 2),
+            Outcome::Unknown { why } => (why, None, true, 1),
+        };
+        let trouble = self.troubles.entry(key).or_default();
+        trouble.attempts += weight;
+        trouble.at = at;
+        trouble.why.clone_from(why);
+        trouble.in_doubt = in_doubt;
+        let doubled = FIRST_PAUSE.0 << (trouble.attempts - 1).min(10);
+        let pause = Span(doubled.min(LONGEST_PAUSE.0)).max(after.unwrap_or_default());
+        // Half of the pause is spread by the part's own number, so that a thousand parts that failed together
+        // do not come back together; no randomness is needed for that.
+        let spread = (u64::from(part.slot.index) * 7919 + u64::from(trouble.attempts) * 104_729) % 1000;
+        trouble.not_before = at + Span(pause.0 / 2 + pause.0 / 2 * spread / 1000);
+    }
+
+    fn accept(&mut self, part: &Part, act: &Act, made: Option<&str>) {
+        match act {
+            Act::CreateMachine { .. } => {
+                if let Some(id) = made {
+                    self.slot_mut(part).machines.insert(MachineId::new(id));
+                }
+            }
+            Act::CreateVolume { .. } | Act::ClaimVolume { .. } => {
+                if let (Some(mount), Some(id)) = (self.mount(part), made) {
+                    mount.volumes.insert(VolumeId::new(id));
+                }
+            }
+            Act::Seal { .. } => {
+                if let (Some(mount), Some(id)) = (self.mount(part), made) {
+                    mount.snapshots.insert(SnapshotId::new(id));
+                }
+            }
+            Act::EndMachine { machine } => {
+                self.slot_mut(part).machines.remove(machine);
+            }
+            Act::DeleteVolume { volume, life, unsealed } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.volumes.remove(volume);
+                    mount.needs = Some(*life).filter(|_| !unsealed);
+                    mount.given_up = *unsealed;
+                }
+            }
+            Act::DeleteSnapshot { snapshot } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.snapshots.remove(snapshot);
+                    if mount.snapshots.is_empty() && mount.volumes.is_empty() {
+                        mount.needs = None;
+                        mount.given_up = true;
+                    }
+                }
+            }
+            Act::Rename { from, .. } => {
+                let Some(name) = part.mount.clone() else { return };
+                let slot = self.slot_mut(part);
+                if let Some(old) = slot.mounts.remove(from) {
+                    slot.mounts.entry(name).or_insert(old);
+                }
+            }
+            Act::Unmount { volume } => {
+                if let Some(mount) = self.mount(part) {
+                    let life = mount.needs.unwrap_or(mount.life);
+                    mount.clean = Some((volume.clone(), life));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A number that was used before proves that something of the part was known once: what holds data must
+    /// not begin blank then.
+    fn used_up(&mut self, part: &Part, act: &Act) {
+        match (act, self.mount(part)) {
+            (Act::Seal { attempt, .. }, Some(mount)) => {
+                mount.seal_attempt = mount.seal_attempt.max(*attempt + 1);
+            }
+            (Act::CreateVolume { life, .. }, Some(mount)) => mount.needs = mount.needs.max(Some(*life)),
+            _ => {}
+        }
+    }
+
+    fn know(&mut self, part: &Part, object: &str, kind: ObjectKind, generation: Generation, life: Life) {
+        if kind == ObjectKind::Machine {
+            let slot = self.slot_mut(part);
+            slot.generation = slot.generation.max(generation);
+            slot.machines.insert(MachineId::new(object));
+            return;
+        }
+        let Some(mount) = self.mount(part) else { return };
+        mount.generation = mount.generation.max(generation);
+        mount.life = mount.life.max(life);
+        mount.needs = mount.needs.max(Some(life));
+        match kind {
+            ObjectKind::Volume => mount.volumes.insert(VolumeId::new(object)),
+            _ => mount.snapshots.insert(SnapshotId::new(object)),
+        };
+    }
+
+    fn forget(&mut self, part: &Part, object: &str) {
+        self.adopted.remove(object);
+        let slot = self.slot_mut(part);
+        slot.machines.retain(|id| id.as_str() != object);
+        for mount in slot.mounts.values_mut() {
+            mount.volumes.retain(|id| id.as_str() != object);
+            mount.snapshots.retain(|id| id.as_str() != object);
+        }
+    }
+}
+
+/// JSON has text keys only: maps with other keys are written as lists of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K, V, S>(map: &BTreeMap<K, V>, to: S) -> Result<S::Ok, S::Error>
+    where
+        K: Serialize,
+        V: Serialize,
+        S: Serializer,
+    {
+        to.collect_seq(map)
+    }
+    pub(super) fn deserialize<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
+    }
+}

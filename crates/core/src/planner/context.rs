@@ -1,0 +1,205 @@
+//! What all ladders of one decision share: the input, and what is worked out once for each cloud.
+
+use std::collections::BTreeMap;
+
+use crate::demand::State;
+use crate::id::{CloudId, SlotId};
+use crate::ideal::{Cloud, Service};
+use crate::observed::{MachineState, Sight, SlotSeen, size_text};
+use crate::plan::{Wanted, WantedBy};
+use crate::policy::Leftover;
+use crate::time::Span;
+
+use super::Input;
+use super::slices::CloudHash;
+use super::slot::{Ladder, Out};
+
+/// What can be relied upon at a provider, as far as a decision depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProviderTraits {
+    /// After this long, what was done is seen by every read.
+    pub settle: Span,
+    /// Whether the provider itself refuses to delete what is not marked.
+    pub enforces_marks: bool,
+    /// Whether a machine can be fenced by ending it.
+    pub can_fence: bool,
+}
+
+/// Whether a decision is to be acted upon, or is a round of a forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Acted upon.
+    Now,
+    /// A look ahead: consent, back-off and turns are left out.
+    Forecast,
+}
+
+/// What is worked out once for each cloud.
+pub(super) struct CloudInfo<'a> {
+    pub(super) cloud: &'a Cloud,
+    pub(super) hash: CloudHash,
+    /// Whose turn it is to be replaced, when machines differ from the file.
+    pub(super) turn: Option<SlotId>,
+}
+
+/// What all ladders of one decision share.
+pub(super) struct Context<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) clouds: BTreeMap<CloudId, CloudInfo<'a>>,
+    mode: Mode,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(input: &'a Input<'a>, mode: Mode) -> Context<'a> {
+        let mut clouds = BTreeMap::new();
+        for cloud in &input.ideal.clouds {
+            let services: Vec<&Service> = input
+                .ideal
+                .services
+                .iter()
+                .filter(|service| service.cloud == cloud.id)
+                .map(AsRef::as_ref)
+                .collect();
+            let hash = CloudHash::new(input.ideal, input.observed, cloud, &services);
+            let turn = turn(input, cloud);
+            clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
+        }
+        Context { input, clouds, mode }
+    }
+
+    pub(super) fn is_forecast(&self) -> bool {
+        self.mode == Mode::Forecast
+    }
+
+    /// Every slot to decide for: wanted ones in the order of the file, then what was seen or is remembered
+    /// beyond them.
+    pub(super) fn slots(&self) -> Vec<SlotId> {
+        let mut slots = Vec::new();
+        for cloud in &self.input.ideal.clouds {
+            slots.extend((0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
+        }
+        let wanted = |slot: &SlotId| {
+            self.clouds.get(&slot.cloud).is_some_and(|info| slot.index < info.cloud.nodes)
+        };
+        slots.extend(self.input.observed.slots.keys().filter(|slot| !wanted(slot)));
+        slots
+    }
+
+    /// After this long, what was done to a slot's things is seen by every read.
+    pub(super) fn settle(&self, slot: SlotId) -> Span {
+        self.traits(slot).settle
+    }
+
+    /// What can be relied upon at the provider of a slot.
+    pub(super) fn traits(&self, slot: SlotId) -> ProviderTraits {
+        let seen = || self.input.observed.slots.get(&slot)?.provider.as_ref();
+        let provider = self.clouds.get(&slot.cloud).map(|info| &info.cloud.provider).or_else(seen);
+        provider.and_then(|name| self.input.providers.get(name)).copied().unwrap_or_default()
+    }
+
+    /// Decides for one slot as it was observed.
+    pub(super) fn decide(&self, slot: SlotId, out: &mut Out) {
+        static NOTHING: SlotSeen = SlotSeen {
+            provider: None,
+            machines: Vec::new(),
+            volumes: Vec::new(),
+            snapshots: Vec::new(),
+            agent: crate::observed::AgentSeen::NotAsked,
+        };
+        static BLANK: crate::journal::SlotMemory = crate::journal::SlotMemory {
+            generation: 0,
+            machines: std::collections::BTreeSet::new(),
+            mounts: BTreeMap::new(),
+        };
+        let seen = self.input.observed.slots.get(&slot).unwrap_or(&NOTHING);
+        let memory = self.input.view.slot(slot).unwrap_or(&BLANK);
+        self.decide_with(slot, seen, memory, out);
+    }
+
+    /// Decides for one slot, seen and remembered like this.
+    pub(super) fn decide_with(
+        &self,
+        slot: SlotId,
+        seen: &SlotSeen,
+        memory: &crate::journal::SlotMemory,
+        out: &mut Out,
+    ) {
+        let info = self.clouds.get(&slot.cloud);
+        let (wanted, leftover) = match self.wanted(slot, seen, info) {
+            Some(wanted) => wanted,
+            None => return,
+        };
+        let provider = info.map(|info| &info.cloud.provider).or(seen.provider.as_ref());
+        let sight = provider.and_then(|name| self.input.observed.sight.get(name));
+        let mut ladder = Ladder { context: self, id: slot, info, wanted, leftover, seen, memory, out };
+        match sight {
+            Some(Sight::Whole) => ladder.decide(),
+            Some(Sight::Blind { why }) => ladder.blind(why),
+            None => ladder.blind("it was not asked"),
+        }
+    }
+
+    /// What is wanted of a slot; none: nothing is, and nothing is done.
+    fn wanted(
+        &self,
+        slot: SlotId,
+        seen: &SlotSeen,
+        info: Option<&CloudInfo<'_>>,
+    ) -> Option<(Wanted, Option<Leftover>)> {
+        let demanded = self.input.demands.of(slot);
+        if info.is_some_and(|info| slot.index < info.cloud.nodes) {
+            return demanded.map(|state| (Wanted { state, origin: WantedBy::Demand }, None));
+        }
+        let lives = seen.machines.iter().any(|machine| !machine.state.is_over())
+            || seen.volumes.iter().any(|volume| volume.state != crate::observed::VolumeState::Deleted)
+            || (self.input.demands.ending == crate::demand::Ending::Everything && !seen.snapshots.is_empty());
+        if !lives || self.input.demands.is_hold() {
+            return None;
+        }
+        let (policy, origin) = match info {
+            Some(_) => (self.input.ideal.policy.surplus, WantedBy::Surplus),
+            None => (self.input.ideal.policy.orphans, WantedBy::Orphan),
+        };
+        // Putting everything away puts the rest away too; else the policy decides.
+        match (demanded, policy) {
+            (Some(State::Away), _) => Some((Wanted { state: State::Away, origin }, Some(Leftover::Ask))),
+            (_, Leftover::Ignore) => None,
+            (_, policy) => Some((Wanted { state: State::Away, origin }, Some(policy))),
+        }
+    }
+}
+
+/// Whether a machine is other than the file wants it.
+pub(super) fn outdated(cloud: &Cloud, machine: &crate::observed::Machine) -> bool {
+    machine.image != cloud.image || machine.size != size_text(&cloud.size)
+}
+
+/// Which slot of a cloud may be replaced now: one at a time, and only while all others are well. A slot that is
+/// down already goes first.
+fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
+    let slots = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index });
+    let mut first_outdated = None;
+    let mut disturbed = None;
+    for slot in slots {
+        let Some(seen) = input.observed.slots.get(&slot) else {
+            disturbed = disturbed.or(Some(slot));
+            continue;
+        };
+        let running = seen.machines.iter().find(|machine| machine.state == MachineState::Running);
+        match running {
+            Some(machine) if outdated(cloud, machine) => {
+                first_outdated = first_outdated.or(Some(slot));
+                // One that is on its way down already keeps the turn.
+                let leaving = seen.agent.report().is_none_or(|report| {
+                    !report.converged || report.mounts.values().any(|mount| !mount.mounted)
+                });
+                if leaving {
+                    disturbed = disturbed.or(Some(slot));
+                }
+            }
+            Some(_) if seen.agent.report().is_some_and(|report| report.converged) => {}
+            _ => disturbed = disturbed.or(Some(slot)),
+        }
+    }
+    first_outdated.map(|first| disturbed.unwrap_or(first))
+}

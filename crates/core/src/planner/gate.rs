@@ -1,0 +1,33 @@
+//! What holds a step back although its needs are met: it is under way, in doubt, failed a moment ago, or failed
+//! too often.
+
+use crate::plan::{Cause, Part};
+use crate::time::Time;
+
+use super::context::Context;
+
+/// Whether a verb may be tried at a part now; if not, why not.
+pub(super) fn verb(context: &Context<'_>, part: &Part, verb: &str) -> Result<(), (Cause, Option<Time>)> {
+    if context.is_forecast() {
+        return Ok(());
+    }
+    let view = context.input.view;
+    if !view.open.is_empty() && view.open.contains_key(&(part.clone(), verb.to_owned())) {
+        return Err((Cause::Under { what: format!("`{verb}` is under way") }, None));
+    }
+    let Some(trouble) = view.trouble(part, verb) else { return Ok(()) };
+    let now = context.input.now;
+    let verb = verb.to_owned();
+    let why = trouble.why.clone();
+    if trouble.attempts >= context.input.ideal.policy.attempts {
+        return Err((Cause::Spent { verb, why }, None));
+    }
+    let believed = trouble.at + context.settle(part.slot);
+    if trouble.in_doubt && now < believed {
+        return Err((Cause::InDoubt { verb, until: believed }, Some(believed)));
+    }
+    if now < trouble.not_before {
+        return Err((Cause::BackOff { verb, until: trouble.not_before, why }, Some(trouble.not_before)));
+    }
+    Ok(())
+}

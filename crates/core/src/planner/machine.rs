@@ -1,0 +1,332 @@
+//! The node's ladder: a machine that runs and is right, or none.
+
+use crate::demand::State;
+use crate::id::Generation;
+use crate::observed::{Machine, MachineState, size_text};
+use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
+
+use super::consent::danger_of;
+use super::context::outdated;
+use super::mount::{Surroundings, Target};
+use super::slot::{Facts, Ladder};
+
+impl Ladder<'_, '_> {
+    /// The way up: a machine, its volumes, its mounts, and all that is right on it.
+    pub(super) fn rise(&mut self) {
+        let state = self.wanted.state;
+        self.end_older_machines();
+        let Some(machine) = self.machine().cloned() else {
+            self.create_machine();
+            self.rise_mounts(state, None);
+            return;
+        };
+        match machine.state {
+            MachineState::Pending | MachineState::Stopping | MachineState::Terminating => {
+                self.wait(&self.node(), under(&machine));
+                self.rise_mounts(state, None);
+            }
+            MachineState::Stopped => {
+                let act = Act::StartMachine { machine: machine.id.clone() };
+                let facts = Facts { needs: &[], brings: &[FactKind::Running], ends: &[] };
+                self.step(&self.node(), act, format!("{} is stopped", machine.id), facts, Danger::None);
+                self.rise_mounts(state, None);
+            }
+            MachineState::Impaired => {
+                self.end_machine(&machine, format!("{} is dead", machine.id));
+                self.rise_mounts(state, None);
+            }
+            MachineState::Running => self.rise_on(state, &machine),
+            MachineState::Terminated => {}
+        }
+    }
+
+    /// The way up on a machine that runs.
+    fn rise_on(&mut self, state: State, machine: &Machine) {
+        if let Some(info) = self.info
+            && outdated(info.cloud, machine)
+        {
+            if self.context.is_forecast() || info.turn == Some(self.id) {
+                return self.replace(machine);
+            }
+            if let Some(slot) = info.turn {
+                self.wait(&self.node(), Cause::Turn { slot });
+            }
+        }
+        let ready = self.rise_mounts(state, Some(machine));
+        if state < State::Launched {
+            return;
+        }
+        if !ready {
+            return self.wait(&self.node(), Cause::Fact { fact: FactKind::Mounted });
+        }
+        self.configure(machine.tags.generation);
+    }
+
+    /// Drains a machine that is other than the file wants it, and ends it; the next pass makes a new one.
+    fn replace(&mut self, machine: &Machine) {
+        if self.clear(machine, Target::Separated, true) {
+            let wants = self.info.map(|info| {
+                let size = size_text(&info.cloud.size);
+                format!("image `{}` and size `{size}`", info.cloud.image)
+            });
+            let reason = format!("the file wants {}", wants.unwrap_or_default());
+            self.end_machine(machine, reason);
+        }
+    }
+
+    /// The mounts' ways up. True when all wanted ones are where the state wants them.
+    fn rise_mounts(&mut self, state: State, machine: Option<&Machine>) -> bool {
+        let target = match state {
+            State::Instantiated => Target::Exists,
+            State::Attached => Target::Attached,
+            _ => Target::Mounted,
+        };
+        let surroundings = Surroundings { machine: machine.cloned(), may_unmount: false };
+        let mut ready = true;
+        let wanted = self.wanted_mounts();
+        for mount in wanted {
+            ready &= self.mount(&mount.name, Some(mount), target, &surroundings);
+        }
+        // A mount that left the file goes its own way down; the node need not wait for it.
+        let left: Vec<_> = self.mount_names().split_off(wanted.len());
+        for name in left {
+            self.leaving_mount(&name, machine);
+        }
+        ready
+    }
+
+    /// The agent has the slice, everything is right, and the hook agrees.
+    fn configure(&mut self, generation: Generation) {
+        let node = self.node();
+        let Some(info) = self.info else { return };
+        let Some(report) = self.report() else { return self.wait(&node, self.silence()) };
+        let hash = info.hash.slot(self.id.index, info.cloud.nodes, false);
+        if report.slice.as_deref() != Some(&hash) {
+            let reason = match &report.slice {
+                None => "the node was not told yet what it is to be".to_owned(),
+                Some(_) => "what the node is to be has changed".to_owned(),
+            };
+            let act = Act::Apply { quiet: false, hash };
+            let facts = Facts {
+                needs: &[FactKind::Running],
+                brings: &[FactKind::Configured],
+                ends: &[FactKind::Quiet],
+            };
+            return self.step(&node, act, reason, facts, Danger::None);
+        }
+        if !report.converged {
+            let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.what, problem.why));
+            let cause = Cause::Converging { problems: problems.collect() };
+            return self.wait(&node, cause);
+        }
+        if info.cloud.hooks.launched.is_some() {
+            self.hook(Hook::Launched, &format!("{generation}/{hash}"));
+        }
+    }
+
+    /// Whether a hook agreed; runs it when it was not asked yet. True when the way is free.
+    fn hook(&mut self, hook: Hook, occasion: &str) -> bool {
+        let node = self.node();
+        let Some(report) = self.report() else {
+            self.wait(&node, self.silence());
+            return false;
+        };
+        let prefix = format!("{}/{occasion}/", hook.word());
+        let key = format!("{prefix}{}", self.context.input.view.runs);
+        let asked = || report.hooks.iter().filter(|(asked, _)| asked.starts_with(&prefix));
+        if asked().any(|(_, seen)| seen.agreed) {
+            return true;
+        }
+        // Each run asks again: a person who mended something need not say so.
+        if let Some(refused) = report.hooks.get(&key) {
+            let cause = Cause::Hook { hook, output: refused.output.clone() };
+            self.wait(&node, cause);
+            return false;
+        }
+        let brings: &[FactKind] = match hook {
+            Hook::Launched => &[FactKind::Launched],
+            Hook::Unmountable => &[FactKind::Unmountable],
+            Hook::Haltable => &[FactKind::Haltable],
+        };
+        let needs: &[FactKind] =
+            if hook == Hook::Launched { &[FactKind::Configured] } else { &[FactKind::Running] };
+        let reason = format!("the file has a `{}` hook", hook.word());
+        let facts = Facts { needs, brings, ends: &[] };
+        self.step(&node, Act::RunHook { hook, key }, reason, facts, Danger::None);
+        false
+    }
+
+    /// The way down, as far as the state asks.
+    pub(super) fn descend(&mut self, state: State) {
+        self.end_older_machines();
+        let target = match state {
+            State::Unmounted => Target::Unmounted,
+            State::Separated | State::Haltable => Target::Separated,
+            State::Snapshotted => Target::Sealed,
+            _ => Target::Gone,
+        };
+        let halts = matches!(state, State::Haltable | State::Away);
+        let Some(machine) = self.machine().cloned() else {
+            self.descend_mounts(target, None, true);
+            return;
+        };
+        if machine.state == MachineState::Terminating {
+            self.wait(&self.node(), under(&machine));
+            self.descend_mounts(target, None, true);
+            return;
+        }
+        // A dead machine holds its volumes until it is ended: that is the fence.
+        if machine.state == MachineState::Impaired {
+            if target > Target::Unmounted && (state == State::Away || self.holds_volumes(&machine)) {
+                self.end_machine(&machine, format!("{} is dead", machine.id));
+            }
+            self.descend_mounts(target, Some(&machine), true);
+            return;
+        }
+        let clear = self.clear(&machine, target, halts);
+        if clear && state == State::Away {
+            let reason = match self.wanted.origin {
+                WantedBy::Demand => "away is demanded",
+                WantedBy::Surplus => "the file wants fewer nodes",
+                WantedBy::Orphan => "its cloud is not in the file",
+            };
+            self.end_machine(&machine, reason.to_owned());
+        }
+    }
+
+    /// Asks, quiets, unmounts and separates. True when nothing holds the machine any more.
+    fn clear(&mut self, machine: &Machine, target: Target, halts: bool) -> bool {
+        let running = machine.state == MachineState::Running;
+        let mounted = self.report().is_some_and(|report| report.mounts.values().any(|mount| mount.mounted));
+        let mut free = true;
+        if running && (mounted || halts) {
+            if self.report().is_none() {
+                // Nobody knows what is mounted: nothing goes on here until the agent speaks.
+                self.wait(&self.node(), self.silence());
+                free = false;
+            } else {
+                free = self.calm(mounted, halts, machine.tags.generation);
+            }
+        }
+        self.descend_mounts(target, Some(machine), free);
+        let separated = !self.holds_volumes(machine);
+        free && separated && !mounted
+    }
+
+    /// The hooks agree and the services are stopped.
+    fn calm(&mut self, mounted: bool, halts: bool, generation: Generation) -> bool {
+        let node = self.node();
+        let (epoch, count) = self.context.input.demands.version();
+        let occasion = format!("{generation}/{epoch}.{count}");
+        let hooks = self.info.map(|info| &info.cloud.hooks);
+        let has = |hook: Hook| {
+            hooks.is_some_and(|hooks| match hook {
+                Hook::Unmountable => hooks.unmountable.is_some(),
+                _ => hooks.haltable.is_some(),
+            })
+        };
+        if mounted && has(Hook::Unmountable) && !self.hook(Hook::Unmountable, &occasion) {
+            return false;
+        }
+        if halts && has(Hook::Haltable) && !self.hook(Hook::Haltable, &occasion) {
+            return false;
+        }
+        let Some(report) = self.report() else { return false };
+        if report.slice.is_none() {
+            return true;
+        }
+        let index = self.id.index;
+        let hash = match self.info {
+            Some(info) => info.hash.slot(index, info.cloud.nodes, true),
+            None => format!("quiet-{index}"),
+        };
+        if report.slice.as_deref() != Some(&hash) {
+            let act = Act::Apply { quiet: true, hash };
+            let facts = Facts {
+                needs: &[],
+                brings: &[FactKind::Quiet],
+                ends: &[FactKind::Configured, FactKind::Launched],
+            };
+            let reason = "its services stop before anything is taken from under them".to_owned();
+            self.step(&node, act, reason, facts, Danger::None);
+            return false;
+        }
+        if !report.converged {
+            let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.what, problem.why));
+            let cause = Cause::Converging { problems: problems.collect() };
+            self.wait(&node, cause);
+            return false;
+        }
+        true
+    }
+
+    fn descend_mounts(&mut self, target: Target, machine: Option<&Machine>, may_unmount: bool) {
+        let surroundings = Surroundings { machine: machine.cloned(), may_unmount };
+        let wanted = self.wanted_mounts();
+        for name in self.mount_names() {
+            let spec = wanted.iter().find(|mount| mount.name == name);
+            self.mount(&name, spec, target, &surroundings);
+        }
+    }
+
+    fn holds_volumes(&self, machine: &Machine) -> bool {
+        let held = |at: &crate::observed::Attachment| at.machine == machine.id;
+        self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held))
+    }
+
+    fn create_machine(&mut self) {
+        let Some(info) = self.info else { return };
+        let act = Act::CreateMachine {
+            generation: self.next_generation(),
+            image: info.cloud.image.clone(),
+            size: size_text(&info.cloud.size),
+        };
+        let state = self.wanted.state;
+        let reason = format!("{state} is demanded and it has no machine");
+        let facts = Facts { needs: &[], brings: &[FactKind::Running], ends: &[FactKind::NoMachine] };
+        self.step(&self.node(), act, reason, facts, Danger::None);
+    }
+
+    /// One more than the highest number ever seen on anything of the slot.
+    pub(super) fn next_generation(&self) -> Generation {
+        let machines = self.seen.machines.iter().map(|machine| machine.tags.generation);
+        let volumes = self.seen.volumes.iter().map(|volume| volume.tags.generation);
+        let snapshots = self.seen.snapshots.iter().map(|snapshot| snapshot.tags.generation);
+        let agent = self.seen.agent.report().map(|report| report.generation);
+        let all = machines.chain(volumes).chain(snapshots).chain(agent);
+        1 + all.max().unwrap_or(0).max(self.memory.generation)
+    }
+
+    fn end_machine(&mut self, machine: &Machine, reason: String) {
+        let facts = Facts {
+            needs: &[FactKind::Quiet, FactKind::Haltable],
+            brings: &[FactKind::NoMachine],
+            ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
+        };
+        let act = Act::EndMachine { machine: machine.id.clone() };
+        self.step(&Part::node(self.id), act, reason, facts, danger_of(machine.state));
+    }
+
+    /// Machines of a lower generation that still exist: one slot, one machine.
+    fn end_older_machines(&mut self) {
+        let Some(newest) = self.machine().map(|machine| machine.id.clone()) else { return };
+        let older = self.seen.machines.iter().filter(|machine| {
+            machine.id != newest
+                && !matches!(machine.state, MachineState::Terminated | MachineState::Terminating)
+        });
+        let older: Vec<Machine> = older.cloned().collect();
+        for machine in older {
+            // Its agent is not asked, so the guard refuses while it runs: a person decides then.
+            self.end_machine(&machine, format!("{newest} is the machine of this slot"));
+        }
+    }
+}
+
+fn under(machine: &Machine) -> Cause {
+    let doing = match machine.state {
+        MachineState::Pending => "starting",
+        MachineState::Stopping => "stopping",
+        _ => "ending",
+    };
+    Cause::Under { what: format!("{} is {doing}", machine.id) }
+}

@@ -1,0 +1,112 @@
+//! What one node is to be, cut out of the whole: the slice that its agent is given, and its hash.
+//!
+//! The hash is worked out in two halves, so that a cloud of ten thousand nodes costs one serialisation and ten
+//! thousand small hashes, not ten thousand serialisations.
+
+use serde_json::{Map, Value, json};
+
+use crate::id::SlotId;
+use crate::ideal::{Cloud, Ideal, Service};
+use crate::observed::Observed;
+use crate::slice::{Replica, Slice};
+
+/// The half of a slice's hash that all nodes of a cloud share.
+#[derive(Clone, Debug)]
+pub(super) struct CloudHash(blake3::Hasher);
+
+impl CloudHash {
+    pub(super) fn new(ideal: &Ideal, observed: &Observed, cloud: &Cloud, services: &[&Service]) -> CloudHash {
+        let mut hasher = blake3::Hasher::new();
+        let common = json!({
+            "path": cloud.path, "resources": cloud.resources, "hooks": cloud.hooks, "services": services,
+            "context": shared_context(ideal, observed, cloud, services),
+        });
+        hasher.update(common.to_string().as_bytes());
+        CloudHash(hasher)
+    }
+
+    /// The hash of the slice of one node.
+    pub(super) fn slot(&self, index: u32, nodes: u32, quiet: bool) -> String {
+        let mut hasher = self.0.clone();
+        hasher.update(&index.to_le_bytes()).update(&nodes.to_le_bytes()).update(&[u8::from(quiet)]);
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+}
+
+/// The hash of the slice of one node, as its report will show it.
+pub fn slice_hash(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -> Option<String> {
+    let cloud = ideal.cloud(slot.cloud)?;
+    let services = services_on(ideal, cloud);
+    Some(CloudHash::new(ideal, observed, cloud, &services).slot(slot.index, cloud.nodes, quiet))
+}
+
+/// What one node is to be. None: its cloud is not in the file.
+pub fn slice_of(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -> Option<Slice> {
+    let cloud = ideal.cloud(slot.cloud)?;
+    let services = services_on(ideal, cloud);
+    let mut context = shared_context(ideal, observed, cloud, &services);
+    let name = ideal.address(slot);
+    context.insert("node".to_owned(), json!({"name": name, "index": slot.index}));
+    Some(Slice {
+        slot,
+        name,
+        quiet,
+        resources: cloud.resources.iter().map(|resource| (**resource).clone()).collect(),
+        replicas: services.iter().flat_map(|service| replicas(service, cloud, slot.index)).collect(),
+        hooks: cloud.hooks.clone(),
+        context: Value::Object(context),
+    })
+}
+
+fn services_on<'a>(ideal: &'a Ideal, cloud: &Cloud) -> Vec<&'a Service> {
+    ideal.services.iter().filter(|service| service.cloud == cloud.id).map(AsRef::as_ref).collect()
+}
+
+/// Replica `i` runs on node `i` modulo the number of nodes.
+fn replicas<'a>(service: &'a Service, cloud: &Cloud, index: u32) -> impl Iterator<Item = Replica> + 'a {
+    let step = cloud.nodes.max(1) as usize;
+    let own = (index..service.replicas).step_by(step).filter(move |_| index < step as u32);
+    own.map(|index| Replica { service: service.name.clone(), index, spec: service.spec.clone() })
+}
+
+/// The values for expressions that all nodes of a cloud share. Other clouds' nodes are among them only when a
+/// text of this cloud speaks of `clouds`, so that a new node elsewhere changes the slices that read it and no
+/// others.
+fn shared_context(
+    ideal: &Ideal,
+    observed: &Observed,
+    cloud: &Cloud,
+    services: &[&Service],
+) -> Map<String, Value> {
+    let mut context = Map::new();
+    context.insert("vars".to_owned(), Value::Object(ideal.vars.clone()));
+    context.insert("cloud".to_owned(), json!({"name": cloud.path, "tags": cloud.tags, "nodes": cloud.nodes}));
+    let text = json!([cloud.resources, services]).to_string();
+    if text.contains("clouds") {
+        let others = ideal.clouds.iter().map(|other| (other.path.to_string(), nodes_of(observed, other)));
+        context.insert("clouds".to_owned(), Value::Object(others.collect()));
+    }
+    context
+}
+
+fn nodes_of(observed: &Observed, cloud: &Cloud) -> Value {
+    let nodes: Vec<Value> = (0..cloud.nodes)
+        .map(|index| {
+            let seen = observed.slots.get(&SlotId { cloud: cloud.id, index });
+            let newest = seen.and_then(|seen| {
+                let alive = seen.machines.iter().filter(|machine| !machine.state.is_over());
+                alive.max_by_key(|machine| machine.tags.generation)
+            });
+            let address = newest.and_then(|machine| machine.address.clone());
+            let ports: Map<String, Value> = seen
+                .and_then(|seen| seen.agent.report())
+                .map(|report| {
+                    let all = report.services.iter().map(|(name, seen)| (name.clone(), json!(seen.ports)));
+                    all.collect()
+                })
+                .unwrap_or_default();
+            json!({"name": format!("{}[{index}]", cloud.path), "index": index, "address": address, "services": ports})
+        })
+        .collect();
+    json!({"nodes": nodes})
+}

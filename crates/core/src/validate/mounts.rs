@@ -1,0 +1,95 @@
+//! The filesystems of a cloud: sizes, places, former names.
+
+use std::collections::BTreeMap;
+
+use super::text;
+use crate::diagnostic::Diagnostic;
+use crate::id::Name;
+use crate::ideal::document::CloudSpec;
+use crate::path::Place;
+
+/// Smaller than this no filesystem can be made.
+const SMALLEST: u64 = 1 << 20;
+
+/// Covering one of these with a volume takes the system away from under itself. What lies deeper is fine.
+const SYSTEM: [&str; 12] =
+    ["/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/boot", "/run", "/root"];
+
+/// Checks of all mounts of one cloud.
+pub(super) fn mounts(spec: &CloudSpec, cloud: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    if spec.mounts.is_empty() {
+        return;
+    }
+    let list = cloud.key("mounts");
+    let mut places: BTreeMap<&str, &Name> = BTreeMap::new();
+    let mut former: BTreeMap<&Name, &Name> = BTreeMap::new();
+    for (name, mount) in &spec.mounts {
+        let place = list.key(name.as_str());
+        if mount.size.0 < SMALLEST {
+            let message = format!("a volume of {} is too small for a filesystem", mount.size);
+            let size = Diagnostic::error("ideal/mount-too-small", place.key("size").path(), message);
+            found.push(size.help("write 1MiB or more"));
+        }
+        let at = place.key("at");
+        if text::path(&mount.at, &at, "ideal/bad-mount-path", found) {
+            if SYSTEM.contains(&mount.at.as_str()) {
+                let message = format!("a volume at {} would cover what the system itself needs", mount.at);
+                let help = "choose a directory of its own, such as /data or /var/lib/<name>";
+                found.push(Diagnostic::error("ideal/bad-mount-path", at.path(), message).help(help));
+            }
+            match overlap(&places, &mount.at) {
+                Some((other, message)) => found.push(
+                    Diagnostic::error("ideal/mounts-overlap", at.path(), message)
+                        .related(list.key(other.as_str()).key("at").path(), "the other one"),
+                ),
+                None => _ = places.insert(&mount.at, name),
+            }
+        }
+        if mount.from.is_some() && spec.nodes.unwrap_or(0) != 1 {
+            let message = "a volume or snapshot can become the mount of one node only";
+            let help = "`from` needs `nodes: 1` in the same cloud";
+            let from = Diagnostic::error("ideal/from-needs-one-node", place.key("from").path(), message);
+            found.push(from.at_key().help(help));
+        }
+        if let Some(was) = &mount.was {
+            let was_place = place.key("was");
+            if let Some(problem) = former_name(spec, name, was, former.get(was).copied()) {
+                let mut problem = Diagnostic::error("ideal/bad-was", was_place.path(), problem);
+                if let Some(other) = former.get(was) {
+                    problem =
+                        problem.related(list.key(other.as_str()).key("was").path(), "claimed here first");
+                }
+                found.push(problem);
+            }
+            former.entry(was).or_insert(name);
+        }
+    }
+}
+
+/// The mount among `places` that lies at, above or below `at`.
+fn overlap<'a>(places: &BTreeMap<&str, &'a Name>, at: &str) -> Option<(&'a Name, String)> {
+    if let Some(other) = places.get(at) {
+        return Some((other, format!("{at} is the place of mount `{other}` already")));
+    }
+    let mut above = at;
+    while let Some((parent, _)) = above.rsplit_once('/') {
+        if let Some(other) = places.get(parent) {
+            return Some((other, format!("{at} lies inside mount `{other}` at {parent}")));
+        }
+        above = parent;
+    }
+    let inside = format!("{at}/");
+    let (other_at, other) =
+        places.range(inside.as_str()..).next().filter(|(next, _)| next.starts_with(&inside))?;
+    Some((other, format!("{at} would cover mount `{other}` at {other_at}")))
+}
+
+fn former_name(spec: &CloudSpec, name: &Name, was: &Name, claimed: Option<&Name>) -> Option<String> {
+    if was == name {
+        return Some(format!("mount `{name}` cannot have been renamed from its own name"));
+    }
+    if spec.mounts.contains_key(was) {
+        return Some(format!("`{was}` is a mount of this cloud still, so it cannot have become `{name}`"));
+    }
+    claimed.map(|other| format!("`{was}` became mount `{other}` already"))
+}

@@ -1,0 +1,553 @@
+//! The loop. One pass takes no input but what it looks up itself: observe, catch up, decide, record, act. The
+//! next pass is the retry.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use ideal_core::demand::{Demands, Ending as ForGood, Scope, State};
+use ideal_core::id::SlotId;
+use ideal_core::ideal::Ideal;
+use ideal_core::journal::{Outcome, Record, View};
+use ideal_core::observed::Observed;
+use ideal_core::plan::{Act, Plan, Step, Waiting};
+use ideal_core::planner::{
+    Consent, Decision, How, Input, Patience, Standing, decide, forecast, slice_of, standing,
+};
+use ideal_core::slice::MountOrder;
+use ideal_core::time::{Span, Time};
+use ideal_store::JournalError;
+
+use crate::act::{self, Common, Ended, Task};
+use crate::observe::{self, Memory, provider_of};
+use crate::outside::{Outside, Side, Soon};
+use crate::progress::{Event, Go};
+use crate::{lease, recover};
+
+/// Outcomes are committed together, at most this many.
+const GROUP: usize = 500;
+/// Objects whose demands are mirrored in one call.
+const MIRROR_AT_ONCE: usize = 200;
+/// A store is folded into a checkpoint after this many records.
+const CHECKPOINT_EVERY: usize = 1000;
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who it works for, in words: `anna@laptop`.
+    pub holder: String,
+    /// Take the lease even though another holds it.
+    pub take_over: bool,
+    /// The shortest and the longest pause between looks while something is waited for.
+    pub poll: (Span, Span),
+    /// End with what is met or stuck by then.
+    pub deadline: Option<Time>,
+    /// Keep going when all is met (`heal --watch`).
+    pub forever: bool,
+}
+
+/// How a pursuit ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// What is demanded was seen.
+    Met,
+    /// Nothing more happens until a person acts.
+    Suspended(Vec<Waiting>),
+    /// A person said stop.
+    Stopped,
+    /// The deadline passed; what was set going goes on.
+    TimedOut(Vec<Waiting>),
+}
+
+/// Why an engine cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal, or the lease in it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The engine of one cluster.
+#[derive(Debug)]
+pub struct Engine {
+    common: Rc<Common>,
+    ideal: Rc<Ideal>,
+    settings: Settings,
+    /// What a person agreed to.
+    pub consent: Consent,
+    view: View,
+    memory: Memory,
+    patience: Patience,
+    observed: Observed,
+    unsaved: usize,
+    /// Set from outside to end after the calls under way (Ctrl-C).
+    pub stop: Rc<std::cell::Cell<bool>>,
+}
+
+impl Engine {
+    /// Looks, takes the lease, and looks into whatever an earlier engine left in doubt.
+    pub async fn open(outside: Outside, ideal: Rc<Ideal>, settings: Settings) -> Result<Engine, EngineError> {
+        let view = outside.journal.load()?;
+        let mut memory = Memory::default();
+        let observed = observe::observe(&outside, &ideal, &view, &mut memory, None).await;
+        let known = standing(&view, &observed).demands.epoch;
+        let authority = lease::take(&outside, &observed, known, &settings.holder, settings.take_over)?;
+        let taken = Record::LeaseTaken { holder: settings.holder.clone(), from: None };
+        let common = Common {
+            outside,
+            authority: RefCell::new(authority),
+            demands: RefCell::new(Arc::new(Demands::none())),
+        };
+        let mut engine = Engine {
+            common: Rc::new(common),
+            ideal,
+            settings,
+            consent: Consent::default(),
+            view,
+            memory,
+            patience: Patience::default(),
+            observed,
+            unsaved: 0,
+            stop: Rc::default(),
+        };
+        engine.record(&[taken]).await?;
+        engine.catch_up().await?;
+        engine.doubt().await?;
+        let standing = engine.standing();
+        if standing.how == How::Mirrored {
+            let demands = standing.demands.clone();
+            engine.record(&[Record::Demanded { demands }]).await?;
+        }
+        engine.demands_changed();
+        Ok(engine)
+    }
+
+    /// What is demanded, and how that is known.
+    pub fn standing(&self) -> Standing {
+        standing(&self.view, &self.observed)
+    }
+    /// What was seen at the last look.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+    /// What is remembered.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+    /// The epoch of this engine.
+    pub fn epoch(&self) -> u64 {
+        self.common.authority.borrow().epoch
+    }
+    /// How many objects are known by adoption only.
+    pub fn adopted(&self) -> usize {
+        self.view.adopted.len()
+    }
+
+    /// Demands a state; recorded before anything follows from it.
+    pub async fn demand(&mut self, scopes: &[Scope], state: State, ending: ForGood) -> Result<(), EngineError> {
+        let mut demands = self.view.demands.clone();
+        let epoch = self.epoch();
+        for scope in scopes {
+            demands.demand(*scope, state, epoch, |other| within(other, *scope));
+        }
+        demands.ending = ending;
+        self.record(&[Record::Demanded { demands }]).await?;
+        self.demands_changed();
+        Ok(())
+    }
+
+    /// Records that a person agreed that adopted things may be ended.
+    pub async fn confirm_adoption(&mut self) -> Result<(), EngineError> {
+        self.record(&[Record::AdoptionConfirmed]).await
+    }
+
+    /// Opens a run: budgets start anew.
+    pub async fn open_run(&mut self, what: &str) -> Result<String, EngineError> {
+        let run = format!("r-{}", self.view.runs + 1);
+        let by = self.settings.holder.clone();
+        let record = Record::RunOpened { run: run.clone(), what: what.to_owned(), by };
+        self.record(&[record]).await?;
+        Ok(run)
+    }
+
+    /// Closes a run.
+    pub async fn close_run(&mut self, run: &str, outcome: &str) -> Result<(), EngineError> {
+        let record = Record::RunClosed { run: run.to_owned(), outcome: outcome.to_owned() };
+        self.record(&[record]).await?;
+        if self.unsaved >= CHECKPOINT_EVERY {
+            self.common.outside.journal.checkpoint(&self.view)?;
+            self.unsaved = 0;
+        }
+        Ok(())
+    }
+
+    /// Gives the lease back.
+    pub fn release(&mut self) -> Result<(), EngineError> {
+        Ok(self.common.outside.journal.release(self.epoch())?)
+    }
+
+    /// Looks again.
+    pub async fn look(&mut self) -> Result<(), EngineError> {
+        let authority = self.common.authority.borrow().clone();
+        let outside = &self.common.outside;
+        self.observed =
+            observe::observe(outside, &self.ideal, &self.view, &mut self.memory, Some(&authority)).await;
+        self.catch_up().await
+    }
+
+    /// The plan for what is demanded, as things were at the last look.
+    pub fn plan(&self) -> Plan {
+        let demands = self.common.demands.borrow().clone();
+        let traits = self.common.outside.traits();
+        forecast(&self.input(&demands, &traits))
+    }
+
+    /// What would be done now.
+    pub fn decide(&self) -> Decision {
+        let demands = self.common.demands.borrow().clone();
+        let traits = self.common.outside.traits();
+        decide(&self.input(&demands, &traits))
+    }
+
+    fn input<'a>(
+        &'a self,
+        demands: &'a Demands,
+        providers: &'a std::collections::BTreeMap<ideal_core::id::Name, ideal_core::planner::ProviderTraits>,
+    ) -> Input<'a> {
+        Input {
+            ideal: &self.ideal,
+            demands,
+            observed: &self.observed,
+            view: &self.view,
+            consent: &self.consent,
+            patience: &self.patience,
+            providers,
+            now: self.common.outside.clock.now(),
+        }
+    }
+
+    fn demands_changed(&mut self) {
+        *self.common.demands.borrow_mut() = Arc::new(self.view.demands.clone());
+    }
+
+    /// Appends records and folds them in.
+    async fn record(&mut self, records: &[Record]) -> Result<(), EngineError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let outside = &self.common.outside;
+        let at = outside.clock.now();
+        let epoch = self.epoch();
+        outside.cross("journal", Side::Before).await;
+        outside.journal.append(epoch, at, records)?;
+        outside.cross("journal", Side::After).await;
+        for record in records {
+            self.view.take(at, record);
+        }
+        self.unsaved += records.len();
+        Ok(())
+    }
+
+    async fn catch_up(&mut self) -> Result<(), EngineError> {
+        let traits = self.common.outside.traits();
+        let ideal = self.ideal.clone();
+        let settle = |part: &ideal_core::plan::Part| {
+            let provider = ideal.cloud(part.slot.cloud).map(|cloud| &cloud.provider);
+            let known = provider.and_then(|name| traits.get(name));
+            known.or_else(|| traits.values().max_by_key(|traits| traits.settle)).copied().unwrap_or_default().settle
+        };
+        let now = self.common.outside.clock.now();
+        let records = recover::catch_up(&self.view, &self.observed, settle, now);
+        self.record(&records).await
+    }
+
+    /// Whatever an earlier engine had begun and not finished is in doubt now.
+    async fn doubt(&mut self) -> Result<(), EngineError> {
+        let at = self.common.outside.clock.now();
+        for (part, verb) in recover::doubts(&self.view) {
+            self.view.doubt(at, &part, &verb);
+        }
+        Ok(())
+    }
+
+    /// Pursues what is demanded until it is seen, or nothing more can be done.
+    pub async fn pursue(&mut self) -> Result<Ending, EngineError> {
+        let common = self.common.clone();
+        let mut flight = Flight::new(&common, self.ideal.policy.concurrency as usize);
+        let mut pause = self.settings.poll.0;
+        let mut told = Vec::new();
+        loop {
+            self.look().await?;
+            let decision = self.decide();
+            self.patience.note(&decision.waiting, common.outside.clock.now());
+            common.outside.progress.tell(&Event::Decided {
+                right: decision.right,
+                parts: decision.parts,
+                waiting: decision.waiting.clone(),
+            });
+            if flight.is_empty()
+                && let Some(ending) = self.ending(&decision)
+            {
+                if let Ending::Suspended(waiting) = &ending {
+                    self.note_suspended(waiting, &mut told).await?;
+                }
+                if !self.settings.forever || matches!(ending, Ending::Stopped | Ending::TimedOut(_)) {
+                    return Ok(ending);
+                }
+            }
+            let stopping = self.stop.get();
+            let tasks = if stopping { Vec::new() } else { self.prepare(&decision) };
+            if !tasks.is_empty() {
+                pause = self.settings.poll.0;
+                let intents: Vec<Record> = tasks.iter().map(|task| intent(&task.step)).collect();
+                self.record(&intents).await?;
+                flight.add(tasks);
+            }
+            if flight.is_empty() {
+                self.wait(&decision, pause).await;
+                pause = Span((pause.0 * 2).min(self.settings.poll.1.0));
+            } else {
+                self.collect(&mut flight, decision.parts).await?;
+            }
+        }
+    }
+
+    fn ending(&self, decision: &Decision) -> Option<Ending> {
+        if self.stop.get() {
+            return Some(Ending::Stopped);
+        }
+        if decision.is_met() {
+            return Some(Ending::Met);
+        }
+        if decision.is_stuck() {
+            return Some(Ending::Suspended(decision.waiting.clone()));
+        }
+        let now = self.common.outside.clock.now();
+        let late = self.settings.deadline.is_some_and(|deadline| now >= deadline);
+        late.then(|| Ending::TimedOut(decision.waiting.clone()))
+    }
+
+    /// Records each part that waits for a person, once.
+    async fn note_suspended(&mut self, waiting: &[Waiting], told: &mut Vec<Waiting>) -> Result<(), EngineError> {
+        let new: Vec<&Waiting> = waiting.iter().filter(|waiting| !told.contains(waiting)).collect();
+        let records: Vec<Record> = new
+            .iter()
+            .map(|waiting| Record::Suspended { part: waiting.part.clone(), why: waiting.cause.to_string() })
+            .collect();
+        self.record(&records).await?;
+        *told = waiting.to_vec();
+        Ok(())
+    }
+
+    /// Steps with all that their effects take. Those whose provider is not configured are left out.
+    fn prepare(&self, decision: &Decision) -> Vec<Task> {
+        let mut tasks = Vec::with_capacity(decision.steps.len());
+        for step in &decision.steps {
+            if self.common.outside.progress.may(step) == Go::Stop {
+                self.stop.set(true);
+                return tasks;
+            }
+            tasks.extend(self.task(step));
+        }
+        tasks
+    }
+
+    fn task(&self, step: &Step) -> Option<Task> {
+        let slot = step.part.slot;
+        let seen = self.observed.slots.get(&slot);
+        let (_, provider) = provider_of(&self.common.outside, &self.ideal, slot, seen)?;
+        let alive = seen.into_iter().flat_map(|seen| &seen.machines);
+        let machine = alive
+            .filter(|machine| !machine.state.is_over())
+            .max_by_key(|machine| (machine.tags.generation, &machine.id))
+            .cloned();
+        let slice = match &step.act {
+            Act::Apply { quiet, .. } => self.slice(slot, *quiet),
+            _ => None,
+        };
+        let seals = match &step.act {
+            Act::Retire { life, .. } | Act::DeleteVolume { life, .. } => {
+                let snapshots = seen.into_iter().flat_map(|seen| &seen.snapshots);
+                let own = snapshots.filter(|snapshot| snapshot.life == *life && snapshot.seal.is_some());
+                own.map(|snapshot| snapshot.id.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Some(Task { step: step.clone(), provider, machine, slice, mount: self.mount_order(step), seals })
+    }
+
+    fn slice(&self, slot: SlotId, quiet: bool) -> Option<Box<ideal_core::slice::Slice>> {
+        let known = slice_of(&self.ideal, &self.observed, slot, quiet);
+        // A node whose cloud left the file is told to be quiet and nothing else.
+        let orphan = || ideal_core::slice::Slice {
+            slot,
+            name: self.ideal.address(slot),
+            quiet: true,
+            resources: Vec::new(),
+            replicas: Vec::new(),
+            hooks: Default::default(),
+            context: Default::default(),
+        };
+        Some(Box::new(known.unwrap_or_else(orphan)))
+    }
+
+    fn mount_order(&self, step: &Step) -> Option<MountOrder> {
+        let Act::Mount { volume, life, blank } = &step.act else { return None };
+        let name = step.part.mount.as_ref()?;
+        let cloud = self.ideal.cloud(step.part.slot.cloud)?;
+        let mount = cloud.mounts.iter().find(|mount| mount.name == *name)?;
+        Some(MountOrder {
+            name: name.clone(),
+            volume: volume.clone(),
+            life: *life,
+            at: mount.at.clone(),
+            filesystem: mount.filesystem,
+            blank: *blank,
+        })
+    }
+
+    /// Takes in outcomes as they come, in groups, until it is time to look again.
+    async fn collect(&mut self, flight: &mut Flight<'_>, parts: usize) -> Result<(), EngineError> {
+        let clock = self.common.outside.clock.clone();
+        // Many parts are looked at less often: a pass costs time in proportion to them.
+        let pace = Span(20 + parts as u64 / 5);
+        let look_again = clock.now() + pace;
+        loop {
+            let group = flight.group(&*clock).await;
+            let mut records = Vec::with_capacity(group.len());
+            for (step, ended, took) in group {
+                let outcome = match ended {
+                    Ended::Outcome(outcome) => outcome,
+                    Ended::Overtaken(error) => return Err(error.into()),
+                };
+                records.push(Record::Outcome {
+                    part: step.part.clone(),
+                    act: step.act.clone(),
+                    outcome: outcome.clone(),
+                });
+                self.common.outside.progress.tell(&Event::Ended { step, outcome, took });
+            }
+            self.record(&records).await?;
+            if flight.is_empty() || clock.now() >= look_again || self.stop.get() && flight.only_waiting() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn wait(&self, decision: &Decision, pause: Span) {
+        let clock = &self.common.outside.clock;
+        let mut until = clock.now() + pause;
+        if let Some(wake) = decision.wake_at {
+            until = until.min(wake.max(clock.now() + Span::millis(1)));
+        }
+        clock.sleep_until(until).await;
+    }
+}
+
+fn within(inner: Scope, outer: Scope) -> bool {
+    match (inner, outer) {
+        (_, Scope::Whole) => true,
+        (Scope::Slot(slot), Scope::Cloud(cloud)) => slot.cloud == cloud,
+        (inner, outer) => inner == outer,
+    }
+}
+
+fn intent(step: &Step) -> Record {
+    Record::Intent { part: step.part.clone(), act: step.act.clone(), reason: step.reason.clone() }
+}
+
+type Done = (Step, Ended, Span);
+
+/// Steps under way, and those that wait for room.
+struct Flight<'a> {
+    common: &'a Common,
+    room: usize,
+    waiting: VecDeque<Vec<Task>>,
+    running: FuturesUnordered<Soon<'a, Vec<Done>>>,
+}
+
+impl<'a> Flight<'a> {
+    fn new(common: &'a Common, room: usize) -> Flight<'a> {
+        Flight { common, room, waiting: VecDeque::new(), running: FuturesUnordered::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Nothing runs any more; what has not begun yet need not.
+    fn only_waiting(&mut self) -> bool {
+        self.waiting.clear();
+        self.running.is_empty()
+    }
+
+    fn add(&mut self, tasks: Vec<Task>) {
+        let (mirrors, others): (Vec<Task>, Vec<Task>) =
+            tasks.into_iter().partition(|task| matches!(task.step.act, Act::Mirror { .. }));
+        // Mirrors go together: one call for many objects of one provider.
+        let mut batch: Vec<Task> = Vec::new();
+        for task in mirrors {
+            let same = batch.last().is_none_or(|last| Rc::ptr_eq(&last.provider, &task.provider));
+            if !same || batch.len() >= MIRROR_AT_ONCE {
+                self.waiting.push_back(std::mem::take(&mut batch));
+            }
+            batch.push(task);
+        }
+        if !batch.is_empty() {
+            self.waiting.push_back(batch);
+        }
+        self.waiting.extend(others.into_iter().map(|task| vec![task]));
+        self.fill();
+    }
+
+    fn fill(&mut self) {
+        while self.running.len() < self.room
+            && let Some(tasks) = self.waiting.pop_front()
+        {
+            let common = self.common;
+            self.running.push(Box::pin(run(common, tasks)));
+        }
+    }
+
+    /// The next outcomes: as soon as there is one, with all that come within 10 ms, 500 at most.
+    async fn group(&mut self, clock: &dyn crate::outside::Clock) -> Vec<Done> {
+        let mut group = Vec::new();
+        let Some(first) = self.running.next().await else { return group };
+        group.extend(first);
+        self.fill();
+        let mut end = clock.sleep_until(clock.now() + Span::millis(10));
+        while group.len() < GROUP && !self.running.is_empty() {
+            let next = futures_util::future::select(self.running.next(), &mut end).await;
+            match next {
+                futures_util::future::Either::Left((Some(done), _)) => group.extend(done),
+                _ => break,
+            }
+            self.fill();
+        }
+        group
+    }
+}
+
+async fn run(common: &Common, tasks: Vec<Task>) -> Vec<Done> {
+    let clock = &common.outside.clock;
+    let began = clock.now();
+    for task in &tasks {
+        common.outside.progress.tell(&Event::Began(task.step.clone()));
+    }
+    let ended = match tasks.as_slice() {
+        [task] if !matches!(task.step.act, Act::Mirror { .. }) => vec![act::act(common, task).await],
+        mirrors => act::mirror(common, mirrors).await,
+    };
+    let took = clock.now().since(began);
+    tasks.into_iter().map(|task| task.step).zip(ended).map(|(step, ended)| (step, ended, took)).collect()
+}
+
+/// What a provider or agent said that made a step fail, for people.
+pub fn why(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Failed { why, .. } | Outcome::Refused { why } | Outcome::Unknown { why } => Some(why),
+        Outcome::Accepted { .. } | Outcome::UsedUp => None,
+    }
+}

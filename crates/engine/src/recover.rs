@@ -1,0 +1,163 @@
+//! Making the journal and the world agree before anything is decided: what has an unknown end is looked up, what
+//! is found is adopted, what is gone is noted.
+
+use std::collections::BTreeSet;
+
+use ideal_core::id::Name;
+use ideal_core::journal::{ObjectKind, Outcome, Record, View};
+use ideal_core::observed::{MachineState, Observed, SlotSeen, Tags, VolumeState};
+use ideal_core::plan::{Act, Part};
+use ideal_core::time::{Span, Time};
+
+/// Records that bring the journal up to what is seen. `settle` says after how long absence is believed.
+pub(crate) fn catch_up(
+    view: &View,
+    observed: &Observed,
+    settle: impl Fn(&Part) -> Span,
+    now: Time,
+) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (slot, seen) in &observed.slots {
+        found(view, &Part::node(*slot), seen, &mut records);
+        unmounted(view, &Part::node(*slot), seen, &mut records);
+    }
+    gone(view, observed, settle, now, &mut records);
+    records
+}
+
+/// Intents that an engine left behind when it ended: nobody knows what came of them.
+pub(crate) fn doubts(view: &View) -> Vec<(Part, String)> {
+    view.open.keys().cloned().collect()
+}
+
+/// Things that are seen and that the journal does not know: what a creation in doubt made, or adopted ones.
+fn found(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+    let known = view.slot(node.slot);
+    let mount_of = |tags: &Tags| tags.mount.as_ref().map(|name| Part::mount(node.slot, name));
+    for machine in &seen.machines {
+        let is_known = known.is_some_and(|known| known.machines.contains(&machine.id));
+        if is_known || matches!(machine.state, MachineState::Terminated | MachineState::Terminating) {
+            continue;
+        }
+        let act = Act::CreateMachine {
+            generation: machine.tags.generation,
+            image: machine.image.clone(),
+            size: machine.size.clone(),
+        };
+        let own = known.is_some_and(|known| known.generation >= machine.tags.generation);
+        records.push(taken_in(view, node, act, machine.id.as_str(), ObjectKind::Machine, &machine.tags, 0, own));
+    }
+    for volume in &seen.volumes {
+        let Some(part) = mount_of(&volume.tags) else { continue };
+        let memory = known.and_then(|known| known.mounts.get(part.mount.as_ref()?));
+        let is_known = memory.is_some_and(|memory| memory.volumes.contains(&volume.id))
+            || known_under_other_name(known, |mount| mount.volumes.contains(&volume.id));
+        if is_known || matches!(volume.state, VolumeState::Deleted | VolumeState::Deleting) {
+            continue;
+        }
+        let act = Act::CreateVolume {
+            generation: volume.tags.generation,
+            size: volume.size,
+            life: volume.life,
+            from: volume.origin.clone(),
+        };
+        let own = memory.is_some_and(|memory| memory.generation >= volume.tags.generation);
+        let (id, tags) = (volume.id.as_str(), &volume.tags);
+        records.push(taken_in(view, &part, act, id, ObjectKind::Volume, tags, volume.life, own));
+    }
+    for snapshot in &seen.snapshots {
+        let Some(part) = mount_of(&snapshot.tags) else { continue };
+        let memory = known.and_then(|known| known.mounts.get(part.mount.as_ref()?));
+        let is_known = memory.is_some_and(|memory| memory.snapshots.contains(&snapshot.id))
+            || known_under_other_name(known, |mount| mount.snapshots.contains(&snapshot.id));
+        if is_known {
+            continue;
+        }
+        let act = Act::Seal {
+            volume: snapshot.volume.clone(),
+            life: snapshot.life,
+            kind: snapshot.seal.unwrap_or(ideal_core::observed::SealKind::Dirty),
+            attempt: 0,
+        };
+        let own = memory.is_some_and(|memory| memory.life >= snapshot.life);
+        let (id, tags) = (snapshot.id.as_str(), &snapshot.tags);
+        records.push(taken_in(view, &part, act, id, ObjectKind::Snapshot, tags, snapshot.life, own));
+    }
+}
+
+fn known_under_other_name(
+    known: Option<&ideal_core::journal::SlotMemory>,
+    has: impl Fn(&ideal_core::journal::MountMemory) -> bool,
+) -> bool {
+    known.is_some_and(|known| known.mounts.values().any(has))
+}
+
+/// What a creation in doubt made is its outcome; anything else is adopted.
+#[expect(clippy::too_many_arguments, reason = "one place that turns any found object into its record")]
+fn taken_in(
+    view: &View,
+    part: &Part,
+    act: Act,
+    id: &str,
+    kind: ObjectKind,
+    tags: &Tags,
+    life: u32,
+    own: bool,
+) -> Record {
+    let doubted = |verb: &str| {
+        view.open.contains_key(&(part.clone(), verb.to_owned()))
+            || view.trouble(part, verb).is_some_and(|trouble| trouble.in_doubt)
+    };
+    let verbs: &[&str] = match kind {
+        ObjectKind::Volume => &["create-volume", "restore-volume", "claim-volume"],
+        ObjectKind::Machine => &["create-machine"],
+        ObjectKind::Snapshot => &["seal"],
+    };
+    if own && verbs.iter().any(|verb| doubted(verb)) {
+        let outcome = Outcome::Accepted { made: Some(id.to_owned()) };
+        return Record::Outcome { part: part.clone(), act, outcome };
+    }
+    Record::Adopted { part: part.clone(), object: id.to_owned(), kind, generation: tags.generation, life }
+}
+
+/// Clean unmounts that agents report: so that it is still known when the agent is gone.
+fn unmounted(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+    let Some(report) = seen.agent.report() else { return };
+    for (volume, mount) in report.mounts.iter().filter(|(_, mount)| !mount.mounted) {
+        let tags = seen.volumes.iter().find(|own| own.id == *volume && own.life == mount.life);
+        let Some(name): Option<&Name> = tags.and_then(|own| own.tags.mount.as_ref()) else { continue };
+        let memory = view.slot(node.slot).and_then(|known| known.mounts.get(name));
+        if memory.and_then(|memory| memory.clean.as_ref()) != Some(&(volume.clone(), mount.life)) {
+            let part = Part::mount(node.slot, name);
+            records.push(Record::UnmountSeen { part, volume: volume.clone(), life: mount.life });
+        }
+    }
+}
+
+/// Things that the journal knows and that are believed gone by now.
+fn gone(
+    view: &View,
+    observed: &Observed,
+    settle: impl Fn(&Part) -> Span,
+    now: Time,
+    records: &mut Vec<Record>,
+) {
+    if observed.missing.is_empty() {
+        return;
+    }
+    for (slot, known) in &view.slots {
+        let part = Part::node(*slot);
+        let machines = known.machines.iter().map(ToString::to_string);
+        let mounts = known.mounts.values().flat_map(|mount| {
+            let volumes = mount.volumes.iter().map(ToString::to_string);
+            volumes.chain(mount.snapshots.iter().map(ToString::to_string))
+        });
+        let all: BTreeSet<String> = machines.chain(mounts).collect();
+        for object in all {
+            let since = observed.missing.get(&object);
+            if since.is_some_and(|since| now >= *since + settle(&part)) {
+                records.push(Record::Lost { part: part.clone(), object });
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Deliberate faults of ours, planted at the edges, to see that the simulation catches each.
+//!
+//! A guard is only as good as what it is told. Each plant takes the truth away from one guard (and lets the
+//! others stand), just as if the guard were missing; nothing of it is in the production code.
+
+use std::rc::Rc;
+
+use ideal_api::{Asking, LinkError, NodeLink, Order, Reply, Verb};
+use ideal_core::id::{Epoch, MachineId, Token};
+use ideal_core::journal::{Outcome, Record, View};
+use ideal_core::observed::{Listing, MachineState, SnapshotState};
+use ideal_core::time::{Span, Time};
+use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim};
+use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider};
+use ideal_store::{Entry, Journal, JournalError, Wish};
+
+/// A deliberate fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// Creations carry no lasting token: each try is a new wish.
+    NoToken,
+    /// A listing with a missing page is taken for whole, and what it lacks for gone.
+    TrustPartialLists,
+    /// Absence is believed at once.
+    BelieveAbsence,
+    /// A pending snapshot is taken for complete.
+    PendingIsComplete,
+    /// Any snapshot of a mount is taken for a seal of its last life.
+    AnySnapshotSeals,
+    /// The agent's word on what is mounted is not asked for.
+    IgnoreMounts,
+    /// The lease is not checked, and the cloud enforces no marks.
+    NoFencing,
+    /// Outcomes are not written down.
+    NoOutcomes,
+    /// A dead machine is taken for ended.
+    DeadIsEnded,
+    /// Ownership is not read: every volume is taken for ours.
+    AllIsOurs,
+    /// A volume is retired and deleted in one act.
+    OneAct,
+    /// The life of a volume is not raised when it is attached.
+    NoNewLife,
+    /// An agent takes orders of any epoch, and the lease is not checked.
+    AgentsObeyAnyone,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Plant; 13] = [
+        Plant::NoToken,
+        Plant::TrustPartialLists,
+        Plant::BelieveAbsence,
+        Plant::PendingIsComplete,
+        Plant::AnySnapshotSeals,
+        Plant::IgnoreMounts,
+        Plant::NoFencing,
+        Plant::NoOutcomes,
+        Plant::DeadIsEnded,
+        Plant::AllIsOurs,
+        Plant::OneAct,
+        Plant::NoNewLife,
+        Plant::AgentsObeyAnyone,
+    ];
+}
+
+/// The edges of the engine, with the plant in them if there is one.
+pub(super) fn at_the_edges(
+    plant: Option<Plant>,
+    provider: Rc<dyn Provider>,
+    sim: &Sim,
+    journal: Rc<dyn Journal>,
+) -> (Rc<dyn Provider>, Rc<dyn NodeLink>, Rc<dyn Journal>) {
+    let link = Rc::new(SimLink { sim: sim.clone(), plant });
+    match plant {
+        None => (provider, link, journal),
+        Some(plant) => {
+            let provider = BadProvider { inner: provider, plant, tries: std::cell::Cell::new(0) };
+            (Rc::new(provider), link, Rc::new(BadJournal { inner: journal, plant }))
+        }
+    }
+}
+
+/// The way to simulated agents.
+#[derive(Debug)]
+struct SimLink {
+    sim: Sim,
+    plant: Option<Plant>,
+}
+
+impl SimLink {
+    async fn carry(&self, address: &str, order: &Order) -> Result<Reply, LinkError> {
+        let verb = match &order.verb {
+            Verb::Report => AgentVerb::Report,
+            Verb::Note { demand } => AgentVerb::Note(demand.clone()),
+            Verb::Apply { hash, .. } => AgentVerb::Apply(hash.clone()),
+            Verb::Mount(order) => AgentVerb::Mount(order.volume.clone(), order.life),
+            Verb::Unmount { volume } => AgentVerb::Unmount(volume.clone()),
+            Verb::RunHook { hook, key } => AgentVerb::Hook(hook.clone(), key.clone()),
+        };
+        let given = (order.authority.epoch > 0).then(|| order.authority.clone());
+        let authority = given.filter(|_| self.plant != Some(Plant::AgentsObeyAnyone));
+        let order = AgentOrder { generation: order.node.generation, authority, verb };
+        match self.sim.agent(&MachineId::new(address), &order).await {
+            AgentAnswer::Report(mut report) => {
+                if self.plant == Some(Plant::IgnoreMounts) {
+                    report.mounts.values_mut().for_each(|seen| seen.mounted = false);
+                }
+                Ok(Reply::Report(report))
+            }
+            AgentAnswer::Accepted => Ok(Reply::Accepted),
+            AgentAnswer::Hook(seen) => Ok(Reply::Hook(seen)),
+            AgentAnswer::Unreachable(why) => Err(LinkError::Unreachable { why }),
+            AgentAnswer::Refused(why) => Err(LinkError::Refused { why }),
+            AgentAnswer::Stale(holder) => Err(LinkError::Stale { holder }),
+            AgentAnswer::Lost => Err(LinkError::Unknown { why: "the answer was lost".to_owned() }),
+        }
+    }
+}
+
+impl NodeLink for SimLink {
+    fn ask<'a>(&'a self, address: &'a str, order: &'a Order) -> Asking<'a> {
+        Box::pin(self.carry(address, order))
+    }
+}
+
+#[derive(Debug)]
+struct BadProvider {
+    inner: Rc<dyn Provider>,
+    plant: Plant,
+    tries: std::cell::Cell<u32>,
+}
+
+impl BadProvider {
+    fn spoil_listing(&self, listing: &mut Listing) {
+        if self.plant == Plant::TrustPartialLists {
+            listing.complete = true;
+        }
+        let mut machines = std::mem::take(&mut listing.machines);
+        let mut volumes = std::mem::take(&mut listing.volumes);
+        for snapshot in &mut listing.snapshots {
+            if self.plant == Plant::PendingIsComplete && snapshot.state == SnapshotState::Pending {
+                snapshot.state = SnapshotState::Completed;
+            }
+            if self.plant == Plant::AnySnapshotSeals {
+                let own = volumes.iter().find(|own| own.id == snapshot.volume);
+                snapshot.life = own.map_or(snapshot.life, |own| own.life);
+            }
+        }
+        if self.plant == Plant::DeadIsEnded {
+            for machine in machines.iter_mut().filter(|own| own.state == MachineState::Impaired) {
+                machine.state = MachineState::Terminated;
+            }
+        }
+        if self.plant == Plant::AllIsOurs {
+            for volume in volumes.iter_mut().filter(|own| own.tags.cloud.0.is_nil()) {
+                volume.tags.cloud = super::scenario::cloud_id(0);
+                volume.tags.index = Some(0);
+            }
+        }
+        if self.plant == Plant::OneAct {
+            for volume in &mut volumes {
+                volume.retired = Some(mark(volume.life));
+            }
+        }
+        listing.machines = machines;
+        listing.volumes = volumes;
+    }
+
+    fn spoil(&self, object: Option<Object>) -> Option<Object> {
+        match object {
+            Some(Object::Snapshot(mut snapshot)) if self.plant == Plant::PendingIsComplete => {
+                snapshot.state = SnapshotState::Completed;
+                Some(Object::Snapshot(snapshot))
+            }
+            Some(Object::Snapshot(mut snapshot)) if self.plant == Plant::AnySnapshotSeals => {
+                // Whatever life is asked about, this snapshot claims to be of it.
+                snapshot.life = self.tries.get();
+                Some(Object::Snapshot(snapshot))
+            }
+            Some(Object::Volume(mut volume)) => {
+                if self.plant == Plant::AnySnapshotSeals {
+                    self.tries.set(volume.life);
+                }
+                if self.plant == Plant::AllIsOurs {
+                    volume.tags.cloud = super::scenario::cloud_id(0);
+                }
+                if self.plant == Plant::OneAct {
+                    volume.retired = Some(mark(volume.life));
+                }
+                Some(Object::Volume(volume))
+            }
+            other => other,
+        }
+    }
+
+    async fn list(&self) -> Result<Listing, ideal_providers::ProviderError> {
+        let mut listing = self.inner.describe().await?;
+        self.spoil_listing(&mut listing);
+        Ok(listing)
+    }
+
+    async fn read_one(&self, id: &ObjectId) -> Result<Option<Object>, ideal_providers::ProviderError> {
+        let object = self.inner.read(id).await?;
+        if self.plant == Plant::TrustPartialLists {
+            return Ok(None);
+        }
+        Ok(self.spoil(object))
+    }
+
+    async fn shove(&self, call: &Call) -> Result<Answer, ideal_providers::ProviderError> {
+        let mut call = call.clone();
+        match (&mut call, self.plant) {
+            (Call::CreateMachine { token, .. } | Call::CreateVolume { token, .. }, Plant::NoToken) => {
+                self.tries.set(self.tries.get() + 1);
+                *token = Token::new(format!("{token}/try {}/{self:p}", self.tries.get()));
+            }
+            (Call::NewLife { .. }, Plant::NoNewLife) => return Ok(Answer::Accepted),
+            (Call::Attach { volume, life, .. }, Plant::NoNewLife) => {
+                if let Ok(Some(Object::Volume(volume))) =
+                    self.inner.read(&ObjectId::Volume(volume.clone())).await
+                {
+                    *life = volume.life;
+                }
+            }
+            _ => {}
+        }
+        self.inner.issue(&call).await
+    }
+}
+
+fn mark(life: u32) -> ideal_core::observed::RetireMark {
+    ideal_core::observed::RetireMark { life, at: Time(0), until: Time(0) }
+}
+
+impl Provider for BadProvider {
+    fn character(&self) -> Character {
+        let mut character = self.inner.character();
+        if matches!(self.plant, Plant::BelieveAbsence | Plant::TrustPartialLists) {
+            character.settle = Span::ZERO;
+        }
+        character
+    }
+    fn describe(&self) -> Answering<'_, Listing> {
+        Box::pin(self.list())
+    }
+    fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>> {
+        Box::pin(self.read_one(id))
+    }
+    fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
+        Box::pin(self.shove(call))
+    }
+}
+
+#[derive(Debug)]
+struct BadJournal {
+    inner: Rc<dyn Journal>,
+    plant: Plant,
+}
+
+impl BadJournal {
+    fn unfenced(&self) -> bool {
+        matches!(self.plant, Plant::NoFencing | Plant::AgentsObeyAnyone)
+    }
+}
+
+impl Journal for BadJournal {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn load(&self) -> Result<View, JournalError> {
+        self.inner.load()
+    }
+    fn append(&self, epoch: Epoch, at: Time, records: &[Record]) -> Result<(), JournalError> {
+        if self.plant == Plant::NoOutcomes {
+            let kept: Vec<Record> = records
+                .iter()
+                .filter(|record| !matches!(record, Record::Outcome { outcome: Outcome::Accepted { .. }, .. }))
+                .cloned()
+                .collect();
+            return self.inner.append(epoch, at, &kept);
+        }
+        match self.inner.append(epoch, at, records) {
+            Err(JournalError::Lost { .. }) if self.unfenced() => Ok(()),
+            other => other,
+        }
+    }
+    fn check(&self, epoch: Epoch) -> Result<(), JournalError> {
+        match self.inner.check(epoch) {
+            Err(JournalError::Lost { .. }) if self.unfenced() => Ok(()),
+            other => other,
+        }
+    }
+    fn take(&self, wish: &Wish) -> Result<Epoch, JournalError> {
+        self.inner.take(wish)
+    }
+    fn renew(&self, epoch: Epoch, until: Time) -> Result<(), JournalError> {
+        match self.inner.renew(epoch, until) {
+            Err(JournalError::Lost { .. }) if self.unfenced() => Ok(()),
+            other => other,
+        }
+    }
+    fn release(&self, epoch: Epoch) -> Result<(), JournalError> {
+        self.inner.release(epoch)
+    }
+    fn checkpoint(&self, view: &View) -> Result<(), JournalError> {
+        self.inner.checkpoint(view)
+    }
+    fn history(&self, after: u64, limit: u64) -> Result<Vec<Entry>, JournalError> {
+        self.inner.history(after, limit)
+    }
+}

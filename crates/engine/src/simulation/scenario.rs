@@ -1,0 +1,185 @@
+//! What is played: small clusters and what people ask of them.
+
+use std::sync::Arc;
+
+use ideal_core::demand::State;
+use ideal_core::id::{CloudId, MountId, Name, SlotId};
+use ideal_core::ideal::{Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount};
+use ideal_core::time::Bytes;
+
+/// One thing that a person asks for.
+#[derive(Debug, Clone)]
+pub enum Scene {
+    /// The file becomes this.
+    File(Box<Ideal>),
+    /// A state of everything is demanded and pursued.
+    Demand(State),
+    /// A state of one slot of the `n`th cloud is demanded and pursued.
+    DemandSlot(usize, u32, State),
+    /// The store is deleted.
+    LoseStore,
+    /// The machine of a slot of the `n`th cloud dies.
+    Kill(usize, u32),
+    /// The machine of a slot of the `n`th cloud is ended by somebody else.
+    EndedByOthers(usize, u32),
+    /// What is demanded is pursued again, as `heal` does.
+    Heal,
+}
+
+/// A story to play.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What happens, in order.
+    pub scenes: Vec<Scene>,
+}
+
+/// The uuid of the `n`th cloud.
+pub fn cloud_id(n: usize) -> CloudId {
+    CloudId(ideal_core_uuid(n))
+}
+
+fn ideal_core_uuid(n: usize) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x5f0c_6f2e_0000_4000_8000_0000_0000_0000 + n as u128)
+}
+
+fn name(text: &str) -> Name {
+    #[expect(clippy::expect_used, reason = "names of this file's own scenarios")]
+    Name::new(text).expect("a name")
+}
+
+/// A slot of the `n`th cloud.
+pub fn slot(n: usize, index: u32) -> SlotId {
+    SlotId { cloud: cloud_id(n), index }
+}
+
+/// A mount of a slot of the `n`th cloud.
+pub fn mount_id(n: usize, index: u32, mount: &str) -> MountId {
+    MountId { slot: slot(n, index), name: name(mount) }
+}
+
+fn mount(text: &str) -> Mount {
+    Mount {
+        name: name(text),
+        was: None,
+        size: Bytes(1 << 30),
+        at: format!("/{text}"),
+        filesystem: Filesystem::Ext4,
+        keep: Keep::Snapshot,
+        from: None,
+    }
+}
+
+fn cloud(n: usize, path: &str, nodes: u32, mounts: &[&str]) -> Cloud {
+    #[expect(clippy::expect_used, reason = "names of this file's own scenarios")]
+    let path = path.parse().expect("a path");
+    Cloud {
+        id: cloud_id(n),
+        path,
+        provider: name("sim"),
+        nodes,
+        image: "one".to_owned(),
+        size: MachineSize::default(),
+        tags: Vec::new(),
+        protect: false,
+        mounts: mounts.iter().map(|text| mount(text)).collect(),
+        hooks: Hooks::default(),
+        resources: Vec::new(),
+    }
+}
+
+/// An ideal of these clouds. A person's patience is long here: what is tested is that it works, not that it
+/// gives up.
+pub fn ideal(clouds: Vec<Cloud>) -> Ideal {
+    let mut ideal = Ideal { clouds: clouds.into_iter().map(Arc::new).collect(), ..Ideal::default() };
+    ideal.providers.insert(name("sim"), ideal_core::ideal::ProviderSpec::Sim);
+    ideal.policy.attempts = 30;
+    ideal
+}
+
+fn shop(web: u32, db: u32, db_mounts: &[&str]) -> Ideal {
+    ideal(vec![cloud(0, "shop.db", db, db_mounts), cloud(1, "shop.web", web, &[])])
+}
+
+/// The stories of the gate.
+pub fn scenarios() -> Vec<Scenario> {
+    use Scene::{Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore};
+    use State::{Attached, Away, Instantiated, Launched, Separated, Snapshotted, Unmounted};
+    let file = |ideal: Ideal| File(Box::new(ideal));
+    let first = || file(shop(1, 1, &["data"]));
+    let mut hooked = cloud(0, "shop.db", 1, &["data"]);
+    let hook = || Some(Hook { run: ideal_core::ideal::document::Argv(vec!["x".to_owned()]), timeout: None });
+    hooked.hooks = Hooks { launched: hook(), unmountable: hook(), haltable: hook() };
+    let mut renamed = shop(1, 1, &["files"]);
+    if let Some(cloud) = renamed.clouds.first_mut() {
+        let cloud = Arc::make_mut(cloud);
+        cloud.mounts[0].was = Some(name("data"));
+        cloud.path = "shop.store".parse().unwrap_or_else(|_| cloud.path.clone());
+    }
+    let mut other_image = shop(2, 2, &["data"]);
+    for cloud in &mut other_image.clouds {
+        Arc::make_mut(cloud).image = "two".to_owned();
+    }
+    let story = |name, scenes| Scenario { name, scenes };
+    vec![
+        story("up-away-wake", vec![first(), Demand(Launched), Demand(Away), Demand(Launched)]),
+        story("two-mounts", vec![
+            file(shop(0, 2, &["data", "log"])),
+            Demand(Launched),
+            Demand(Away),
+            Demand(Launched),
+        ]),
+        story("rungs", vec![
+            first(),
+            Demand(Instantiated),
+            Demand(Attached),
+            Demand(Launched),
+            Demand(Unmounted),
+            Demand(Separated),
+            Demand(Snapshotted),
+            Demand(Launched),
+            Demand(Away),
+        ]),
+        story("kill-and-heal", vec![first(), Demand(Launched), Kill(0, 0), Heal, EndedByOthers(0, 0), Heal, Demand(Away)]),
+        story("scale", vec![
+            file(shop(1, 2, &["data"])),
+            Demand(Launched),
+            file(shop(2, 1, &["data"])),
+            Demand(Launched),
+            file(shop(2, 2, &["data"])),
+            Demand(Launched),
+            Demand(Away),
+        ]),
+        story("rename", vec![first(), Demand(Launched), file(renamed.clone()), Demand(Launched), Demand(Away), Demand(Launched)]),
+        story("replace-image", vec![file(shop(2, 2, &["data"])), Demand(Launched), file(other_image), Demand(Launched)]),
+        story("lose-store", vec![
+            first(),
+            Demand(Launched),
+            LoseStore,
+            Heal,
+            Demand(Away),
+            LoseStore,
+            Demand(Launched),
+            LoseStore,
+            Demand(Away),
+        ]),
+        story("one-node", vec![
+            file(shop(2, 2, &["data"])),
+            Demand(Launched),
+            DemandSlot(0, 1, Away),
+            DemandSlot(0, 0, Separated),
+            Demand(Launched),
+        ]),
+        story("hooks", vec![file(ideal(vec![hooked])), Demand(Launched), Demand(Away), Demand(Launched)]),
+        story("mount-added-and-removed", vec![
+            first(),
+            Demand(Launched),
+            file(shop(1, 1, &["data", "log"])),
+            Demand(Launched),
+            file(shop(1, 1, &["data"])),
+            Demand(Launched),
+            Demand(Away),
+        ]),
+    ]
+}

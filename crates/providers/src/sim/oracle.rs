@@ -1,0 +1,150 @@
+//! The judge: at the instant of each effect it compares with the truth and writes down what broke an invariant
+//! (the numbers are those of the safety page).
+
+use ideal_core::id::{MachineId, MountId, VolumeId};
+use ideal_core::observed::{MachineState, SnapshotState, Tags, VolumeState};
+use ideal_core::time::Span;
+
+use super::state::State;
+use crate::{Call, ObjectId};
+
+impl State {
+    fn violated(&mut self, invariant: &str, what: String) {
+        self.event(|| format!("BROKEN  {invariant}: {what}"));
+        self.violations.push(format!("{invariant}: {what}"));
+    }
+
+    /// I-4: nothing is touched that does not carry the tag of a cloud of ours.
+    pub(super) fn judge_ownership(&mut self, call: &Call) {
+        let id = match call {
+            Call::Terminate(permit) => ObjectId::Machine(permit.machine().clone()),
+            Call::DeleteVolume(permit) => ObjectId::Volume(permit.volume().clone()),
+            Call::Detach(permit) => ObjectId::Volume(permit.volume().clone()),
+            Call::NewLife { volume, .. } | Call::Attach { volume, .. } | Call::Retire { volume, .. } => {
+                ObjectId::Volume(volume.clone())
+            }
+            Call::DeleteSnapshot(permit) => ObjectId::Snapshot(permit.snapshot().clone()),
+            _ => return,
+        };
+        if self.tags_of(&id).is_some_and(|tags| tags.cloud.0.is_nil()) {
+            self.violated("I-4", format!("{id} is not ours and was touched"));
+        }
+    }
+
+    /// I-6: a slot has one machine.
+    pub(super) fn judge_new_machine(&mut self, tags: &Tags) {
+        let Some(slot) = tags.slot() else { return };
+        let other = self.machines.values().find(|own| {
+            own.machine.tags.slot() == Some(slot)
+                && !matches!(own.machine.state, MachineState::Terminated | MachineState::Terminating)
+        });
+        if let Some(other) = other.map(|own| own.machine.id.clone()) {
+            self.violated("I-6", format!("[{}] gets a second machine beside {other}", slot.index));
+        }
+    }
+
+    /// I-6, I-1: a mount has one volume, and what it is made of is its newest content.
+    pub(super) fn judge_new_volume(&mut self, tags: &Tags, data: u64) {
+        let Some(mount) = tags.mount_id() else { return };
+        let other = self.volumes.values().find(|own| {
+            own.volume.tags.mount_id().as_ref() == Some(&mount)
+                && !matches!(own.volume.state, VolumeState::Deleted | VolumeState::Deleting)
+        });
+        if let Some(other) = other.map(|own| own.volume.id.clone()) {
+            self.violated("I-6", format!("{} gets a second volume beside {other}", mount.name));
+        }
+        let newest = self.newest.get(&mount).copied().unwrap_or(0);
+        if data != newest && !self.harmed.contains(&mount) {
+            let what = format!("{} is made of version {data}, its newest is {newest}", mount.name);
+            self.violated("I-1", what);
+        }
+    }
+
+    /// I-3: no live machine is ended under a mounted volume.
+    pub(super) fn judge_terminate(&mut self, id: &MachineId) {
+        let Some(own) = self.machines.get(id) else { return };
+        if own.machine.state != MachineState::Running {
+            return;
+        }
+        let mounted: Vec<VolumeId> =
+            self.volumes.keys().filter(|volume| self.is_mounted(volume)).cloned().collect();
+        let here = mounted.into_iter().find(|volume| {
+            let at = self.volumes.get(volume).and_then(|own| own.volume.attachment.as_ref());
+            at.is_some_and(|at| at.machine == *id)
+        });
+        if let Some(volume) = here {
+            self.violated("I-3", format!("{id} is ended while {volume} is mounted on it"));
+        }
+    }
+
+    /// I-3: a volume has one machine.
+    pub(super) fn judge_attach(&mut self, id: &VolumeId) {
+        let retired = self.volumes.get(id).is_some_and(|own| own.volume.retired.is_some());
+        if retired && !self.faults.enforces_marks {
+            self.violated("I-2", format!("{id} is retired and is attached"));
+        }
+    }
+
+    /// I-3: nothing is detached while it is mounted on a live machine.
+    pub(super) fn judge_detach(&mut self, id: &VolumeId, machine: &MachineId) {
+        if self.is_mounted(id) {
+            self.violated("I-3", format!("{id} is taken from {machine} while it is mounted there"));
+        }
+    }
+
+    /// I-3: a seal is taken of a detached volume.
+    pub(super) fn judge_seal(&mut self, id: &VolumeId) {
+        if self.is_mounted(id) {
+            self.violated("I-3", format!("{id} is sealed while it is mounted"));
+        }
+    }
+
+    /// I-1, I-2: a volume is deleted only when a completed snapshot holds all of it, and in two acts.
+    pub(super) fn judge_delete(&mut self, id: &VolumeId) {
+        let Some(own) = self.volumes.get(id) else { return };
+        let (data, volume) = (own.data, own.volume.clone());
+        let held = self
+            .snapshots
+            .values()
+            .any(|own| own.snapshot.state == SnapshotState::Completed && own.data == data);
+        let slept_over = volume.retired.is_some_and(|mark| self.now.since(mark.at) >= Span::hours(24));
+        if data != 0 && !held && !slept_over {
+            self.violated("I-1", format!("{id} is deleted and nothing holds its version {data}"));
+        }
+        if !volume.retired.is_some_and(|mark| mark.life == volume.life) {
+            self.violated("I-2", format!("{id} is deleted in one act"));
+        }
+    }
+
+    /// A mount was mounted: what is on it must be its newest content.
+    pub(super) fn judge_mounted(&mut self, mount: &MountId, data: u64) {
+        let newest = self.newest.get(mount).copied().unwrap_or(0);
+        if data != newest && !self.harmed.contains(mount) {
+            let what = format!("{} is mounted with version {data}, its newest is {newest}", mount.name);
+            self.violated("I-1", what);
+        }
+    }
+
+    /// At rest: everything that was ever written is on a volume or in a completed snapshot.
+    pub fn judge_rest(&mut self) {
+        let newest: Vec<(MountId, u64)> = self.newest.iter().map(|(id, data)| (id.clone(), *data)).collect();
+        for (mount, data) in newest {
+            if self.harmed.contains(&mount) {
+                continue;
+            }
+            let on_volume = self.volumes.values().any(|own| {
+                own.volume.tags.mount_id().as_ref() == Some(&mount)
+                    && own.volume.state == VolumeState::Ready
+                    && own.data == data
+            });
+            let in_snapshot = self.snapshots.values().any(|own| {
+                own.snapshot.tags.mount_id().as_ref() == Some(&mount)
+                    && own.snapshot.state == SnapshotState::Completed
+                    && own.data == data
+            });
+            if !on_volume && !in_snapshot {
+                self.violated("I-1", format!("[{}]:{} lost its version {data}", mount.slot.index, mount.name));
+            }
+        }
+    }
+}
