@@ -1,5 +1,9 @@
 //! The agent as a program of its own, for tests: the product has one binary, and it is not built here.
-#![expect(clippy::expect_used, clippy::print_stderr, reason = "a program for tests: failing loudly is its way")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a program for tests: failing loudly is its way"
+)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -20,10 +20,8 @@ const USUAL: Duration = Duration::from_secs(30);
 /// How many answers are remembered: far more than runs that can still be asking.
 const REMEMBERED: usize = 64;
 
-thread_local! {
-    /// Hooks that run now, by key: who asks again while one runs waits for the same answer.
-    static RUNNING: RefCell<BTreeMap<String, watch::Receiver<Option<HookSeen>>>> = const { RefCell::new(BTreeMap::new()) };
-}
+/// Hooks that run now, by key: who asks again while one runs waits for the same answer.
+pub(crate) type Running = RefCell<BTreeMap<String, watch::Receiver<Option<HookSeen>>>>;
 
 /// The answer to `key`: the remembered one, or that of a run now.
 pub(crate) async fn answer(node: &Rc<Node>, hook: &str, key: &str) -> Result<HookSeen, LinkError> {
@@ -31,12 +29,12 @@ pub(crate) async fn answer(node: &Rc<Node>, hook: &str, key: &str) -> Result<Hoo
         return Ok(seen.clone());
     }
     let argv = wanted(node, hook)?;
-    let running = RUNNING.with_borrow(|running| running.get(key).cloned());
+    let running = node.hooks.borrow().get(key).cloned();
     let mut answer = match running {
         Some(answer) => answer,
         None => {
             let (tell, answer) = watch::channel(None);
-            RUNNING.with_borrow_mut(|running| running.insert(key.to_owned(), answer.clone()));
+            node.hooks.borrow_mut().insert(key.to_owned(), answer.clone());
             let (node, label, key) = (node.clone(), format!("hook {hook}"), key.to_owned());
             // A run of its own: who asked may hang up, and the answer is still worth keeping.
             tokio::task::spawn_local(async move {
@@ -53,7 +51,7 @@ pub(crate) async fn answer(node: &Rc<Node>, hook: &str, key: &str) -> Result<Hoo
                 };
                 node.log.say(format_args!("{label}: {}", if seen.agreed { "agreed" } else { "refused" }));
                 remember(&node, &key, &seen);
-                RUNNING.with_borrow_mut(|running| running.remove(&key));
+                node.hooks.borrow_mut().remove(&key);
                 let _ = tell.send(Some(seen));
             });
             answer

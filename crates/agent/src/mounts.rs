@@ -1,13 +1,13 @@
 //! Mounts of the local kind: an attached volume is a folder in the machine's home, mounted by a symlink.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ideal_core::id::VolumeId;
 use ideal_core::slice::MountOrder;
+use ideal_host::durable;
 use ideal_host::home::Attached;
-use ideal_host::{durable, process};
+use ideal_host::process::user_of;
 use rustix::fs::FileType;
 
 use crate::node::Node;
@@ -121,38 +121,4 @@ pub(crate) fn unmount(node: &Node, volume: &VolumeId) -> Result<(), String> {
     node.seen.borrow_mut().busy.remove(volume);
     node.log.say(format_args!("unmounted {volume}"));
     Ok(())
-}
-
-/// The first process that uses anything below `folder`, in words. Processes of other users cannot be looked
-/// into, and cannot have come in either: the machine's home is private.
-fn user_of(folder: &Path) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    let own = std::process::id();
-    let users = process::numbers().into_iter().filter(|pid| *pid != own);
-    users.into_iter().find_map(|pid| {
-        let how = how_used(pid, &folder)?;
-        let name = process::stat(pid).map(|stat| stat.name).unwrap_or_default();
-        Some(format!("process {pid} ({name}) {how}"))
-    })
-}
-
-fn how_used(pid: u32, folder: &Path) -> Option<&'static str> {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let leads_in = |link: &Path| fs::read_link(link).is_ok_and(|to| to.starts_with(folder));
-    for (link, how) in
-        [("cwd", "works in it"), ("root", "has its root in it"), ("exe", "is a program from it")]
-    {
-        if leads_in(&proc.join(link)) {
-            return Some(how);
-        }
-    }
-    if let Ok(open) = fs::read_dir(proc.join("fd"))
-        && open.flatten().any(|entry| leads_in(&entry.path()))
-    {
-        return Some("has a file of it open");
-    }
-    let maps = fs::read_to_string(proc.join("maps")).unwrap_or_default();
-    let mapped: BTreeSet<&str> =
-        maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).collect();
-    mapped.iter().any(|path| Path::new(path).starts_with(folder)).then_some("has a file of it in memory")
 }

@@ -29,6 +29,7 @@ pub(crate) struct Node {
     state: RefCell<State>,
     runtime: RefCell<Runtime>,
     pub seen: RefCell<Seen>,
+    pub hooks: crate::hooks::Running,
     /// Rises whenever what is wanted may have changed: a slice, a mount, a port, a finished look at resources.
     version: watch::Sender<u64>,
     starts: Cell<u64>,
@@ -67,6 +68,7 @@ impl Node {
             state: RefCell::new(state),
             runtime: RefCell::new(runtime),
             seen: RefCell::default(),
+            hooks: RefCell::default(),
             version: watch::Sender::new(0),
             starts: Cell::new(0),
         }

@@ -70,6 +70,7 @@ async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
         node.identity.socket().ok_or_else(|| AgentError::Damaged("the address is not a socket".into()))?;
     let (asking, mut asked) = mpsc::channel(64);
     // What already runs is known before the first question is answered.
+    services::end_unheard(&node);
     services::adopt(&node);
     let listener =
         http::listen(socket).map_err(AgentError::io(format!("listening at {}", socket.display())))?;

@@ -81,6 +81,47 @@ impl KeeperRecord {
     }
 }
 
+/// The processes of services, as the agent wrote them down: the part of its runtime record that its provider
+/// needs. A service may have cleared its environment, and with it the marks; it still leads its session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuntimeRecord {
+    /// In which start of the host.
+    pub boot: String,
+    /// By replica.
+    pub services: BTreeMap<String, ServiceRecord>,
+}
+
+/// See [`RuntimeRecord`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceRecord {
+    /// Its process, while it runs.
+    pub process: Option<ProcessId>,
+}
+
+impl RuntimeRecord {
+    /// Every living process in the session of a service.
+    pub fn processes(&self) -> Vec<ProcessId> {
+        if self.boot != process::boot_id() {
+            return Vec::new();
+        }
+        let leaders: Vec<ProcessId> = self.services.values().filter_map(|service| service.process).collect();
+        // A number is not given away while a session of that number has members; so a leader that is another
+        // process now means that the whole session is another's.
+        let is_ours =
+            |leader: &ProcessId| process::stat(leader.pid).is_none_or(|stat| stat.start == leader.start);
+        let sessions: Vec<u32> =
+            leaders.iter().filter(|leader| is_ours(leader)).map(|leader| leader.pid).collect();
+        let member = |pid: u32| process::stat(pid).is_some_and(|stat| sessions.contains(&stat.session));
+        let members = process::numbers().into_iter().filter(|pid| member(*pid));
+        members
+            .filter_map(ProcessId::of)
+            .chain(leaders.into_iter().filter(|leader| leader.is_alive()))
+            .collect()
+    }
+}
+
 /// A volume as its provider attached it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Stat {
     pub state: char,
     /// Its parent.
     pub parent: u32,
+    /// Its group.
+    pub group: u32,
     /// Its session.
     pub session: u32,
     /// When it started.
@@ -63,6 +66,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
         name,
@@ -135,6 +139,8 @@ pub struct Marked {
     pub id: ProcessId,
     /// Its parent's number.
     pub parent: u32,
+    /// Its group.
+    pub group: u32,
     /// Its session.
     pub session: u32,
     /// Its short name.
@@ -162,7 +168,14 @@ pub fn find(pleases: impl Fn(&Marks) -> bool) -> Vec<Marked> {
         // next round, and the signal goes by number and start time.
         let stat = stat(pid).filter(|stat| !stat.is_dead())?;
         let id = ProcessId { pid, start: stat.start };
-        Some(Marked { id, parent: stat.parent, session: stat.session, name: stat.name, marks })
+        Some(Marked {
+            id,
+            parent: stat.parent,
+            group: stat.group,
+            session: stat.session,
+            name: stat.name,
+            marks,
+        })
     };
     numbers().into_iter().filter_map(look).collect()
 }
@@ -184,6 +197,38 @@ pub fn kill_all(pleases: impl Fn(&Marks) -> bool, rounds: usize) -> Vec<Marked> 
         }
     }
     find(pleases)
+}
+
+/// The first process that uses anything below `folder`, in words; never this one. Processes of other users cannot
+/// be looked into, and cannot have come in either when the folder is private.
+pub fn user_of(folder: &Path) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let own = std::process::id();
+    numbers().into_iter().filter(|pid| *pid != own).find_map(|pid| {
+        let how = how_used(pid, &folder)?;
+        let name = stat(pid).map(|stat| stat.name).unwrap_or_default();
+        Some(format!("process {pid} ({name}) {how}"))
+    })
+}
+
+fn how_used(pid: u32, folder: &Path) -> Option<&'static str> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let leads_in = |link: &Path| fs::read_link(link).is_ok_and(|to| to.starts_with(folder));
+    for (link, how) in
+        [("cwd", "works in it"), ("root", "has its root in it"), ("exe", "is a program from it")]
+    {
+        if leads_in(&proc.join(link)) {
+            return Some(how);
+        }
+    }
+    if let Ok(open) = fs::read_dir(proc.join("fd"))
+        && open.flatten().any(|entry| leads_in(&entry.path()))
+    {
+        return Some("has a file of it open");
+    }
+    let maps = fs::read_to_string(proc.join("maps")).unwrap_or_default();
+    let mut mapped = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    mapped.any(|path| Path::new(path).starts_with(folder)).then_some("has a file of it in memory")
 }
 
 /// Tells one start of the host from another: process numbers and start times mean nothing beyond it.

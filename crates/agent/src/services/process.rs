@@ -13,7 +13,7 @@ use ideal_core::ideal::service::Stop;
 use ideal_core::time::Time;
 use ideal_host::home::is_of;
 use ideal_host::now;
-use ideal_host::process::{self, Marked, Marks, ProcessId, SERVICE, START};
+use ideal_host::process::{self, Marked, Marks, ProcessId, RUN, SERVICE, START};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -84,8 +84,12 @@ pub(crate) fn adopt(node: &Node) {
     names.sort_unstable();
     names.dedup();
     node.change_runtime(|runtime| {
-        for started in runtime.services.values_mut() {
-            started.process = started.process.filter(|process| process.is_alive());
+        for (name, started) in &mut runtime.services {
+            let Some(process) = started.process.filter(|process| !process.is_alive()) else { continue };
+            let how = exit_of(&node.home, process).unwrap_or_else(|| "ended".to_owned());
+            node.log.say(format_args!("service {name}: it {how} while there was no agent"));
+            started.process = None;
+            super::restarts::note(started, &node.pace, now());
         }
         for name in names {
             let started = runtime.services.entry(name.to_owned()).or_default();
@@ -105,6 +109,17 @@ pub(crate) fn adopt(node: &Node) {
         if let Some(process) = started.process {
             node.log.say(format_args!("service {name}: process {} still runs", process.pid));
         }
+    }
+}
+
+/// Kills hooks, checks and commands that an earlier agent was waiting for: nobody hears their answer any more, and
+/// they will be run again. What such a program left running on purpose has no leader of its group that lives.
+pub(crate) fn end_unheard(node: &Node) {
+    let ours =
+        process::find(|marks| is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(RUN));
+    for unheard in ours.iter().filter(|one| one.id.pid == one.group && one.id.pid != one.session) {
+        node.log.say(format_args!("{}: an earlier agent's is killed", unheard.mark(RUN).unwrap_or_default()));
+        send(unheard.id, Signal::KILL);
     }
 }
 

@@ -48,15 +48,16 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
                 one.forget_process(true);
                 one.node.log.say(format_args!("service {name}: stopped"));
             }
-            (Some(mut old), Wanted::Up(program)) if program.hash != old.spec => {
+            (Some(mut old), Wanted::Up(program)) if program.hash != old.spec && one.is_ready(&program) => {
                 one.node.log.say(format_args!("service {name}: it is to be another program now"));
                 process::stop(&one.node, name, &mut old, &program.stop).await;
                 one.forget_process(true);
             }
             (Some(mut up), wanted) => {
                 let program = match wanted {
-                    Wanted::Up(program) => Some(program),
-                    // What it names is not known any more: it goes on as it is, and that is told.
+                    Wanted::Up(program) if program.hash == up.spec => Some(program),
+                    // What it names is not known any more, or what the next program reads is not there yet: it goes
+                    // on as it is, and that is told.
                     _ => None,
                 };
                 match one.watch(&mut up, program.as_deref(), &mut health, &mut versions).await {
@@ -162,9 +163,7 @@ impl One {
             let _ = versions.changed().await;
             return None;
         }
-        // What it reads may be made by resources: they are looked at once before it starts.
-        let ready = node.seen.borrow().resources.is_some();
-        if !ready {
+        if started.spec != program.hash && !self.is_ready(&program) {
             self.show(ServiceState::Starting, None, Some("resources are looked at first".to_owned()));
             let _ = versions.changed().await;
             return None;
@@ -207,6 +206,12 @@ impl One {
                 None
             }
         }
+    }
+
+    /// Whether a program that never ran may start: what it reads may be made by resources of the same slice, which
+    /// are looked at once before. One that ran is started again whatever resources do.
+    fn is_ready(&self, program: &Program) -> bool {
+        self.node.seen.borrow().resources.as_ref().is_some_and(|(slice, _)| *slice == program.slice)
     }
 
     /// Waits until what is wanted is no longer this program.

@@ -240,3 +240,33 @@ async fn a_damaged_seal_is_not_restored() {
     );
     assert_eq!(bench.local.describe().await.unwrap().volumes.len(), 1, "nothing half made is left");
 }
+
+#[tokio::test]
+async fn an_agent_killed_while_services_start_doubles_none() {
+    let bench = Bench::hasty();
+    let machine = bench.machine().await;
+    let home = bench.home(&machine);
+    let starts = || {
+        let is_ours = |marks: &ideal_host::Marks| {
+            ideal_host::home::is_of(marks, &machine.id, &home) && marks.contains_key("IDEAL_SERVICE")
+        };
+        let found = ideal_host::process::find(is_ours);
+        found.iter().map(|process| process.mark("IDEAL_START").unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut seed = now().0;
+    for round in 0..20 {
+        // Each is another program, so that there is always one stopping and one starting.
+        let spec = serde_json::json!({"command": ["sleep", "1000"], "env": {"ROUND": round.to_string()}});
+        let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        tokio::time::sleep(Duration::from_micros((seed >> 33) % 15_000)).await;
+        let agent = until("an agent", 20, async || bench.agent(&machine)).await;
+        agent.signal(rustix::process::Signal::KILL).unwrap();
+        until("it is dead", 5, async || (!agent.is_alive()).then_some(())).await;
+        let report = bench.converged(&machine, &hash).await;
+        let pid = report.services["pub[0]"].pid.unwrap();
+        let mine = ideal_host::process::marks(pid)["IDEAL_START"].clone();
+        until("what was before is gone", 5, async || (starts() == [mine.clone()]).then_some(())).await;
+    }
+    bench.terminate(&machine).await;
+}

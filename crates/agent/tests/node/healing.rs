@@ -233,3 +233,40 @@ async fn a_quiet_slice_stops_and_the_next_one_starts() {
     assert_eq!(of_service(&bench, &machine), Vec::<u32>::new());
     bench.terminate(&machine).await;
 }
+
+#[tokio::test]
+async fn a_service_without_marks_ends_with_its_machine_even_when_the_keeper_is_dead() {
+    let bench = Bench::new();
+    let machine = bench.machine().await;
+    let spec = json!({"command": ["env", "-i", "sleep", "1000"]});
+    let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
+    bench.converged(&machine, &hash).await;
+    let pid = bench.running(&machine).await.pid.unwrap();
+    let service = ProcessId::of(pid).unwrap();
+    until("its environment is bare", 5, async || process::marks(pid).is_empty().then_some(())).await;
+    // A new agent knows it by number and start time alone.
+    let agent = bench.agent(&machine).unwrap();
+    kill(agent.pid);
+    until("the agent is gone", 5, async || (!agent.is_alive()).then_some(())).await;
+    assert_eq!(bench.converged(&machine, &hash).await.services["pub[0]"].pid, Some(pid));
+    kill(bench.keeper(&machine).pid);
+    let impaired = bench.machine_in(&machine.id, MachineState::Impaired).await;
+    assert!(service.is_alive());
+    bench.terminate(&impaired).await;
+    assert!(!service.is_alive());
+}
+
+#[tokio::test]
+async fn a_new_program_waits_for_its_resources() {
+    let bench = Bench::new();
+    let machine = bench.machine().await;
+    let hash = bench.apply(&machine, bench.slice(vec![], vec![])).await;
+    bench.converged(&machine, &hash).await;
+    // It would die at once without the file that the command before it makes.
+    let slow = crate::bench::resource(json!({"command": {"run": ["sh", "-c", "sleep 0.3; echo x > conf"]}}));
+    let spec = json!({"command": ["sh", "-c", "cat conf && exec sleep 1000"]});
+    let hash = bench.apply(&machine, bench.slice(vec![slow], vec![("pub", spec)])).await;
+    let report = bench.converged(&machine, &hash).await;
+    assert_eq!(report.services["pub[0]"].restarts, 0);
+    bench.terminate(&machine).await;
+}

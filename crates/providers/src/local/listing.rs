@@ -17,7 +17,7 @@ const SHOWN: Span = Span::hours(1);
 
 impl Disk {
     pub(super) fn list(&self) -> io::Result<Listing> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         self.sweep()?;
         let mut listing = Listing { at: now(), complete: true, ..Listing::default() };
         for name in self.names("machines")? {
@@ -36,6 +36,11 @@ impl Disk {
             {
                 listing.snapshots.push(meta.show());
             }
+        }
+        drop(lock);
+        // Out of sight already, and perhaps large; whoever put it there may be removing it at the same time.
+        for name in self.names("trash")? {
+            let _ = durable::remove(&self.data.join("trash").join(name));
         }
         Ok(listing)
     }

@@ -10,7 +10,7 @@ use ideal_core::id::{MachineId, SlotId, Token};
 use ideal_core::observed::{MachineState, Tags};
 use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock};
-use ideal_host::home::{KeeperRecord, is_of};
+use ideal_host::home::{KeeperRecord, RuntimeRecord, is_of};
 use ideal_host::process;
 use ideal_host::{Home, Identity, now};
 use rustix::process::Signal;
@@ -184,6 +184,23 @@ impl Disk {
         let left = process::kill_all(|marks| is_of(marks, id, &home), LOOKS);
         if let Some(process) = left.first() {
             let why = format!("process {} ({}) of {id} cannot be killed", process.id.pid, process.name);
+            return Err(ProviderError::Retry { why, after: Some(Span::secs(1)) });
+        }
+        // A service without marks, whose keeper died before it could be told to end it.
+        let runtime = durable::read_json::<RuntimeRecord>(&home.runtime()).unwrap_or_default().unwrap_or_default();
+        for _ in 0..LOOKS {
+            let members = runtime.processes();
+            if members.is_empty() {
+                break;
+            }
+            for process in members {
+                process.signal(Signal::KILL)?;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // Whatever is left is not known to be ours, and is not killed; but nothing is taken from under it either.
+        if let Some(user) = process::user_of(&home.volumes()) {
+            let why = format!("a volume of {id} is in use: {user}");
             return Err(ProviderError::Retry { why, after: Some(Span::secs(1)) });
         }
         crash_point("local.end.killed");
