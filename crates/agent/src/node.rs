@@ -10,7 +10,7 @@ use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState
 use ideal_core::slice::Slice;
 use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::log::Log;
 use crate::pace::Pace;
@@ -33,6 +33,7 @@ pub(crate) struct Node {
     /// Rises whenever what is wanted may have changed: a slice, a mount, a port, a finished look at resources.
     version: watch::Sender<u64>,
     starts: Cell<u64>,
+    unwritten: Notify,
 }
 
 /// What was last seen here; made anew by each agent.
@@ -71,6 +72,7 @@ impl Node {
             hooks: RefCell::default(),
             version: watch::Sender::new(0),
             starts: Cell::new(0),
+            unwritten: Notify::new(),
         }
     }
 
@@ -91,10 +93,22 @@ impl Node {
     pub(crate) fn runtime(&self) -> std::cell::Ref<'_, Runtime> {
         self.runtime.borrow()
     }
-    /// Changes what is known to run. Losing it costs a look through the processes, so failing to write is only
-    /// said.
+    /// Changes what is known to run. It is written down a moment later: a service that died is started again
+    /// first, for writing may wait for the disk. What an agent that dies in between did not write down, the next
+    /// one finds by the marks.
     pub(crate) fn change_runtime(&self, change: impl FnOnce(&mut Runtime)) {
         change(&mut self.runtime.borrow_mut());
+        self.unwritten.notify_one();
+    }
+    /// Writes down what runs, whenever that has changed.
+    pub(crate) async fn keep_runtime_written(&self) {
+        loop {
+            self.unwritten.notified().await;
+            self.write_runtime();
+        }
+    }
+    /// Losing it costs a look through the processes, so failing to write is only said.
+    pub(crate) fn write_runtime(&self) {
         if let Err(error) = durable::write_json_volatile(&self.home.runtime(), &*self.runtime.borrow()) {
             self.log.say(format_args!("what runs is not recorded: {error}"));
         }

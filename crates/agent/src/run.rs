@@ -78,6 +78,8 @@ async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
     spawn_local(async move {
         let _ = axum::serve(listener, router).await;
     });
+    let writing = node.clone();
+    spawn_local(async move { writing.keep_runtime_written().await });
     spawn_local(services::keep(node.clone()));
     spawn_local(resources::keep(node.clone()));
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::io("listening for signals"))?;
@@ -96,6 +98,7 @@ async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
                 None => return Ok(()),
             },
             _ = term.recv() => {
+                node.write_runtime();
                 node.log.say("agent: ends, services go on");
                 return Ok(());
             }
