@@ -3,6 +3,9 @@
 //! [`NodeLink`] is what the engine sees; `client` speaks it as HTTP and JSON over any transport, `routes` names
 //! the paths that the agent serves.
 
+pub mod client;
+pub mod routes;
+
 use std::future::Future;
 use std::pin::Pin;
 

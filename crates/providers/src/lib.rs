@@ -3,7 +3,14 @@
 //! A provider lists, reads by id, and can be given one shove at a time; it decides nothing. Adding one: a file
 //! here, an arm in the registry; the contract suite runs on it unasked.
 
+#[cfg(feature = "contract")]
+pub mod contract;
+mod crash;
+pub mod local;
 pub mod sim;
+
+pub use crash::crash_point;
+pub use local::{Local, LocalOptions};
 
 use std::fmt;
 use std::future::Future;

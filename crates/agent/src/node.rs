@@ -1,0 +1,228 @@
+//! The node as its agent knows it: shared by everything that keeps a part of it right. One thread, no locks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use ideal_core::id::VolumeId;
+use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
+use ideal_core::slice::Slice;
+use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+
+use crate::log::Log;
+use crate::pace::Pace;
+use crate::root::{Root, Spot};
+use crate::state::{Held, Mounted, Runtime, State};
+
+/// The node as its agent knows it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub home: Home,
+    pub identity: Identity,
+    pub marks: Marks,
+    pub own: AgentCommand,
+    pub log: Log,
+    pub pace: Pace,
+    state: RefCell<State>,
+    runtime: RefCell<Runtime>,
+    pub seen: RefCell<Seen>,
+    pub hooks: crate::hooks::Running,
+    /// Rises whenever what is wanted may have changed: a slice, a mount, a port, a finished look at resources.
+    version: watch::Sender<u64>,
+    starts: Cell<u64>,
+    unwritten: Notify,
+}
+
+/// What was last seen here; made anew by each agent.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub services: BTreeMap<String, ServiceSeen>,
+    /// The hash of the slice whose resources were all looked at, and what was not right.
+    pub resources: Option<(String, Vec<Problem>)>,
+    /// What is not right with services beyond what they show.
+    pub services_wait: BTreeMap<String, Problem>,
+    /// What kept a volume busy when its unmount was refused.
+    pub busy: BTreeMap<VolumeId, String>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        home: Home,
+        identity: Identity,
+        own: AgentCommand,
+        pace: Pace,
+        state: State,
+        runtime: Runtime,
+    ) -> Node {
+        let marks = identity.marks(&home);
+        let log = Log::new(home.agent_log());
+        Node {
+            home,
+            identity,
+            marks,
+            own,
+            log,
+            pace,
+            state: RefCell::new(state),
+            runtime: RefCell::new(runtime),
+            seen: RefCell::default(),
+            hooks: RefCell::default(),
+            version: watch::Sender::new(0),
+            starts: Cell::new(0),
+            unwritten: Notify::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> std::cell::Ref<'_, State> {
+        self.state.borrow()
+    }
+    /// Changes what is remembered. In force only once it is on disk.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+        let mut next = self.state.borrow().clone();
+        change(&mut next);
+        if *self.state.borrow() == next {
+            return Ok(());
+        }
+        durable::write_json(&self.home.state(), &next)?;
+        *self.state.borrow_mut() = next;
+        Ok(())
+    }
+    pub(crate) fn runtime(&self) -> std::cell::Ref<'_, Runtime> {
+        self.runtime.borrow()
+    }
+    /// Changes what is known to run. It is written down a moment later: a service that died is started again
+    /// first, for writing may wait for the disk. What an agent that dies in between did not write down, the next
+    /// one finds by the marks.
+    pub(crate) fn change_runtime(&self, change: impl FnOnce(&mut Runtime)) {
+        change(&mut self.runtime.borrow_mut());
+        self.unwritten.notify_one();
+    }
+    /// Writes down what runs, whenever that has changed.
+    pub(crate) async fn keep_runtime_written(&self) {
+        loop {
+            self.unwritten.notified().await;
+            self.write_runtime();
+        }
+    }
+    /// Losing it costs a look through the processes, so failing to write is only said.
+    pub(crate) fn write_runtime(&self) {
+        if let Err(error) = durable::write_json_volatile(&self.home.runtime(), &*self.runtime.borrow()) {
+            self.log.say(format_args!("what runs is not recorded: {error}"));
+        }
+    }
+    /// Tells everybody to look again.
+    pub(crate) fn touch(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+    /// A word that no other start of a replica here has.
+    pub(crate) fn next_start(&self) -> String {
+        self.starts.set(self.starts.get() + 1);
+        format!("{:x}-{:x}-{:x}", now().0, std::process::id(), self.starts.get())
+    }
+
+    pub(crate) fn root_path(&self) -> PathBuf {
+        self.home.root()
+    }
+    /// Where a path of the node is: within its root, or within the volume of the mount that it lies below.
+    pub(crate) fn spot(&self, path: &str, make: bool) -> io::Result<Spot> {
+        let (root, path) = self.below(path)?;
+        root.spot(&path, make)
+    }
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.below(path).is_ok_and(|(root, path)| path == "/" || root.exists(&path))
+    }
+    fn below(&self, path: &str) -> io::Result<(Root, String)> {
+        let state = self.state.borrow();
+        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
+        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
+            let at = mount.at.trim_end_matches('/');
+            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
+            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
+            if let Some(rest) = rest.filter(|_| longer) {
+                found = Some((volume, mount, rest));
+            }
+        }
+        match found {
+            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
+            None => Ok((Root::open(&self.root_path())?, path.to_owned())),
+        }
+    }
+
+    /// The slice in force.
+    pub(crate) fn slice(&self) -> Option<std::cell::Ref<'_, Held>> {
+        std::cell::Ref::filter_map(self.state.borrow(), |state| state.slice.as_ref()).ok()
+    }
+    /// The values of expressions: for a replica, its own ports stand over those of others.
+    pub(crate) fn context(&self, slice: &Slice, replica: Option<&str>) -> Value {
+        let state = self.state.borrow();
+        let mut context = match &slice.context {
+            Value::Object(context) => context.clone(),
+            _ => serde_json::Map::new(),
+        };
+        let root = self.root_path();
+        let node = context.entry("node").or_insert_with(|| json!({}));
+        if let Value::Object(node) = node {
+            node.insert("root".to_owned(), json!(root.display().to_string()));
+            // As the engine knows it, when it says so: on some providers the agent listens elsewhere.
+            node.entry("address").or_insert_with(|| json!(self.identity.address));
+        }
+        let place = |at: &str| json!(format!("{}{}", root.display(), at));
+        let mounted = state.mounts.values().filter(|mount| mount.mounted);
+        let mounts = mounted.map(|mount| (mount.name.to_string(), place(&mount.at))).collect();
+        context.insert("mount".to_owned(), Value::Object(mounts));
+        let own = replica.and_then(|replica| state.ports.get(replica));
+        let ports = state.ports.values().chain(own).flatten();
+        let ports = ports.map(|(name, port)| (name.to_string(), json!(port))).collect();
+        context.insert("port".to_owned(), Value::Object(ports));
+        Value::Object(context)
+    }
+
+    /// How things are.
+    pub(crate) fn report(&self) -> Report {
+        let (state, seen) = (self.state.borrow(), self.seen.borrow());
+        let problems = |(_, problems): &(String, Vec<Problem>)| problems.clone();
+        let mut problems = seen.resources.as_ref().map(problems).unwrap_or_default();
+        problems.extend(seen.services_wait.values().cloned());
+        let mount = |(volume, mount): (&VolumeId, &Mounted)| {
+            let busy = seen.busy.get(volume).cloned();
+            (volume.clone(), MountSeen { life: mount.life, mounted: mount.mounted, busy })
+        };
+        Report {
+            at: now(),
+            generation: self.identity.generation,
+            authority: state.authority.clone(),
+            demand: state.demand.clone(),
+            slice: state.slice.as_ref().map(|held| held.hash.clone()),
+            converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
+            problems,
+            mounts: state.mounts.iter().map(mount).collect(),
+            services: seen.services.clone(),
+            hooks: state.hooks.clone(),
+        }
+    }
+}
+
+/// Whether everything of the slice in force is right.
+fn converged(held: &Held, seen: &Seen) -> bool {
+    let services = |wanted: ServiceState| {
+        held.slice.replicas.iter().all(|replica| {
+            seen.services.get(&replica.address()).is_some_and(|service| service.state == wanted)
+        })
+    };
+    if held.slice.quiet {
+        return services(ServiceState::Stopped)
+            && seen.services.values().all(|one| one.state == ServiceState::Stopped);
+    }
+    let looked =
+        seen.resources.as_ref().is_some_and(|(hash, problems)| *hash == held.hash && problems.is_empty());
+    looked
+        && seen.services_wait.is_empty()
+        && services(ServiceState::Running)
+        && seen.services.len() == held.slice.replicas.len()
+}

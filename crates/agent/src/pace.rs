@@ -1,0 +1,37 @@
+//! How fast the agent heals, and when it gives up. Policy, with the argument for each figure.
+
+use std::time::Duration;
+
+/// How fast the agent heals.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How often resources are looked at. A look costs a few system calls each, and drift of a file hurts
+    /// seldom within seconds.
+    pub drift: Duration,
+    /// The wait before the second restart of a replica (the first is at once); it doubles from there.
+    pub first_wait: Duration,
+    /// The longest wait: a dependency that comes back is found within it.
+    pub longest_wait: Duration,
+    /// A replica that lived this long died of something new: its waits begin anew.
+    pub lived: Duration,
+    /// How many restarts within `window` before a person is asked.
+    pub budget: usize,
+    /// See `budget`.
+    pub window: Duration,
+    /// How long a replica without a check must live to count as running.
+    pub settled: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            drift: Duration::from_secs(2),
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(30),
+            lived: Duration::from_secs(10),
+            budget: 10,
+            window: Duration::from_secs(300),
+            settled: Duration::from_millis(100),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The process of a replica: started through the shim, found again by an agent that did not start it, watched,
+//! stopped with everything that it left behind.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+use std::rc::Rc;
+
+use ideal_core::ideal::service::Signal as Named;
+use ideal_core::ideal::service::Stop;
+use ideal_core::time::Time;
+use ideal_host::home::is_of;
+use ideal_host::now;
+use ideal_host::process::{self, Marked, Marks, ProcessId, RUN, SERVICE, START};
+use rustix::process::{PidfdFlags, Signal, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, Command};
+
+use super::wanted::Program;
+use crate::keep::{clean_environment, exit_of};
+use crate::node::Node;
+
+/// A running replica.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub id: ProcessId,
+    /// The hash of the program that it was started as.
+    pub spec: String,
+    pub since: Time,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Own(Child),
+    /// Started by an agent that died: the keeper reaps it, we only see it end.
+    Inherited(AsyncFd<OwnedFd>),
+}
+
+impl Running {
+    /// Waits for its end; answers how, where that is known. May be asked again.
+    pub(crate) async fn ended(&mut self, node: &Node) -> String {
+        match &mut self.handle {
+            Handle::Own(child) => match child.wait().await {
+                Ok(status) => format!("it ended with {status}"),
+                Err(error) => format!("it cannot be waited for: {error}"),
+            },
+            Handle::Inherited(fd) => {
+                let _ = fd.readable().await;
+                exit_of(&node.home, self.id).map_or_else(|| "it ended".to_owned(), |how| format!("it {how}"))
+            }
+        }
+    }
+}
+
+/// Starts the program of a replica. Its marks hold what it is started as, so that an agent that knows nothing
+/// else recognises it: there is no instant at which it runs and could not be found.
+pub(crate) fn start(node: &Node, program: &Program) -> io::Result<Running> {
+    let name = program.replica.address();
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(&name))?;
+    let mut command = Command::new(&node.own.program);
+    command.args(&node.own.args).arg("shim").arg("--").args(&program.argv);
+    command.current_dir(node.root_path()).env_clear().envs(clean_environment());
+    // Marks last: what the file says of the environment must not be able to hide a process.
+    command.envs(&program.env).envs(&node.marks);
+    command.env(SERVICE, &name).env(START, format!("{}.{}", program.hash, node.next_start()));
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let child = command.spawn()?;
+    let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
+    let seen = process::stat(pid).ok_or_else(|| io::Error::other("it ended at once"))?;
+    let id = ProcessId { pid, start: seen.start };
+    Ok(Running { id, spec: program.hash.clone(), since: now(), handle: Handle::Own(child) })
+}
+
+/// Takes up what an earlier agent left running. Called once, before anything is started.
+pub(crate) fn adopt(node: &Node) {
+    let ours = process::find(|marks| {
+        is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(SERVICE)
+    });
+    let mut names: Vec<&str> = ours.iter().filter_map(|process| process.mark(SERVICE)).collect();
+    names.sort_unstable();
+    names.dedup();
+    node.change_runtime(|runtime| {
+        for (name, started) in &mut runtime.services {
+            let Some(process) = started.process.filter(|process| !process.is_alive()) else { continue };
+            let how = exit_of(&node.home, process).unwrap_or_else(|| "ended".to_owned());
+            node.log.say(format_args!("service {name}: it {how} while there was no agent"));
+            started.process = None;
+            super::restarts::note(started, &node.pace, now());
+        }
+        for name in names {
+            let started = runtime.services.entry(name.to_owned()).or_default();
+            if started.process.is_some() {
+                continue;
+            }
+            // Started by an agent that died before it could write the number down.
+            let Some(main) = main_of(&ours, name) else { continue };
+            let spec =
+                main.mark(START).and_then(|start| start.split_once('.')).map(|(spec, _)| spec.to_owned());
+            started.process = Some(main.id);
+            started.spec = spec.unwrap_or_default();
+            started.since = now();
+        }
+    });
+    for (name, started) in node.runtime().services.iter() {
+        if let Some(process) = started.process {
+            node.log.say(format_args!("service {name}: process {} still runs", process.pid));
+        }
+    }
+}
+
+/// Kills hooks, checks and commands that an earlier agent was waiting for: nobody hears their answer any more, and
+/// they will be run again. What such a program left running on purpose has no leader of its group that lives.
+pub(crate) fn end_unheard(node: &Node) {
+    let ours =
+        process::find(|marks| is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(RUN));
+    for unheard in ours.iter().filter(|one| one.id.pid == one.group && one.id.pid != one.session) {
+        node.log.say(format_args!("{}: an earlier agent's is killed", unheard.mark(RUN).unwrap_or_default()));
+        send(unheard.id, Signal::KILL);
+    }
+}
+
+/// The first of a replica's processes: of the newest start, the one whose parent is not of it.
+fn main_of<'a>(ours: &'a [Marked], name: &str) -> Option<&'a Marked> {
+    let all: Vec<&Marked> = ours.iter().filter(|process| process.mark(SERVICE) == Some(name)).collect();
+    let newest = all.iter().max_by_key(|process| process.id.start)?.mark(START);
+    let of_it: Vec<&Marked> = all.into_iter().filter(|process| process.mark(START) == newest).collect();
+    let is_first = |process: &&Marked| !of_it.iter().any(|other| other.id.pid == process.parent);
+    of_it.iter().copied().filter(is_first).min_by_key(|process| process.id)
+}
+
+/// Watches what [`adopt`] found; none when it has ended since.
+pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
+    let (id, spec, since) = {
+        let runtime = node.runtime();
+        let started = runtime.services.get(name)?;
+        (started.process?, started.spec.clone(), started.since)
+    };
+    let fd = pidfd_open(id.raw()?, PidfdFlags::NONBLOCK).ok()?;
+    // After the descriptor is taken, so that the number cannot have passed to another unseen.
+    if !id.is_alive() {
+        return None;
+    }
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for types whose descriptor may change: an OwnedFd's does not"
+    )]
+    let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
+    Some(Running { id, spec, since, handle: Handle::Inherited(fd) })
+}
+
+/// Asks a replica to end, waits as long as it may take, kills what is left of it.
+pub(crate) async fn stop(node: &Rc<Node>, name: &str, running: &mut Running, stop: &Stop) {
+    let signal = match stop.signal {
+        Named::Term => Signal::TERM,
+        Named::Int => Signal::INT,
+        Named::Quit => Signal::QUIT,
+        Named::Hup => Signal::HUP,
+    };
+    send(running.id, signal);
+    if tokio::time::timeout(stop.grace.std(), running.ended(node)).await.is_err() {
+        node.log.say(format_args!("service {name}: did not end within {} and is killed", stop.grace));
+        send(running.id, Signal::KILL);
+        running.ended(node).await;
+    }
+    clear(node, name, None).await;
+}
+
+/// To the group of the process, which is its own since the shim; to the process alone before that.
+fn send(id: ProcessId, signal: Signal) {
+    let group =
+        id.raw().filter(|_| id.is_alive()).map(|pid| rustix::process::kill_process_group(pid, signal));
+    if !matches!(group, Some(Ok(()))) {
+        let _ = id.signal(signal);
+    }
+}
+
+/// Kills every process of a replica but those of the start `but`.
+pub(crate) async fn clear(node: &Rc<Node>, name: &str, but: Option<ProcessId>) {
+    let (machine, home, name) = (node.identity.machine.clone(), node.home.clone(), name.to_owned());
+    let look = move || {
+        let kept = but.and_then(|id| process::marks(id.pid).get(START).cloned());
+        let is_left = |marks: &Marks| {
+            is_of(marks, &machine, &home)
+                && marks.get(SERVICE) == Some(&name)
+                && (but.is_none() || (kept.is_some() && marks.get(START) != kept.as_ref()))
+        };
+        process::kill_all(is_left, 50)
+    };
+    // Looking through all processes takes a while: not on the thread that answers and restarts.
+    match tokio::task::spawn_blocking(look).await {
+        Ok(left) if left.is_empty() => {}
+        Ok(left) => node.log.say(format_args!("{} processes cannot be killed", left.len())),
+        Err(error) => node.log.say(format_args!("left-over processes were not looked for: {error}")),
+    }
+}

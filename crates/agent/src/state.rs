@@ -1,0 +1,72 @@
+//! What the agent remembers: what it was told (durable) and what it runs (for this start of the host).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ideal_core::demand::Demands;
+use ideal_core::id::{Life, Name, VolumeId};
+use ideal_core::observed::{Authority, HookSeen};
+use ideal_core::slice::Slice;
+use ideal_core::time::Time;
+use ideal_host::ProcessId;
+use serde::{Deserialize, Serialize};
+
+/// What the agent was told and what it did once. Unknown fields are kept out on purpose: an older agent that
+/// reads the state of a newer one knows less, and reports less.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    pub slice: Option<Held>,
+    pub authority: Option<Authority>,
+    pub demand: Option<Arc<Demands>>,
+    pub mounts: BTreeMap<VolumeId, Mounted>,
+    /// Ports that were chosen, by replica.
+    pub ports: BTreeMap<String, BTreeMap<Name, u16>>,
+    pub hooks: BTreeMap<String, HookSeen>,
+    /// Hashes of commands that were run once and for all.
+    pub commands: BTreeSet<String>,
+}
+
+/// A slice and its hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    pub hash: String,
+    pub slice: Slice,
+}
+
+/// A mount, or one that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mounted {
+    pub name: Name,
+    pub life: Life,
+    pub at: String,
+    pub mounted: bool,
+}
+
+/// What runs. Pids mean nothing in another start of the host, so it is then forgotten.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Runtime {
+    pub boot: String,
+    pub services: BTreeMap<String, Started>,
+}
+
+/// What is known of one replica.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Started {
+    /// Its process, while it runs.
+    pub process: Option<ProcessId>,
+    /// The hash of what it was started as.
+    pub spec: String,
+    /// When it was started.
+    pub since: Time,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// How many of those followed each other without a life worth the name.
+    pub in_a_row: u32,
+    /// When it was started again, within the window of the budget.
+    pub recent: Vec<Time>,
+    /// Why it was given up, and under which slice.
+    pub suspended: Option<(String, String)>,
+}

@@ -1,0 +1,224 @@
+//! The data folder: where everything lies, and what is written of it.
+//!
+//! `machines/<id>/`, `volumes/<id>/`, `snapshots/<id>/` each with a `meta.json`; `tokens/`; `trash/` for what is
+//! being removed; `lock` for every call. A thing without a `meta.json`, or whose `meta.json` says that it is not
+//! whole, is half made: it belongs to the process that holds its own lock, or to the sweep.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use ideal_core::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
+use ideal_core::observed::{Machine, MachineState, RetireMark, SealKind, Snapshot, SnapshotState, Tags};
+use ideal_core::time::{Bytes, Time};
+use ideal_host::durable::{self, Lock};
+use ideal_host::{AgentCommand, Home, now};
+use serde::{Deserialize, Serialize};
+
+use super::LocalOptions;
+use crate::{ProviderError, crash_point};
+
+/// The data folder, opened.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub data: PathBuf,
+    pub run: PathBuf,
+    pub agent: AgentCommand,
+    /// Tells this data folder from every other one, so that ids made from the same token differ.
+    pub id: String,
+}
+
+/// What is written of a machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct MachineMeta {
+    pub id: MachineId,
+    pub tags: Option<Tags>,
+    pub image: String,
+    pub size: String,
+    pub address: String,
+    pub agent: String,
+    pub created: Time,
+    pub end: End,
+}
+
+/// How far the end of a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum End {
+    Not,
+    Begun,
+    Done(Time),
+}
+
+/// What is written of a volume. Where it is attached is decided by where its data is; `machine` only says where
+/// to look.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct VolumeMeta {
+    pub id: VolumeId,
+    pub tags: Option<Tags>,
+    pub life: Life,
+    pub size: Bytes,
+    pub origin: Option<SnapshotId>,
+    pub retired: Option<RetireMark>,
+    pub whole: bool,
+    pub machine: Option<MachineId>,
+}
+
+/// What is written of a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotMeta {
+    pub id: SnapshotId,
+    pub tags: Option<Tags>,
+    pub volume: VolumeId,
+    pub life: Life,
+    pub seal: Option<SealKind>,
+    pub size: Bytes,
+    pub at: Time,
+    /// Of the content, once it is whole.
+    pub checksum: Option<String>,
+}
+
+impl SnapshotMeta {
+    pub(super) fn show(self) -> Snapshot {
+        let whole = self.checksum.is_some();
+        Snapshot {
+            id: self.id,
+            tags: shown(self.tags),
+            volume: self.volume,
+            life: self.life,
+            seal: self.seal,
+            state: if whole { SnapshotState::Completed } else { SnapshotState::Pending },
+            size: self.size,
+            checksum: self.checksum,
+            at: self.at,
+        }
+    }
+}
+
+impl MachineMeta {
+    pub(super) fn show(self, state: MachineState) -> Machine {
+        Machine {
+            id: self.id,
+            tags: shown(self.tags),
+            state,
+            address: Some(self.address),
+            agent: Some(self.agent),
+            image: self.image,
+            size: self.size,
+        }
+    }
+}
+
+/// Tags as they are shown; of a thing that is nobody's, the nil uuid, which no cloud has.
+pub(super) fn shown(tags: Option<Tags>) -> Tags {
+    tags.unwrap_or(Tags {
+        cloud: CloudId(uuid::Uuid::nil()),
+        index: None,
+        mount: None,
+        generation: 0,
+        token: None,
+        demand: None,
+        epoch: 0,
+    })
+}
+
+/// An id becomes a part of a path, and it may come from a file that a person wrote.
+fn safe(id: &str) -> io::Result<&str> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !id.is_empty() && id.len() <= 64 && id.chars().all(good) {
+        return Ok(id);
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, format!("`{id}` is no id of this provider")))
+}
+
+impl Disk {
+    pub(super) fn open(options: LocalOptions) -> io::Result<Disk> {
+        durable::private_dir(&options.data)?;
+        let data = options.data.canonicalize()?;
+        for part in ["machines", "volumes", "snapshots", "tokens", "trash"] {
+            durable::private_dir(&data.join(part))?;
+        }
+        durable::private_dir(&options.run)?;
+        let run = options.run.canonicalize()?;
+        let _lock = Lock::take(&data.join("lock"))?;
+        let at = data.join("id");
+        let id = match durable::read_json(&at)? {
+            Some(id) => id,
+            None => {
+                let id = uuid::Uuid::new_v4().to_string();
+                durable::write_json(&at, &id)?;
+                id
+            }
+        };
+        Ok(Disk { data, run, agent: options.agent, id })
+    }
+
+    /// Every reading and every change is made under it, so that a listing is of one instant. Copies are not.
+    pub(super) fn lock(&self) -> io::Result<Lock> {
+        Lock::take(&self.data.join("lock"))
+    }
+
+    pub(super) fn home(&self, id: &MachineId) -> io::Result<Home> {
+        Ok(Home::new(self.data.join("machines").join(safe(id.as_str())?)))
+    }
+    pub(super) fn volume(&self, id: &VolumeId) -> io::Result<PathBuf> {
+        Ok(self.data.join("volumes").join(safe(id.as_str())?))
+    }
+    pub(super) fn snapshot(&self, id: &SnapshotId) -> io::Result<PathBuf> {
+        Ok(self.data.join("snapshots").join(safe(id.as_str())?))
+    }
+
+    pub(super) fn machine_meta(&self, id: &MachineId) -> io::Result<Option<MachineMeta>> {
+        meta(self.home(id).map(|home| home.path().join(META)))
+    }
+    pub(super) fn volume_meta(&self, id: &VolumeId) -> io::Result<Option<VolumeMeta>> {
+        meta(self.volume(id).map(|folder| folder.join(META)))
+    }
+    pub(super) fn snapshot_meta(&self, id: &SnapshotId) -> io::Result<Option<SnapshotMeta>> {
+        meta(self.snapshot(id).map(|folder| folder.join(META)))
+    }
+    pub(super) fn write_machine(&self, meta: &MachineMeta) -> io::Result<()> {
+        durable::write_json(&self.home(&meta.id)?.path().join(META), meta)
+    }
+    pub(super) fn write_volume(&self, meta: &VolumeMeta) -> io::Result<()> {
+        durable::write_json(&self.volume(&meta.id)?.join(META), meta)
+    }
+    pub(super) fn write_snapshot(&self, meta: &SnapshotMeta) -> io::Result<()> {
+        durable::write_json(&self.snapshot(&meta.id)?.join(META), meta)
+    }
+
+    /// The names of everything in one of the folders, in order.
+    pub(super) fn names(&self, part: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.data.join(part))? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Takes a thing out of its place at once; what is left to do is only to free the space.
+    pub(super) fn discard(&self, path: &std::path::Path) -> io::Result<PathBuf> {
+        let trash = self.data.join("trash").join(format!("{}-{}", now().0, uuid::Uuid::new_v4()));
+        durable::rename(path, &trash)?;
+        crash_point("local.discarded");
+        Ok(trash)
+    }
+}
+
+pub(super) const META: &str = "meta.json";
+
+fn meta<T: serde::de::DeserializeOwned>(path: io::Result<PathBuf>) -> io::Result<Option<T>> {
+    match path {
+        Ok(path) => durable::read_json(&path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The refusal of what is not there.
+pub(super) fn no_such(id: impl std::fmt::Display) -> ProviderError {
+    ProviderError::refused(format!("there is no {id}"))
+}
