@@ -141,6 +141,10 @@ impl<'a> Check<'a> {
     async fn terminate(&self, machine: &Machine) -> Checked {
         let permit = guard::terminate(self.cloud, machine, Some(&Report::default()));
         let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+        if self.provider.character().enforces_marks {
+            self.refused("a machine that is not marked", &Call::Terminate(permit.clone())).await?;
+        }
+        self.issue(&Call::RetireMachine(permit.clone())).await?;
         self.issue(&Call::Terminate(permit)).await?;
         let id = ObjectId::Machine(machine.id.clone());
         self.wait("ended", &id, |object| match object {

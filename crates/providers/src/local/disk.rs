@@ -38,6 +38,7 @@ pub(super) struct MachineMeta {
     pub address: String,
     pub agent: String,
     pub created: Time,
+    pub retired: bool,
     pub end: End,
 }
 
@@ -105,6 +106,7 @@ impl MachineMeta {
             agent: Some(self.agent),
             image: self.image,
             size: self.size,
+            retired: self.retired,
         }
     }
 }

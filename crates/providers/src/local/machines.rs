@@ -96,7 +96,7 @@ impl Disk {
                     agent: agent.clone(),
                 };
                 let tags = Some(tags);
-                let meta = MachineMeta { id, tags, image, size, address, agent, created, end };
+                let meta = MachineMeta { id, tags, image, size, address, agent, created, retired: false, end };
                 self.make_home(&home, &meta, &identity)?;
                 meta
             }
@@ -162,6 +162,18 @@ impl Disk {
         }
     }
 
+    /// The first act of an ending: the mark is never taken off.
+    pub(super) fn retire_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
+        let _lock = self.lock()?;
+        let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
+        if !meta.retired {
+            meta.retired = true;
+            self.write_machine(&meta)?;
+            crash_point("local.end.marked");
+        }
+        Ok(Answer::Accepted)
+    }
+
     pub(super) fn terminate(&self, id: &MachineId) -> Result<Answer, ProviderError> {
         let home;
         {
@@ -169,6 +181,9 @@ impl Disk {
             let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
             if let End::Done(_) = meta.end {
                 return Ok(Answer::Accepted);
+            }
+            if !meta.retired {
+                return Err(ProviderError::refused(format!("{id} is not marked to be ended")));
             }
             home = self.home(id)?;
             meta.end = End::Begun;

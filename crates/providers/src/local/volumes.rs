@@ -180,8 +180,8 @@ impl Disk {
         }
         let there = self.machine_meta(machine)?.ok_or_else(|| no_such(machine))?;
         let state = self.machine_state(&there)?;
-        if state != MachineState::Running {
-            return Err(ProviderError::refused(format!("{machine} does not run")));
+        if state != MachineState::Running || there.retired {
+            return Err(ProviderError::refused(format!("{machine} does not run, or is marked to be ended")));
         }
         let home = self.home(machine)?;
         // Where to look is written first, then the data is moved: at every instant it is found.
