@@ -7,6 +7,8 @@
 //! repeated; after the lease is lost, at most the one call under way is still made.
 
 mod act;
+mod disown;
+mod glance;
 mod lease;
 mod observe;
 pub mod outside;
@@ -17,6 +19,7 @@ pub mod simulation;
 
 mod recover;
 
+pub use glance::Glance;
 pub use lease::LEASE;
 pub use outside::{Boundaries, Clock, Outside};
 pub use progress::{Event, Progress};

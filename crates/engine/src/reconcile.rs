@@ -136,6 +136,12 @@ impl Engine {
     pub fn view(&self) -> &View {
         &self.view
     }
+    pub(crate) fn common(&self) -> Rc<Common> {
+        self.common.clone()
+    }
+    pub(crate) fn ideal(&self) -> &Ideal {
+        &self.ideal
+    }
     /// The epoch of this engine.
     pub fn epoch(&self) -> u64 {
         self.common.authority.borrow().epoch
@@ -446,7 +452,8 @@ impl Engine {
     }
 }
 
-fn within(inner: Scope, outer: Scope) -> bool {
+/// Whether one scope lies in another.
+pub(crate) fn within(inner: Scope, outer: Scope) -> bool {
     match (inner, outer) {
         (_, Scope::Whole) => true,
         (Scope::Slot(slot), Scope::Cloud(cloud)) => slot.cloud == cloud,

@@ -177,7 +177,7 @@ impl<'a> Stage<'a> {
         for scene in &self.scenario.scenes {
             self.sim.truth(|state| state.event(|| format!("scene   {}", title(scene))));
             // No scene takes a day of simulated time unless something runs in circles.
-            let limit = Span::hours(48).std();
+            let limit = Span::hours(24).std();
             met &= tokio::time::timeout(limit, self.scene(scene)).await.unwrap_or(false);
             if !met {
                 break;
