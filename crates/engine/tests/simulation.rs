@@ -85,12 +85,17 @@ fn a_freeze_at_every_boundary() {
 fn plants_are_caught() {
     for plant in ideal_engine::simulation::Plant::ALL {
         let mut caught = 0;
-        for seed in 0..200 {
+        let begun = std::time::Instant::now();
+        let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+        for seed in 0..count("IDEAL_SEEDS", 100) {
             let (scenario, mut options) = ideal_engine::simulation::seed_options(seed);
             options.plant = Some(plant);
+            let one = std::time::Instant::now();
             let result = run(&scenario, &options);
+            if one.elapsed().as_millis() > 1000 { println!("slow {plant:?} {seed} {:?} {:?}", one.elapsed(), result.calls); }
             caught += u64::from(!result.violations.is_empty());
+            if let Some(v) = result.violations.first() { *kinds.entry(v[..3].to_owned()).or_default() += 1; }
         }
-        println!("{plant:?}: {caught} of 200");
+        println!("{plant:?}: {caught} {kinds:?} {:?}", begun.elapsed());
     }
 }

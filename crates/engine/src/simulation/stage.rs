@@ -240,6 +240,10 @@ impl<'a> Stage<'a> {
     async fn insist(&self, demand: Option<(Scope, State)>) -> bool {
         let mut demand_recorded = false;
         for _ in 0..MOST_TRIES {
+            // What is broken once need not be watched to its end.
+            if self.sim.truth(|state| !state.violations.is_empty()) {
+                return false;
+            }
             let ended = self.attempt(demand.filter(|_| !demand_recorded), false).await;
             match ended {
                 Attempt::Ended(Ok(Ending::Met)) => return true,
