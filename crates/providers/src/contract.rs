@@ -141,6 +141,7 @@ impl<'a> Check<'a> {
     async fn terminate(&self, machine: &Machine) -> Checked {
         let permit = guard::terminate(self.cloud, machine, Some(&Report::default()));
         let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+        self.issue(&Call::RetireMachine(permit.clone())).await?;
         self.issue(&Call::Terminate(permit)).await?;
         let id = ObjectId::Machine(machine.id.clone());
         self.wait("ended", &id, |object| match object {
@@ -235,6 +236,7 @@ pub async fn all(provider: &dyn Provider, world: &dyn World) -> Checked<Vec<&'st
         an_ended_thing_is_answered_for_its_token
         a_life_is_written_before_it_is_attached
         an_attached_volume_cannot_be_touched
+        a_machine_ends_in_two_acts
         a_volume_survives_its_machine
         a_seal_is_the_content
         deletion_takes_two_acts
@@ -336,11 +338,42 @@ pub async fn an_attached_volume_cannot_be_touched(provider: &dyn Provider, world
     check.refused("a second attachment", &check.attach_call(&volume.id, 1, &machine.id)?).await?;
     check.refused("a new life", &Call::NewLife { volume: id(), life: 2 }).await?;
     check.refused("a retirement", &Call::Retire { volume: id(), mark: check.mark(1) }).await?;
-    check.refused("a seal", &seal).await?;
     check.refused("a deletion", &delete).await?;
     let detached = check.detach(&attached, &machine).await?;
-    check.refused("a seal of an earlier life", &seal).await?;
-    check.seal("s2", &detached).await?;
+    // A permit of an earlier life may be refused; what it makes must not claim the present one.
+    match provider.issue(&seal).await {
+        Ok(Answer::Made(Object::Snapshot(stale))) => {
+            ensure(!guard::covers(&stale, &detached), || format!("a stale permit made {stale:?}"))?;
+        }
+        Err(ProviderError::Refused { .. }) => {}
+        other => return broken(format!("a seal of an earlier life was answered {other:?}")),
+    }
+    let fresh = check.seal("s2", &detached).await?;
+    ensure(guard::covers(&fresh, &detached), || format!("a fresh seal does not cover: {fresh:?}"))?;
+    check.terminate(&machine).await
+}
+
+/// A mark first, which is never taken off and forbids all use.
+pub async fn a_machine_ends_in_two_acts(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let (machine, volume) = (check.machine("m").await?, check.volume("v", 1, None).await?);
+    let permit = guard::terminate(check.cloud, &machine, Some(&Report::default()));
+    let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+    if provider.character().enforces_marks {
+        check.refused("an ending without a mark", &Call::Terminate(permit.clone())).await?;
+    }
+    check.issue(&Call::RetireMachine(permit.clone())).await?;
+    check.issue(&Call::RetireMachine(permit)).await?;
+    let id = ObjectId::Machine(machine.id.clone());
+    let marked = |object: Option<Object>| match object {
+        Some(Object::Machine(machine)) if machine.retired => Some(machine),
+        _ => None,
+    };
+    let machine = check.wait("marked", &id, marked).await?;
+    ensure(machine.state == MachineState::Running, || "the mark alone ended it".to_owned())?;
+    if provider.character().enforces_marks {
+        check.refused("attaching to a marked machine", &check.attach_call(&volume.id, 1, &machine.id)?).await?;
+    }
     check.terminate(&machine).await
 }
 

@@ -111,6 +111,7 @@ impl Disk {
                 self.create_machine(&token, tags, image, size)
             }
             Call::StartMachine(id) => self.start_machine(&id),
+            Call::RetireMachine(permit) => self.retire_machine(permit.machine()),
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {
                 self.create_volume(&token, tags, size, life, from)

@@ -93,6 +93,7 @@ impl Bench {
     }
     pub(crate) async fn terminate(&self, machine: &Machine) {
         let permit = guard::terminate(self.cloud, machine, Some(&Report::default())).unwrap();
+        self.call(Call::RetireMachine(permit.clone())).await;
         self.call(Call::Terminate(permit)).await;
     }
     pub(crate) async fn attached(&self, machine: &Machine, life: Life) -> Volume {

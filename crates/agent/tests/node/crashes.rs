@@ -102,6 +102,7 @@ impl Story<'_> {
             let found = self.machine().await;
             if !found.state.is_over() {
                 let permit = guard::terminate(self.cloud, &found, Some(&Report::default())).unwrap();
+                self.local.issue(&Call::RetireMachine(permit.clone())).await.unwrap();
                 self.local.issue(&Call::Terminate(permit)).await.unwrap();
             }
             let volume = self.see(&volume).await.unwrap();

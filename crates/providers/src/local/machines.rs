@@ -87,7 +87,7 @@ impl Disk {
                 // Every machine is on this host, and reaches the others there.
                 let address = std::net::Ipv4Addr::LOCALHOST.to_string();
                 let agent = format!("unix:{}", socket.display());
-                let (created, end) = (now(), End::Not);
+                let (created, retired, end) = (now(), false, End::Not);
                 let identity = Identity {
                     slot,
                     generation: tags.generation,
@@ -96,7 +96,7 @@ impl Disk {
                     agent: agent.clone(),
                 };
                 let tags = Some(tags);
-                let meta = MachineMeta { id, tags, image, size, address, agent, created, end };
+                let meta = MachineMeta { id, tags, image, size, address, agent, created, retired, end };
                 self.make_home(&home, &meta, &identity)?;
                 meta
             }
@@ -162,6 +162,17 @@ impl Disk {
         }
     }
 
+    pub(super) fn retire_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
+        let _lock = self.lock()?;
+        let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
+        if !meta.retired {
+            meta.retired = true;
+            self.write_machine(&meta)?;
+            crash_point("local.machine.retired");
+        }
+        Ok(Answer::Accepted)
+    }
+
     pub(super) fn terminate(&self, id: &MachineId) -> Result<Answer, ProviderError> {
         let home;
         {
@@ -169,6 +180,9 @@ impl Disk {
             let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
             if let End::Done(_) = meta.end {
                 return Ok(Answer::Accepted);
+            }
+            if !meta.retired {
+                return Err(ProviderError::refused(format!("{id} is not marked to be ended")));
             }
             home = self.home(id)?;
             meta.end = End::Begun;
