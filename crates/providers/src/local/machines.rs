@@ -201,7 +201,8 @@ impl Disk {
             return Err(ProviderError::Retry { why, after: Some(Span::secs(1)) });
         }
         // A service without marks, whose keeper died before it could be told to end it.
-        let runtime = durable::read_json::<RuntimeRecord>(&home.runtime()).unwrap_or_default().unwrap_or_default();
+        let runtime =
+            durable::read_json::<RuntimeRecord>(&home.runtime()).unwrap_or_default().unwrap_or_default();
         for _ in 0..LOOKS {
             let members = runtime.processes();
             if members.is_empty() {
