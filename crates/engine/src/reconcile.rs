@@ -433,6 +433,9 @@ impl Engine {
                     act: step.act.clone(),
                     outcome: outcome.clone(),
                 });
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    self.patience.accepted(&step.part, step.act.verb(), clock.now());
+                }
                 self.common.outside.progress.tell(&Event::Ended { step, outcome, took });
             }
             self.record(&records).await?;

@@ -156,7 +156,7 @@ fn gone(
         for object in all {
             let since = observed.missing.get(&object);
             if since.is_some_and(|since| now >= *since + settle(&part)) {
-                records.push(Record::Lost { part: part.clone(), object });
+                records.push(Record::Gone { part: part.clone(), object });
             }
         }
     }

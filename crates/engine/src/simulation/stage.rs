@@ -102,8 +102,9 @@ impl Clock for SimClock {
 }
 
 /// Counts crossings, and strikes where the options say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Strikes {
+    sim: Sim,
     count: Cell<u64>,
     blows: RefCell<BTreeMap<u64, Blow>>,
     struck: Cell<Option<Blow>>,
@@ -111,11 +112,33 @@ struct Strikes {
     names: RefCell<std::collections::BTreeSet<String>>,
 }
 
+impl Strikes {
+    fn new(sim: &Sim, blows: &BTreeMap<u64, Blow>) -> Strikes {
+        Strikes {
+            sim: sim.clone(),
+            count: Cell::default(),
+            blows: RefCell::new(blows.clone()),
+            struck: Cell::default(),
+            notify: Notify::default(),
+            names: RefCell::default(),
+        }
+    }
+
+    fn broken(&self) -> bool {
+        self.sim.truth(|state| !state.violations.is_empty())
+    }
+}
+
 impl Boundaries for Strikes {
     fn cross(&self, verb: &str, side: Side) -> Option<Soon<'_, ()>> {
         // Looking changes nothing: dying there is dying at the boundary before.
         if matches!(verb, "describe" | "read" | "report") {
             return None;
+        }
+        // What is broken once need not be watched to its end.
+        if self.broken() {
+            self.notify.notify_one();
+            return Some(Box::pin(std::future::pending()));
         }
         let count = self.count.get() + 1;
         self.count.set(count);
@@ -159,7 +182,11 @@ impl<'a> Stage<'a> {
         if options.log {
             sim.truth(|state| state.log = Some(Vec::new()));
         }
-        let strikes = Strikes { blows: RefCell::new(options.blows.clone()), ..Strikes::default() };
+        let strikes = Strikes::new(&sim, &options.blows);
+        if options.plant == Some(Plant::AllIsOurs) {
+            // Something of somebody else lies about.
+            sim.truth(|state| state.foreign_volume("v-foreign", foreign_tags(), 7));
+        }
         Stage {
             scenario,
             options,
@@ -245,6 +272,7 @@ impl<'a> Stage<'a> {
                 return false;
             }
             let ended = self.attempt(demand.filter(|_| !demand_recorded), false).await;
+            self.tell(&ended);
             match ended {
                 Attempt::Ended(Ok(Ending::Met)) => return true,
                 Attempt::Ended(Ok(_)) => {
@@ -257,6 +285,22 @@ impl<'a> Stage<'a> {
             }
         }
         false
+    }
+
+    fn tell(&self, ended: &Attempt<'_>) {
+        let text = match ended {
+            Attempt::Ended(Ok(Ending::Suspended(waiting))) => {
+                let each = waiting.iter().map(|wait| {
+                    let mount = wait.part.mount.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+                    format!("[{}]{mount} {}", wait.part.slot.index, wait.cause)
+                });
+                format!("suspended: {}", each.collect::<Vec<_>>().join("; "))
+            }
+            Attempt::Ended(Ok(ending)) => format!("{ending:?}").to_lowercase(),
+            Attempt::Ended(Err(error)) => format!("the engine ended: {error}"),
+            Attempt::Crashed | Attempt::Frozen(_) => return,
+        };
+        self.sim.truth(|state| state.event(|| format!("person  {text}")));
     }
 
     async fn attempt<'s>(&'s self, demand: Option<(Scope, State)>, force: bool) -> Attempt<'s> {
@@ -395,6 +439,10 @@ impl<'a> Stage<'a> {
         if let Some(until) = self.options.faults.until {
             tokio::time::sleep(until.since(self.sim.now()).std() + Span::secs(60).std()).await;
         }
+        if !self.options.faults.enforces_marks && self.insist(None).await {
+            // Sealed volumes are deleted after their grace; that is still to come.
+            tokio::time::sleep(Span::mins(11).std()).await;
+        }
         if !self.insist(None).await {
             self.sim.truth(|state| state.violations.push("I-9: it does not settle".to_owned()));
             return;
@@ -416,6 +464,18 @@ enum Attempt<'s> {
     Ended(Result<Ending, EngineError>),
     Crashed,
     Frozen(Playing<'s>),
+}
+
+fn foreign_tags() -> ideal_core::observed::Tags {
+    ideal_core::observed::Tags {
+        cloud: ideal_core::id::CloudId(uuid::Uuid::nil()),
+        index: Some(0),
+        mount: Name::new("data").ok(),
+        generation: 1,
+        token: None,
+        demand: None,
+        epoch: 0,
+    }
 }
 
 fn title(scene: &Scene) -> String {
