@@ -63,6 +63,13 @@ pub enum Record {
         /// How it ended.
         outcome: Outcome,
     },
+    /// The engine that intended a step ended before its outcome was written: nobody knows what came of it.
+    Doubted {
+        /// At which part.
+        part: Part,
+        /// What was intended.
+        verb: String,
+    },
     /// An object that the journal did not know was found and is ours by its tag.
     Adopted {
         /// Of which part.
@@ -203,6 +210,21 @@ pub struct MountMemory {
 }
 
 impl MountMemory {
+    /// Takes over what was remembered under an older name.
+    fn inherit(&mut self, old: MountMemory) {
+        self.generation = self.generation.max(old.generation);
+        self.life = self.life.max(old.life);
+        self.needs = self.needs.max(old.needs);
+        self.attaching = self.attaching.or(old.attaching);
+        self.deleting = self.deleting.or(old.deleting);
+        self.volumes.extend(old.volumes);
+        self.snapshots.extend(old.snapshots);
+        self.clean = self.clean.take().or(old.clean);
+        self.given_up |= old.given_up;
+        self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
+    }
+
+
     /// The volume that was being deleted is gone: what its seal holds is what is needed now.
     fn settle_deletion(&mut self) {
         if let Some((life, unsealed)) = self.deleting.take() {
@@ -259,6 +281,7 @@ impl View {
                 self.adopted.insert(object.clone());
                 self.know(part, object, *kind, *generation, *life);
             }
+            Record::Doubted { part, verb } => self.doubt(at, part, verb),
             Record::AdoptionConfirmed => self.adopted.clear(),
             Record::Gone { part, object } => self.forget(part, object),
             Record::UnmountSeen { part, volume, life } => {
@@ -269,12 +292,11 @@ impl View {
         }
     }
 
-    /// A step whose engine ended before its outcome was written: nobody knows what came of it.
-    pub fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
+    fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
         let key = (part.clone(), verb.to_owned());
         self.open.remove(&key);
-        if let Some(mount) = self.mount(part)
-            && verb == "attach"
+        if verb == "attach"
+            && let Some(mount) = self.mount(part)
         {
             mount.needs = mount.needs.max(mount.attaching.take());
         }
@@ -407,7 +429,7 @@ impl View {
                 let Some(name) = part.mount.clone() else { return };
                 let slot = self.slot_mut(part);
                 if let Some(old) = slot.mounts.remove(from) {
-                    slot.mounts.entry(name).or_insert(old);
+                    slot.mounts.entry(name).or_default().inherit(old);
                 }
             }
             Act::Unmount { volume } => {

@@ -151,6 +151,10 @@ impl BadProvider {
         if self.plant == Plant::HideAttachments {
             volumes.iter_mut().for_each(|volume| volume.attachment = None);
         }
+        if self.plant == Plant::OneAct {
+            let detached = volumes.iter_mut().filter(|volume| volume.attachment.is_none());
+            detached.for_each(|volume| volume.retired = Some(mark(volume.life)));
+        }
         if self.plant == Plant::ForgetGenerations {
             machines.retain(|machine| machine.state == MachineState::Running);
         }
@@ -259,7 +263,8 @@ fn mark(life: u32) -> ideal_core::observed::RetireMark {
 impl Provider for BadProvider {
     fn character(&self) -> Character {
         let mut character = self.inner.character();
-        if matches!(self.plant, Plant::BelieveAbsence | Plant::TrustPartialLists) {
+        // Waiting until absence can be believed hides a missing token.
+        if matches!(self.plant, Plant::BelieveAbsence | Plant::TrustPartialLists | Plant::NoToken) {
             character.settle = Span::ZERO;
         }
         character

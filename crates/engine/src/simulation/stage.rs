@@ -419,7 +419,8 @@ impl<'a> Stage<'a> {
                         State::Away => alive == 0 && seen.volumes.iter().all(|own| own.retired.is_some()),
                         // A machine may die again at once while faults go on.
                         state if state.is_up() && (calm || quiet) => {
-                            running == 1 && alive == 1 && seen.volumes.len() == cloud.mounts.len()
+                            let kept = seen.volumes.iter().filter(|own| own.retired.is_none()).count();
+                            running == 1 && alive == 1 && kept == cloud.mounts.len()
                         }
                         _ => true,
                     };
