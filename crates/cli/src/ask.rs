@@ -90,16 +90,17 @@ impl Losses {
     fn words(&self) -> String {
         let mut words = Vec::new();
         if self.machines > 0 {
-            words.push(format!("{} end", counted(self.machines, "machine")));
+            words.push(format!("{} {}", counted(self.machines, "machine"), if self.machines == 1 { "ends" } else { "end" }));
         }
         if self.volumes > 0 {
-            words.push(format!("{} end, each sealed in a snapshot first", counted(self.volumes, "volume")));
+            let end = if self.volumes == 1 { "ends, sealed" } else { "end, each sealed" };
+            words.push(format!("{} {end} in a snapshot first", counted(self.volumes, "volume")));
         }
         if !self.data.is_empty() {
             words.push(format!("THE DATA OF {} IS DESTROYED", self.data.join(", ")));
         }
         if self.snapshots > 0 {
-            words.push(format!("{} WITH ALL THEIR DATA ARE DESTROYED", counted(self.snapshots, "snapshot")));
+            words.push(format!("SNAPSHOTS ARE DESTROYED: {}", self.snapshots));
         }
         if self.adopted > 0 {
             words.push(format!(

@@ -175,17 +175,20 @@ impl World {
         })
     }
 
-    /// Removes folders of the cluster that hold nothing any more.
+    /// Removes folders that hold nothing, so that looking leaves no trace.
     pub(crate) fn sweep(&self) {
-        let data = self.around.local_data();
-        let holds = |part: &str| std::fs::read_dir(data.join(part)).is_ok_and(|mut all| all.next().is_some());
-        if ["machines", "volumes", "snapshots"].into_iter().any(holds) {
-            return;
-        }
-        // Nothing is there any more; what stays behind by a mishap is empty folders.
-        _ = std::fs::remove_dir_all(&data);
-        if let Some(folder) = data.parent() {
-            _ = std::fs::remove_dir(folder);
+        // Nothing rests on it.
+        _ = registry::sweep(&self.around, false);
+    }
+
+    /// Removes what is left of a cluster that is no more: its store, and the memory of machines that were ended.
+    pub(crate) fn bury(&self) -> anyhow::Result<()> {
+        registry::sweep(&self.around, true).context("failed to remove the empty data folder")?;
+        match std::fs::remove_dir_all(&self.store) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove {}", self.store.display()))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -45,15 +45,26 @@ pub enum RegistryError {
 /// Opens the provider that a file names.
 pub fn open(spec: ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provider>, RegistryError> {
     match spec {
-        ProviderSpec::Local => {
-            let data = around.local_data();
-            let options =
-                LocalOptions { data: data.clone(), run: around.run.clone(), agent: around.agent.clone() };
-            match Local::new(options) {
-                Ok(local) => Ok(Rc::new(local)),
-                Err(source) => Err(RegistryError::Unreachable { path: data, source }),
-            }
-        }
+        ProviderSpec::Local => match local(around) {
+            Ok(local) => Ok(Rc::new(local)),
+            Err(source) => Err(RegistryError::Unreachable { path: around.local_data(), source }),
+        },
         ProviderSpec::Sim => Err(RegistryError::OnlyForTests),
     }
+}
+
+fn local(around: &Surroundings) -> std::io::Result<Local> {
+    let (run, agent) = (around.run.clone(), around.agent.clone());
+    Local::new(LocalOptions { data: around.local_data(), run, agent })
+}
+
+/// Removes the folders of providers in which nothing is any more. `ended`: also when machines that were ended
+/// are still remembered there.
+pub fn sweep(around: &Surroundings, ended: bool) -> std::io::Result<()> {
+    let data = around.local_data();
+    if data.exists() && local(around)?.remove_when_over(ended)? {
+        // Something of a person's may lie beside it: then it stays.
+        _ = data.parent().map(std::fs::remove_dir);
+    }
+    Ok(())
 }

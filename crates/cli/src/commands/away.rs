@@ -43,10 +43,6 @@ pub(crate) fn run(wanted: &Away, global: &Global, output: &Output) -> anyhow::Re
             words::span(pursued.took)
         );
         let more = json!({"kept": kept, "retired": retired});
-        let exit = pursued.tell_with(&world, output, &format!("ideal {what}"), &met, more)?;
-        if exit == Exit::Done {
-            world.sweep();
-        }
-        Ok(exit)
+        pursued.tell_with(&world, output, &format!("ideal {what}"), &met, more)
     })
 }

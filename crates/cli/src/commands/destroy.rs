@@ -48,10 +48,8 @@ pub(crate) fn run(wanted: &Destroy, global: &Global, output: &Output) -> anyhow:
         let more = json!({"kept": kept, "retired": retired});
         let exit = pursued.tell_with(&world, output, &format!("ideal {what}"), &met, more)?;
         if exit == Exit::Done && wanted.snapshots && retired.is_empty() && kept.is_empty() {
-            // History of what is no more; nothing rests on it.
-            _ = std::fs::remove_dir_all(&world.store);
+            world.bury()?;
         }
-        world.sweep();
         Ok(exit)
     })
 }

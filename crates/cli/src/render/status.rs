@@ -205,7 +205,7 @@ impl CloudStatus {
                 n => format!("volumes {n}/{} mounted", self.mounts),
             });
         }
-        if self.services_wanted > 0 {
+        if self.services_wanted > 0 && self.state != "away" {
             let healthy =
                 self.services.values().filter(|service| service.state == ServiceState::Running).count();
             words.push(format!("services {healthy}/{} healthy", self.services_wanted));
