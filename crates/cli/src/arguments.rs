@@ -118,7 +118,7 @@ pub(crate) enum Command {
     Doctor,
     /// Print the JSON Schema of the ideal file
     Schema(Schema),
-    /// Tell what a diagnostic means and how to mend it
+    /// Tell what a diagnostic or a cause of waiting means and how to mend it
     #[command(
         after_help = "Examples:\n  ideal explain ideal/unknown-key\n  ideal explain unknown-key\n  ideal explain"
     )]
