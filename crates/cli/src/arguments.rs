@@ -7,6 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
+mod cluster;
+
+pub(crate) use cluster::{
+    Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
+};
+
 /// Describe what should be; ideal makes it so and keeps it so.
 #[derive(Debug, Parser)]
 #[command(name = "ideal", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -68,9 +74,51 @@ pub(crate) enum Command {
     /// Show the effective ideal, each value with where it came from
     #[command(after_help = "Examples:\n  ideal show\n  ideal show shop.web\n  ideal show -o json")]
     Show(Show),
+    /// Show what would change and why; changes nothing
+    #[command(
+        after_help = "Examples:\n  ideal plan --to launched\n  ideal plan shop.web --to away\n  ideal plan --check"
+    )]
+    Plan(Plan),
+    /// Make the cluster launched, or as far as --to says
+    #[command(after_help = "Examples:\n  ideal up\n  ideal up shop.web\n  ideal up --to mounted --yes")]
+    Up(Up),
+    /// Put it away: snapshot, detach, end; nothing of it runs and no byte is lost
+    #[command(after_help = "Examples:\n  ideal away\n  ideal away shop.web\n  ideal away --yes -o json")]
+    Away(Away),
+    /// Bring an away cluster back from its snapshots
+    #[command(after_help = "Examples:\n  ideal wake\n  ideal wake shop.db\n  ideal wake --timeout 10m")]
+    Wake(Up),
+    /// Find what is not as demanded and mend it
+    #[command(after_help = "Examples:\n  ideal heal\n  ideal heal --watch\n  ideal heal --dry-run")]
+    Heal(Heal),
+    /// What is demanded; or demand another state without pursuing it
+    #[command(
+        after_help = "Examples:\n  ideal demand\n  ideal demand shop.web away\n  ideal demand shop launched"
+    )]
+    Demand(Demand),
+    /// End the cluster for good; its snapshots only with --snapshots
+    #[command(
+        after_help = "Examples:\n  ideal destroy\n  ideal destroy --snapshots\n  ideal destroy --snapshots --yes --name shop"
+    )]
+    Destroy(Destroy),
+    /// Stop managing it; everything keeps running
+    Release(Release),
+    /// Ideal against actual, on one screen
+    #[command(after_help = "Examples:\n  ideal status\n  ideal status --check\n  ideal status --watch")]
+    Status(Status),
+    /// What happened, newest last
+    #[command(
+        after_help = "Examples:\n  ideal history\n  ideal history --limit 100 -v\n  ideal history -o jsonl"
+    )]
+    History(History),
+    /// The log of a service, of a node's agent, or of a run
+    #[command(after_help = "Examples:\n  ideal logs hello[0]\n  ideal logs shop.web[1] -F\n  ideal logs r-3")]
+    Logs(Logs),
+    /// Check file, store, provider, clock and agents; says how to mend
+    Doctor,
     /// Print the JSON Schema of the ideal file
     Schema(Schema),
-    /// Tell what a diagnostic means and how to mend it
+    /// Tell what a diagnostic or a cause of waiting means and how to mend it
     #[command(
         after_help = "Examples:\n  ideal explain ideal/unknown-key\n  ideal explain unknown-key\n  ideal explain"
     )]
@@ -82,6 +130,9 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the version
     Version,
+    /// Play a seed of the simulation
+    #[command(hide = true)]
+    Sim(Sim),
 }
 
 /// `ideal init`

@@ -1,11 +1,24 @@
 //! One file for each command. They return how they ended; errors that end them early carry what to do next.
 
+pub(crate) mod agent;
+mod away;
 mod check;
 mod completions;
+mod demand;
+mod destroy;
+mod doctor;
 mod explain;
+mod heal;
+mod history;
 mod init;
+mod logs;
+mod plan;
+mod release;
 mod schema;
 mod show;
+mod sim;
+mod status;
+mod up;
 mod version;
 
 use crate::arguments::{Arguments, Command};
@@ -23,5 +36,18 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Explain(explain) => explain::run(explain, output),
         Command::Completions(completions) => completions::run(completions, output),
         Command::Version => version::run(output),
+        Command::Plan(plan) => plan::run(plan, global, output),
+        Command::Up(up) => up::run(up, global, output),
+        Command::Wake(up) => up::wake(up, global, output),
+        Command::Away(away) => away::run(away, global, output),
+        Command::Heal(heal) => heal::run(heal, global, output),
+        Command::Demand(demand) => demand::run(demand, global, output),
+        Command::Destroy(destroy) => destroy::run(destroy, global, output),
+        Command::Release(release) => release::run(release, global, output),
+        Command::Status(status) => status::run(status, global, output),
+        Command::History(history) => history::run(history, global, output),
+        Command::Logs(logs) => logs::run(logs, global, output),
+        Command::Doctor => doctor::run(global, output),
+        Command::Sim(sim) => sim::run(sim, output),
     }
 }

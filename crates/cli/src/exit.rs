@@ -11,6 +11,20 @@ pub(crate) enum Exit {
     Failed = 1,
     /// Bad flags or a bad file; nothing was touched.
     BadInput = 2,
+    /// `--check`: something is not as wanted.
+    Differs = 3,
+    /// Sign-in is needed, or something is not permitted.
+    Denied = 4,
+    /// A provider or server could not be reached.
+    Unreachable = 5,
+    /// Nothing more happens until a person acts.
+    Suspended = 6,
+    /// `--timeout` passed; what was set going goes on.
+    TimedOut = 7,
+    /// Somebody else works on the cluster, or a saved plan is stale.
+    Held = 8,
+    /// Stopped by Ctrl-C.
+    Stopped = 130,
 }
 
 impl From<Exit> for ExitCode {

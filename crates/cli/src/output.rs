@@ -37,6 +37,14 @@ impl Output {
     pub(crate) fn is_json(&self) -> bool {
         matches!(self.format, Format::Json | Format::Jsonl)
     }
+    /// Whether a script reads along while it goes on.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.format == Format::Jsonl
+    }
+    /// Whether only results and problems are said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
     /// A result, as text.
     pub(crate) fn result(&self, text: &str) {
         write(&mut std::io::stdout().lock(), text);

@@ -1,3 +1,8 @@
-//! How things look. Pictures are made here, printed by `output`.
+//! How things look.
 
+pub(crate) mod card;
 pub(crate) mod diagnostic;
+pub(crate) mod progress;
+pub(crate) mod receipt;
+pub(crate) mod status;
+pub(crate) mod words;

@@ -7,6 +7,7 @@
 pub mod contract;
 mod crash;
 pub mod local;
+pub mod registry;
 pub mod sim;
 
 pub use crash::crash_point;

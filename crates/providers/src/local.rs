@@ -64,6 +64,31 @@ impl Local {
         self.disk.kill_everything()
     }
 
+    /// Removes the data folder when nothing is in it but machines that were ended (not `ended`: not even those).
+    /// Answers whether it did.
+    pub fn remove_when_over(&self, ended: bool) -> io::Result<bool> {
+        let disk = &self.disk;
+        let _lock = disk.lock()?;
+        let machines = disk.names("machines")?;
+        let holds = |part: &str| disk.names(part).map(|names| !names.is_empty());
+        if holds("volumes")? || holds("snapshots")? || (!ended && !machines.is_empty()) {
+            return Ok(false);
+        }
+        for name in machines {
+            let meta = disk.machine_meta(&ideal_core::id::MachineId::new(name))?;
+            if !meta.is_some_and(|meta| matches!(meta.end, disk::End::Done(_))) {
+                return Ok(false);
+            }
+        }
+        if !disk.processes()?.is_empty() {
+            return Ok(false);
+        }
+        ideal_host::durable::remove(&disk.data)?;
+        // Others may have sockets there: then it stays.
+        _ = std::fs::remove_dir(&disk.run);
+        Ok(true)
+    }
+
     /// Everything here waits for the disk, some of it for long.
     fn aside<T: Send + 'static>(
         &self,

@@ -1,4 +1,6 @@
-//! `ideal explain`: what a diagnostic means and how to mend it.
+//! `ideal explain`: what a diagnostic, or a cause of waiting, means and how to mend it.
+
+mod causes;
 
 use ideal_core::validate::nearest;
 use ideal_file::explain::{PAGES, page};
@@ -7,10 +9,12 @@ use crate::arguments::Explain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use causes::{CAUSES, cause};
 
 pub(crate) fn run(explain: &Explain, output: &Output) -> anyhow::Result<Exit> {
     let Some(code) = &explain.code else {
-        let slugs: Vec<&str> = PAGES.iter().map(|page| page.slug).collect();
+        let slugs = PAGES.iter().map(|page| page.slug).chain(CAUSES.iter().map(|page| page.slug));
+        let slugs: Vec<&str> = slugs.collect();
         if output.is_json() {
             output.document("codes", slugs)?;
         } else {
@@ -18,10 +22,20 @@ pub(crate) fn run(explain: &Explain, output: &Output) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     };
+    if let Some(page) = cause(code) {
+        if output.is_json() {
+            let data = serde_json::json!({"code": page.slug, "meaning": page.meaning, "mend": page.mend});
+            output.document("code", data)?;
+        } else {
+            output.result(&fold(&page.to_string()));
+        }
+        return Ok(Exit::Done);
+    }
     let Some(page) = page(code) else {
         let failure = Failure::new("no-such-code", Exit::BadInput, format!("there is no code `{code}`"));
         let name = code.strip_prefix("ideal/").unwrap_or(code);
         let names = PAGES.iter().filter_map(|page| page.slug.strip_prefix("ideal/"));
+        let names = names.chain(CAUSES.iter().map(|page| page.slug));
         return Err(match nearest(name, names) {
             Some(near) => failure.next(format!("did you mean `ideal explain {near}`?")),
             None => failure.next("ideal explain     lists all"),
@@ -34,15 +48,15 @@ pub(crate) fn run(explain: &Explain, output: &Output) -> anyhow::Result<Exit> {
         });
         output.document("code", data)?;
     } else {
-        output.result(&render_page(page));
+        output.result(&fold(&page.to_string()));
     }
     Ok(Exit::Done)
 }
 
-/// The page, its paragraphs folded to a readable width.
-fn render_page(page: &ideal_file::explain::Page) -> String {
+/// Paragraphs folded to a readable width.
+fn fold(page: &str) -> String {
     let mut out = String::new();
-    for line in page.to_string().lines() {
+    for line in page.lines() {
         let mut width = 0;
         // Examples stand as they are.
         if line.starts_with("    ") {

@@ -1,0 +1,160 @@
+//! `ideal up` and `ideal wake`: shows the plan, asks when something ends, pursues it until it is seen.
+
+use ideal_core::address::Address;
+use ideal_core::demand::{Ending, Scope, State};
+use ideal_core::id::{MountId, SlotId};
+use ideal_core::ideal::Ideal;
+use ideal_core::plan::{Act, Plan, text};
+use ideal_core::planner::Consent;
+use ideal_engine::Glance;
+
+use crate::arguments::{Global, Pursuit, Up};
+use crate::ask::{self, Agreed, Losses};
+use crate::errand::{Errand, Pursued};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::render::words;
+use crate::saved::Saved;
+use crate::scopes;
+use crate::world::{World, wait_for};
+
+/// `ideal up`
+pub(crate) fn run(wanted: &Up, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    go(wanted, global, output, "up")
+}
+
+/// `ideal wake`
+pub(crate) fn wake(wanted: &Up, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    go(wanted, global, output, "wake")
+}
+
+fn go(wanted: &Up, global: &Global, output: &Output, verb: &str) -> anyhow::Result<Exit> {
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    let saved = wanted.plan.as_deref().map(Saved::read).transpose()?;
+    let addresses = saved.as_ref().map_or(&wanted.addresses, |saved| &saved.addresses);
+    let state = saved.as_ref().map(|saved| saved.state).or(wanted.to).unwrap_or(State::Launched);
+    if saved.is_none() && !state.is_up() {
+        let message = format!("`{state}` lies on the way down");
+        return Err(Failure::new("not-up", Exit::BadInput, message)
+            .next("ideal away        puts everything away")
+            .next(format!("ideal demand ADDR {state}, then ideal heal"))
+            .into());
+    }
+    if wanted.pursuit.step {
+        ask::must_be_terminal("each step is asked for", "no --step")?;
+    }
+    let covered = scopes::of(&world.ideal, addresses)?;
+    let blank = blank(&world.ideal, &wanted.blank)?;
+    wait_for(async {
+        let glance = world.glance().await?;
+        let demands = scopes::demands_if(&glance, &covered, state, Ending::No);
+        let mut consent = Consent { blank: blank.into_iter().collect(), ..Consent::default() };
+        let plan = glance.plan(&demands, &consent);
+        if verb == "wake" && !output.is_json() {
+            output.note(&seals(&glance, &plan));
+        }
+        if let Some(saved) = &saved {
+            saved.must_be_fresh(&glance, &demands)?;
+            consent.endings.clone_from(&saved.endings);
+            consent.adopted = true;
+        } else {
+            let losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
+            show(&world, &plan, output);
+            if !ask::agree(&losses, &world.name(), &agreed(&wanted.pursuit), output)? {
+                return Ok(Exit::Failed);
+            }
+            consent.adopted = !losses.keys.is_empty();
+            consent.endings = losses.keys;
+        }
+        let what = what(verb, addresses);
+        let errand = errand(&what, (covered.clone(), state, Ending::No), consent, &wanted.pursuit);
+        let pursued = errand.run(&world, output).await?;
+        pursued.tell(&world, output, &format!("ideal {what}"), &met(&world, addresses, state, &pursued))
+    })
+}
+
+/// The command in words.
+pub(crate) fn what(verb: &str, addresses: &[String]) -> String {
+    std::iter::once(verb.to_owned()).chain(addresses.iter().cloned()).collect::<Vec<_>>().join(" ")
+}
+
+/// How a person has agreed beforehand.
+pub(crate) fn agreed(pursuit: &Pursuit) -> Agreed<'_> {
+    Agreed { yes: pursuit.yes, name: pursuit.name.as_deref() }
+}
+
+/// An errand with the usual flags.
+pub(crate) fn errand(
+    what: &str,
+    demand: (Vec<Scope>, State, Ending),
+    consent: Consent,
+    pursuit: &Pursuit,
+) -> Errand {
+    Errand {
+        demand: Some(demand),
+        consent,
+        timeout: pursuit.timeout,
+        take_over: pursuit.take_over,
+        step: pursuit.step,
+        ..Errand::new(what.to_owned())
+    }
+}
+
+/// The plan before it is done, on standard error: it is not the result.
+pub(crate) fn show(world: &World, plan: &Plan, output: &Output) {
+    if plan.steps.iter().any(|planned| !text::is_quiet(&planned.step.act)) {
+        output.note(&text::render(&world.ideal, plan, false));
+    }
+}
+
+/// Mounts that may begin empty.
+fn blank(ideal: &Ideal, addresses: &[String]) -> anyhow::Result<Vec<MountId>> {
+    let mount = |text: &String| -> anyhow::Result<MountId> {
+        let address: Address = scopes::address(text)?;
+        let cloud = ideal.cloud_at(&address.path);
+        match (cloud, address.index, &address.mount) {
+            (Some(cloud), Some(index), Some(name)) if cloud.mounts.iter().any(|own| own.name == *name) => {
+                Ok(MountId { slot: SlotId { cloud: cloud.id, index }, name: name.clone() })
+            }
+            _ => {
+                let message = format!("`{text}` is not a mount of this file; write shop.db[0]:data");
+                Err(Failure::new("no-such-part", Exit::BadInput, message).into())
+            }
+        }
+    };
+    addresses.iter().map(mount).collect()
+}
+
+/// Which seals a plan brings back.
+fn seals(glance: &Glance, plan: &Plan) -> String {
+    let mut text = String::new();
+    for planned in &plan.steps {
+        let Act::CreateVolume { from: Some(id), life, .. } = &planned.step.act else { continue };
+        let part = &planned.step.part;
+        let seen = glance.observed.slots.get(&part.slot);
+        let snapshot = seen.and_then(|seen| seen.snapshots.iter().find(|own| own.id == *id));
+        let age = snapshot.map(|own| words::span(ideal_host::now().since(own.at)));
+        let age = age.map_or_else(String::new, |age| format!(", {age} old"));
+        let address = text::address(&glance.ideal, part);
+        text += &format!("  {address:<22} wakes from {id} (life {life}{age})\n");
+    }
+    if text.is_empty() { "  no snapshot is needed: nothing was put away\n".to_owned() } else { text }
+}
+
+/// What was done, and that it was seen.
+fn met(world: &World, addresses: &[String], state: State, pursued: &Pursued) -> String {
+    let name = if addresses.is_empty() { world.name() } else { addresses.join(" ") };
+    let kinds: Vec<String> =
+        pursued.tally.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let done = match kinds.is_empty() {
+        true => "nothing had to be done".to_owned(),
+        false => format!("done: {}", kinds.join(", ")),
+    };
+    format!(
+        "{done}\n{name} is {state}: {} of {} parts seen as wanted, {}",
+        pursued.tally.right,
+        pursued.tally.parts,
+        words::span(pursued.took)
+    )
+}

@@ -1,0 +1,244 @@
+//! An engine sent out with a demand: opened, run to its end, and what came of it.
+
+use std::rc::Rc;
+
+use ideal_core::demand::{Ending as ForGood, Scope, State};
+use ideal_core::observed::Observed;
+use ideal_core::plan::{Cause, Waiting};
+use ideal_core::planner::{Consent, How};
+use ideal_core::time::Span;
+use ideal_engine::{Ending, Engine, EngineError, Settings};
+use serde_json::{Value as Json, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::render::card;
+use crate::render::progress::{Tally, Teller};
+use crate::render::words;
+use crate::world::{World, holder};
+
+/// The shortest and the longest pause between looks while something is waited for: a look at this machine costs
+/// milliseconds.
+const POLL: (Span, Span) = (Span::millis(15), Span::millis(1000));
+
+/// What an engine is sent out for.
+#[derive(Clone, Debug)]
+pub(crate) struct Errand {
+    /// In words, for history: `up shop.web`.
+    pub(crate) what: String,
+    /// What is demanded of what; none: what is demanded already.
+    pub(crate) demand: Option<(Vec<Scope>, State, ForGood)>,
+    /// What a person agreed to.
+    pub(crate) consent: Consent,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) take_over: bool,
+    pub(crate) step: bool,
+    pub(crate) forever: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Pursued {
+    pub(crate) run: String,
+    pub(crate) ending: Ending,
+    pub(crate) observed: Observed,
+    pub(crate) tally: Tally,
+    pub(crate) took: Span,
+}
+
+impl Errand {
+    pub(crate) fn new(what: String) -> Errand {
+        Errand {
+            what,
+            demand: None,
+            consent: Consent::default(),
+            timeout: None,
+            take_over: false,
+            step: false,
+            forever: false,
+        }
+    }
+
+    /// Sends the engine out and waits for it.
+    pub(crate) async fn run(&self, world: &World, output: &Output) -> anyhow::Result<Pursued> {
+        let teller = Rc::new(Teller::new(world.ideal.clone(), output, self.step));
+        let result = self.pursue(world, &teller).await;
+        teller.end();
+        result
+    }
+
+    async fn pursue(&self, world: &World, teller: &Rc<Teller>) -> anyhow::Result<Pursued> {
+        let outside = world.outside_to_act(teller.clone())?;
+        let clock = outside.clock.clone();
+        let began = clock.now();
+        let settings = Settings {
+            holder: holder(),
+            take_over: self.take_over,
+            poll: POLL,
+            deadline: self.timeout.map(|timeout| began + timeout),
+            forever: self.forever,
+        };
+        let failure = |error: EngineError| world.engine_failure(error);
+        let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
+        engine.consent = self.consent.clone();
+        if self.demand.is_none() && !matches!(engine.standing().how, How::Recorded | How::Mirrored) {
+            engine.release().map_err(failure)?;
+            let failure =
+                Failure::new("no-demand", Exit::BadInput, "nothing is demanded yet, so nothing is done");
+            return Err(failure.next("ideal up        demands that it is launched").into());
+        }
+        let run = engine.open_run(&self.what).await.map_err(failure)?;
+        if self.consent.adopted && engine.adopted() > 0 {
+            engine.confirm_adoption().await.map_err(failure)?;
+        }
+        if let Some((scopes, state, ending)) = &self.demand
+            && !is_demanded(&engine, scopes, *state, *ending)
+        {
+            engine.demand(scopes, *state, *ending).await.map_err(failure)?;
+        }
+        let ending = listening(&mut engine, teller).await.map_err(failure)?;
+        engine.close_run(&run, word(&ending)).await.map_err(failure)?;
+        engine.release().map_err(failure)?;
+        Ok(Pursued {
+            run,
+            ending,
+            observed: engine.observed().clone(),
+            tally: teller.tally(),
+            took: clock.now().since(began),
+        })
+    }
+}
+
+/// Whether a demand would change nothing: then all that lasts need not be told of a new one.
+fn is_demanded(engine: &Engine, scopes: &[Scope], state: State, ending: ForGood) -> bool {
+    let known = &engine.view().demands;
+    let mut wished = known.clone();
+    for scope in scopes {
+        let epoch = wished.epoch;
+        wished.demand(*scope, state, epoch, |other| match (other, *scope) {
+            (_, Scope::Whole) => true,
+            (Scope::Slot(slot), Scope::Cloud(cloud)) => slot.cloud == cloud,
+            (inner, outer) => inner == outer,
+        });
+    }
+    known.ending == ending && known.iter().eq(wished.iter())
+}
+
+/// Pursues until the end; Ctrl-C once stops after the calls under way, twice at once.
+async fn listening(engine: &mut Engine, teller: &Rc<Teller>) -> Result<Ending, EngineError> {
+    let stop = engine.stop.clone();
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let mut pursuit = Box::pin(engine.pursue());
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return pursuit.await };
+    loop {
+        tokio::select! {
+            ended = &mut pursuit => return ended,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.replace(true) {
+            teller.end();
+            std::process::exit(i32::from(Exit::Stopped as u8));
+        }
+        teller.note("stopping after the calls under way; Ctrl-C again stops at once");
+    }
+}
+
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Met => "met",
+        Ending::Suspended(_) => "suspended",
+        Ending::Stopped => "stopped",
+        Ending::TimedOut(_) => "timed out",
+    }
+}
+
+impl Pursued {
+    /// What waits at the end.
+    pub(crate) fn waiting(&self) -> &[Waiting] {
+        match &self.ending {
+            Ending::Suspended(waiting) | Ending::TimedOut(waiting) => waiting,
+            Ending::Met | Ending::Stopped => &[],
+        }
+    }
+
+    /// The number at the end.
+    pub(crate) fn exit(&self) -> Exit {
+        let blind = |waiting: &Waiting| matches!(waiting.cause, Cause::Sight { .. });
+        match &self.ending {
+            Ending::Met => Exit::Done,
+            Ending::Suspended(waiting) | Ending::TimedOut(waiting)
+                if !waiting.is_empty() && waiting.iter().all(blind) =>
+            {
+                Exit::Unreachable
+            }
+            Ending::Suspended(_) => Exit::Suspended,
+            Ending::TimedOut(_) => Exit::TimedOut,
+            Ending::Stopped => Exit::Stopped,
+        }
+    }
+
+    /// Says how it ended: `met` when what was demanded was seen. `again`: the command that goes on.
+    pub(crate) fn tell(
+        &self,
+        world: &World,
+        output: &Output,
+        again: &str,
+        met: &str,
+    ) -> anyhow::Result<Exit> {
+        self.tell_with(world, output, again, met, Json::Null)
+    }
+
+    /// The same, with more for scripts.
+    pub(crate) fn tell_with(
+        &self,
+        world: &World,
+        output: &Output,
+        again: &str,
+        met: &str,
+        more: Json,
+    ) -> anyhow::Result<Exit> {
+        let exit = self.exit();
+        if output.is_json() {
+            let data = json!({
+                "kind": "result", "status": word(&self.ending), "exit": exit as u8, "run": self.run,
+                "took_ms": self.took.0, "right": self.tally.right, "parts": self.tally.parts,
+                "steps": self.tally.done, "failed": self.tally.failed,
+                "waiting": card::for_scripts(&world.ideal, self.waiting()), "more": more,
+            });
+            match output.is_stream() {
+                true => output.result(&data.to_string()),
+                false => output.document("run", data)?,
+            }
+            return Ok(exit);
+        }
+        match &self.ending {
+            Ending::Met => output.result(met),
+            Ending::Stopped => output.problem(&format!("stopped; `{again}` goes on")),
+            Ending::TimedOut(waiting) => {
+                output.problem(&format!(
+                    "\u{2717} the time is over; `{again}` goes on   [exit {}]",
+                    exit as u8
+                ));
+                output.problem(&card::cards(&world.ideal, waiting));
+            }
+            Ending::Suspended(waiting) => {
+                output.problem(&format!(
+                    "\u{2717} run {} is suspended: {} wait{} for a person   [exit {}]",
+                    self.run,
+                    words::counted(waiting.len(), "part"),
+                    if waiting.len() == 1 { "s" } else { "" },
+                    exit as u8
+                ));
+                output.problem(&card::cards(&world.ideal, waiting));
+                output.problem(&format!(
+                    "  {} of {} parts are as wanted; what was done stays done. `{again}` goes on from here",
+                    self.tally.right, self.tally.parts
+                ));
+            }
+        }
+        Ok(exit)
+    }
+}

@@ -1,0 +1,224 @@
+//! Ideal against actual, on one screen.
+
+use std::collections::BTreeMap;
+
+use ideal_core::demand::{Scope, State};
+use ideal_core::id::SlotId;
+use ideal_core::ideal::Cloud;
+use ideal_core::observed::{ServiceSeen, ServiceState};
+use ideal_core::plan::Waiting;
+use ideal_core::plan::text::is_quiet;
+use ideal_core::planner::{Consent, How};
+use ideal_core::time::Time;
+use ideal_engine::Glance;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use crate::render::{card, receipt, words};
+use crate::{ladder, scopes};
+
+/// What `status` shows.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    name: String,
+    state: String,
+    demanded: String,
+    known: &'static str,
+    right: usize,
+    parts: usize,
+    /// Whether all is as demanded.
+    pub(crate) good: bool,
+    at: Time,
+    clouds: Vec<CloudStatus>,
+    waiting: Json,
+    to_do: usize,
+    kept: Vec<receipt::Kept>,
+    retired: Vec<receipt::Retired>,
+    notes: Vec<String>,
+    #[serde(skip)]
+    parts_waiting: Vec<Waiting>,
+}
+
+#[derive(Debug, Serialize)]
+struct CloudStatus {
+    name: String,
+    state: String,
+    wanted: u32,
+    nodes: Vec<Option<State>>,
+    running: usize,
+    mounts: usize,
+    mounted: usize,
+    sealed: usize,
+    services: BTreeMap<String, ServiceStatus>,
+    services_wanted: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ServiceStatus {
+    node: String,
+    state: ServiceState,
+    pid: Option<u32>,
+    restarts: u32,
+    ports: BTreeMap<String, u16>,
+    why: Option<String>,
+}
+
+impl Status {
+    /// Of one look.
+    pub(crate) fn of(name: &str, glance: &Glance) -> Status {
+        let ideal = &glance.ideal;
+        let states = ladder::states(glance);
+        // What is only inferred is demanded of nothing: then nothing can differ from it.
+        let demands = &glance.standing.demands;
+        let decision = glance.decide(demands, &Consent::default());
+        let to_do = decision.steps.iter().filter(|step| !is_quiet(&step.act)).count();
+        let whole = [Scope::Whole];
+        let clouds = ideal.clouds.iter().filter(|cloud| cloud.nodes > 0);
+        Status {
+            name: name.to_owned(),
+            state: ladder::together(states.values()),
+            demanded: scopes::words(ideal, demands),
+            known: scopes::how(glance.standing.how),
+            right: decision.right,
+            parts: decision.parts,
+            good: to_do == 0 && decision.waiting.is_empty(),
+            at: glance.observed.at,
+            clouds: clouds.map(|cloud| cloud_status(glance, cloud, &states)).collect(),
+            waiting: card::for_scripts(ideal, &decision.waiting),
+            to_do,
+            kept: receipt::kept(ideal, &glance.observed, &whole),
+            retired: receipt::retired(ideal, &glance.observed, &whole),
+            notes: decision.notes,
+            parts_waiting: decision.waiting,
+        }
+    }
+
+    /// As text.
+    pub(crate) fn render(&self, glance: &Glance) -> String {
+        let age = words::span(ideal_host::now().since(self.at));
+        let mark = match (self.good, self.state.as_str()) {
+            (false, _) => '\u{25b2}',
+            (true, "away" | "empty") => '\u{25cb}',
+            (true, _) => '\u{25cf}',
+        };
+        let mut text = format!(
+            "{}   {} {mark}   {} of {} parts as wanted   looked {age} ago\n",
+            self.name, self.state, self.right, self.parts
+        );
+        let width = self.clouds.iter().map(|cloud| cloud.name.len()).max().unwrap_or(0);
+        for cloud in &self.clouds {
+            text += &format!("  {:<width$}   {}\n", cloud.name, cloud.words());
+            for (address, service) in &cloud.services {
+                if let Some(why) = &service.why {
+                    text += &format!(
+                        "  {:<width$}     {address} on {}: {}\n",
+                        "",
+                        service.node,
+                        words::line(why, 90)
+                    );
+                }
+            }
+        }
+        let away = self.state == "away";
+        if away && !self.kept.is_empty() {
+            text += &receipt::render(&self.kept, &[]);
+        }
+        text += &receipt::render(&[], &self.retired);
+        text += &format!("demanded: {} ({})\n", self.demanded, self.known);
+        if self.to_do > 0 {
+            text += &format!(
+                "{} to do: `ideal plan` shows them, `ideal heal` takes them\n",
+                words::counted(self.to_do, "step")
+            );
+        }
+        text += &card::cards(&glance.ideal, &self.parts_waiting);
+        for note in &self.notes {
+            text += &format!("  i  {note}\n");
+        }
+        if glance.standing.how == How::SeenRunning {
+            text += "nothing is done about it until something is demanded: `ideal up`\n";
+        }
+        text
+    }
+}
+
+fn cloud_status(glance: &Glance, cloud: &Cloud, states: &BTreeMap<SlotId, Option<State>>) -> CloudStatus {
+    let ideal = &glance.ideal;
+    let slots: Vec<SlotId> = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }).collect();
+    let nodes: Vec<Option<State>> = slots.iter().map(|slot| states.get(slot).copied().flatten()).collect();
+    let mut status = CloudStatus {
+        name: cloud.path.to_string(),
+        state: ladder::together(&nodes),
+        wanted: cloud.nodes,
+        nodes,
+        running: 0,
+        mounts: cloud.mounts.len() * cloud.nodes as usize,
+        mounted: 0,
+        sealed: 0,
+        services: BTreeMap::new(),
+        services_wanted: 0,
+    };
+    let services = ideal.services.iter().filter(|service| service.cloud == cloud.id);
+    status.services_wanted = services.map(|service| service.replicas as usize).sum();
+    for slot in slots {
+        let Some(seen) = glance.observed.slots.get(&slot) else { continue };
+        let running = |state| state == ideal_core::observed::MachineState::Running;
+        status.running += usize::from(seen.machines.iter().any(|machine| running(machine.state)));
+        let report = seen.agent.report();
+        status.mounted +=
+            report.map_or(0, |report| report.mounts.values().filter(|mount| mount.mounted).count());
+        let node = ideal.address(slot);
+        for (address, service) in report.into_iter().flat_map(|report| &report.services) {
+            status.services.insert(address.clone(), service_status(&node, service));
+        }
+        let own = [Scope::Slot(slot)];
+        status.sealed += receipt::kept(ideal, &glance.observed, &own).len();
+    }
+    status
+}
+
+fn service_status(node: &str, seen: &ServiceSeen) -> ServiceStatus {
+    ServiceStatus {
+        node: node.to_owned(),
+        state: seen.state,
+        pid: seen.pid,
+        restarts: seen.restarts,
+        ports: seen.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
+        why: seen.why.clone(),
+    }
+}
+
+impl CloudStatus {
+    fn words(&self) -> String {
+        let dot = |state: &Option<State>| match state {
+            Some(State::Launched) => '\u{25cf}',
+            Some(State::Away) => '\u{25cb}',
+            Some(_) => '\u{25d0}',
+            None => '\u{25b2}',
+        };
+        // A hundred dots say no more than forty.
+        let dots: String = self.nodes.iter().take(40).map(dot).collect();
+        let mut words = vec![format!("{}/{} running {dots}", self.running, self.wanted)];
+        if self.mounts > 0 {
+            words.push(match self.mounted {
+                0 if self.sealed > 0 => format!("volumes 0/{} mounted, {} sealed", self.mounts, self.sealed),
+                n => format!("volumes {n}/{} mounted", self.mounts),
+            });
+        }
+        if self.services_wanted > 0 && self.state != "away" {
+            let healthy =
+                self.services.values().filter(|service| service.state == ServiceState::Running).count();
+            words.push(format!("services {healthy}/{} healthy", self.services_wanted));
+            let restarts: u32 = self.services.values().map(|service| service.restarts).sum();
+            if restarts > 0 {
+                words.push(format!("healed {restarts} by restart"));
+            }
+        }
+        words.join("   ")
+    }
+}
+
+/// For scripts.
+pub(crate) fn for_scripts(status: &Status) -> Json {
+    json!(status)
+}
