@@ -39,17 +39,13 @@ pub enum Plant {
     OneAct,
     /// The life of a volume is not raised when it is attached.
     NoNewLife,
-    /// An attached volume is taken for detached.
-    HideAttachments,
-    /// Seals are not looked for when a volume is made.
-    HideSeals,
     /// A machine that is not seen is taken for one that never was: its generation begins anew.
     ForgetGenerations,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 14] = [
+    pub const ALL: [Plant; 12] = [
         Plant::NoToken,
         Plant::TrustPartialLists,
         Plant::BelieveAbsence,
@@ -61,8 +57,6 @@ impl Plant {
         Plant::AllIsOurs,
         Plant::OneAct,
         Plant::NoNewLife,
-        Plant::HideAttachments,
-        Plant::HideSeals,
         Plant::ForgetGenerations,
     ];
 }
@@ -142,14 +136,8 @@ impl BadProvider {
         }
         let mut machines = std::mem::take(&mut listing.machines);
         let mut volumes = std::mem::take(&mut listing.volumes);
-        if self.plant == Plant::HideSeals {
-            listing.snapshots.clear();
-        }
         for snapshot in &mut listing.snapshots {
             self.spoil_snapshot(snapshot, volumes.iter().find(|own| own.id == snapshot.volume));
-        }
-        if self.plant == Plant::HideAttachments {
-            volumes.iter_mut().for_each(|volume| volume.attachment = None);
         }
         if self.plant == Plant::OneAct {
             let detached = volumes.iter_mut().filter(|volume| volume.attachment.is_none());
@@ -204,7 +192,6 @@ impl BadProvider {
                 match self.plant {
                     Plant::AllIsOurs => volume.tags.cloud = super::scenario::cloud_id(0),
                     Plant::OneAct => volume.retired = Some(mark(volume.life)),
-                    Plant::HideAttachments => volume.attachment = None,
                     _ => {}
                 }
                 Some(Object::Volume(volume))

@@ -44,6 +44,8 @@ pub struct Options {
     pub blows: BTreeMap<u64, Blow>,
     /// A deliberate fault of ours, to see whether it is caught.
     pub plant: Option<Plant>,
+    /// How often the person asks again before the run counts as stuck.
+    pub tries: u32,
     /// Keep every event as text.
     pub log: bool,
     /// After the last scene, whether an hour of looking on changes nothing is checked.
@@ -53,7 +55,8 @@ pub struct Options {
 impl Options {
     /// A perfect cloud.
     pub fn calm(seed: u64) -> Options {
-        Options { seed, faults: Faults::none(), blows: BTreeMap::new(), plant: None, log: false, rest: true }
+        let blows = BTreeMap::new();
+        Options { seed, faults: Faults::none(), blows, plant: None, tries: MOST_TRIES, log: false, rest: true }
     }
 }
 
@@ -173,8 +176,8 @@ pub(super) struct Stage<'a> {
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Ending, EngineError>> + 'a>>;
 
-/// How often the person asks again before the run counts as stuck.
-const MOST_TRIES: u32 = 60;
+/// Of a person who wants it: long enough for the worst chance faults.
+pub(super) const MOST_TRIES: u32 = 60;
 
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario, options: &'a Options) -> Stage<'a> {
@@ -266,7 +269,7 @@ impl<'a> Stage<'a> {
     /// Asks until it is met, as a person would: again after a crash, again when it was suspended.
     async fn insist(&self, demand: Option<(Scope, State)>) -> bool {
         let mut demand_recorded = false;
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
             // What is broken once need not be watched to its end.
             if self.sim.truth(|state| !state.violations.is_empty()) {
                 return false;
@@ -327,7 +330,7 @@ impl<'a> Stage<'a> {
     async fn haunt(&self, zombie: Playing<'_>) {
         self.sim.truth(|state| state.event(|| "FREEZE; another engine takes over".to_owned()));
         let flipped = if self.last_state.get().is_up() { State::Away } else { State::Launched };
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
             match self.attempt(Some((Scope::Whole, flipped)), true).await {
                 Attempt::Ended(Ok(Ending::Met)) => break,
                 _ => tokio::time::sleep(Span::secs(31).std()).await,
@@ -349,7 +352,7 @@ impl<'a> Stage<'a> {
         });
         // What the frozen one was asked for is demanded again.
         let state = self.last_state.get();
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
             if let Attempt::Ended(Ok(Ending::Met)) = self.attempt(Some((Scope::Whole, state)), false).await {
                 return;
             }
