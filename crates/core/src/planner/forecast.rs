@@ -123,6 +123,10 @@ impl Edges {
     }
 }
 
+fn mount_of(step: &Step) -> &str {
+    step.part.mount.as_ref().map(crate::id::Name::as_str).unwrap_or_default()
+}
+
 /// One slot as it will be.
 struct Ahead {
     seen: SlotSeen,
@@ -164,7 +168,7 @@ impl Ahead {
                 made = Some(id);
             }
             Act::CreateVolume { generation, size, life, from } => {
-                let id = VolumeId::new("the volume to be");
+                let id = VolumeId::new(format!("the {} volume to be", mount_of(step)));
                 let tags = self.tags(slot, step, *generation);
                 made = Some(id.to_string());
                 self.seen.volumes.push(model::new_volume(id, tags, *size, *life, from.clone()));
@@ -207,12 +211,24 @@ impl Ahead {
         view.take(self.now, &Record::Intent { part: part.clone(), act: act.clone(), reason: String::new() });
         view.take(self.now, &Record::Outcome { part, act, outcome: Outcome::Accepted { made } });
         self.memory = view.slots.remove(&slot).unwrap_or_default();
+        // What ends will also be seen to be gone.
+        match &step.act {
+            Act::EndMachine { machine } => {
+                self.memory.machines.remove(machine);
+            }
+            Act::DeleteVolume { volume, .. } => {
+                self.memory.mounts.values_mut().for_each(|mount| {
+                    mount.volumes.remove(volume);
+                });
+            }
+            _ => {}
+        }
     }
 
     fn seal(&mut self, slot: SlotId, step: &Step, volume: &VolumeId, life: Life, kind: crate::observed::SealKind) {
         let tags = self.tags(slot, step, 0);
         let Some(own) = self.seen.volumes.iter().find(|own| own.id == *volume) else { return };
-        let id = SnapshotId::new(format!("the seal of life {life}"));
+        let id = SnapshotId::new(format!("the seal of {} life {life}", mount_of(step)));
         let mut snapshot = model::new_snapshot(id, tags, own, life, kind, self.now);
         snapshot.tags.generation = own.tags.generation;
         self.seen.snapshots.push(snapshot);

@@ -94,7 +94,7 @@ pub fn run(scenario: &Scenario, options: &Options) -> RunResult {
     runtime.block_on(Stage::new(scenario, options).play())
 }
 
-/// What is planned at one moment, with the store and without it: the verbs at their parts, in order.
+/// What is planned at one moment, with the store and without it: the verbs at their parts, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLost {
     /// With the store.
@@ -286,7 +286,11 @@ impl<'a> Stage<'a> {
             format!("{} {}", planned.step.act.verb(), text::address(&glance.ideal, &planned.step.part))
         });
         let stuck = plan.waiting.iter().filter(|waiting| waiting.cause.needs_person());
-        steps.chain(stuck.map(|waiting| text::waiting_line(&glance.ideal, waiting))).collect()
+        let mut lines: Vec<String> =
+            steps.chain(stuck.map(|waiting| text::waiting_line(&glance.ideal, waiting))).collect();
+        // A moment passes between the two looks, so rounds may differ; what is done may not.
+        lines.sort();
+        lines
     }
 
     /// Plays one scene until it is reached. False when it is not, however often it is asked for.
@@ -499,14 +503,12 @@ impl<'a> Stage<'a> {
 
     /// When the faults are over and all is met, an hour of looking on changes nothing.
     async fn rest(&self) {
+        self.strikes.blows.borrow_mut().clear();
         if let Some(until) = self.options.faults.until {
             tokio::time::sleep(until.since(self.sim.now()).std() + Span::secs(60).std()).await;
         }
-        // Sealed volumes are deleted after their grace; that is still to come, and a freeze may begin one anew.
-        for _ in 0..if self.options.faults.enforces_marks { 0 } else { 3 } {
-            if !self.insist(None).await {
-                break;
-            }
+        // Where the cloud enforces no marks, sealed volumes are deleted after a grace; that is still to come.
+        if !self.options.faults.enforces_marks && self.insist(None).await {
             tokio::time::sleep(Span::mins(11).std()).await;
         }
         if !self.insist(None).await {
