@@ -63,6 +63,13 @@ pub enum Record {
         /// How it ended.
         outcome: Outcome,
     },
+    /// The engine that intended a step ended before its outcome was written: nobody knows what came of it.
+    Doubted {
+        /// At which part.
+        part: Part,
+        /// What was intended.
+        verb: String,
+    },
     /// An object that the journal did not know was found and is ours by its tag.
     Adopted {
         /// Of which part.
@@ -78,8 +85,8 @@ pub enum Record {
     },
     /// A person agreed that adopted things may be ended.
     AdoptionConfirmed,
-    /// An object that the journal knew is gone, and not by us.
-    Lost {
+    /// An object that the journal knew is believed gone.
+    Gone {
         /// Of which part.
         part: Part,
         /// Which object.
@@ -170,7 +177,7 @@ pub struct View {
 pub struct SlotMemory {
     /// The highest generation ever intended.
     pub generation: Generation,
-    /// Machines that were made or found, and not yet ended.
+    /// Machines that were made or found, and not yet seen to be gone.
     pub machines: BTreeSet<MachineId>,
     /// By mount.
     pub mounts: BTreeMap<Name, MountMemory>,
@@ -186,9 +193,13 @@ pub struct MountMemory {
     /// The life that a restored volume must be of, as far as the journal knows: what was last attached, or what
     /// was sealed when its volume was deleted.
     pub needs: Option<Life>,
-    /// Volumes that were made or found, and not yet deleted.
+    /// A life that was about to begin: whether it did is not known yet.
+    pub attaching: Option<Life>,
+    /// A deletion that was about to be done: of which life, and whether its data was given up.
+    pub deleting: Option<(Life, bool)>,
+    /// Volumes that were made or found, and not yet seen to be gone.
     pub volumes: BTreeSet<VolumeId>,
-    /// Snapshots that were made or found, and not yet deleted.
+    /// Snapshots that were made or found, and not yet seen to be gone.
     pub snapshots: BTreeSet<SnapshotId>,
     /// The last clean unmount that an agent reported.
     pub clean: Option<(VolumeId, Life)>,
@@ -196,6 +207,31 @@ pub struct MountMemory {
     pub given_up: bool,
     /// The highest attempt at a seal that was used up.
     pub seal_attempt: u32,
+}
+
+impl MountMemory {
+    /// Takes over what was remembered under an older name.
+    fn inherit(&mut self, old: MountMemory) {
+        self.generation = self.generation.max(old.generation);
+        self.life = self.life.max(old.life);
+        self.needs = self.needs.max(old.needs);
+        self.attaching = self.attaching.or(old.attaching);
+        self.deleting = self.deleting.or(old.deleting);
+        self.volumes.extend(old.volumes);
+        self.snapshots.extend(old.snapshots);
+        self.clean = self.clean.take().or(old.clean);
+        self.given_up |= old.given_up;
+        self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
+    }
+
+
+    /// The volume that was being deleted is gone: what its seal holds is what is needed now.
+    fn settle_deletion(&mut self) {
+        if let Some((life, unsealed)) = self.deleting.take() {
+            self.needs = Some(life).filter(|_| !unsealed);
+            self.given_up = unsealed;
+        }
+    }
 }
 
 /// A step that failed or is in doubt.
@@ -245,8 +281,9 @@ impl View {
                 self.adopted.insert(object.clone());
                 self.know(part, object, *kind, *generation, *life);
             }
+            Record::Doubted { part, verb } => self.doubt(at, part, verb),
             Record::AdoptionConfirmed => self.adopted.clear(),
-            Record::Lost { part, object } => self.forget(part, object),
+            Record::Gone { part, object } => self.forget(part, object),
             Record::UnmountSeen { part, volume, life } => {
                 if let Some(mount) = self.mount(part) {
                     mount.clean = Some((volume.clone(), *life));
@@ -255,10 +292,14 @@ impl View {
         }
     }
 
-    /// A step whose engine ended before its outcome was written: nobody knows what came of it.
-    pub fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
+    fn doubt(&mut self, at: Time, part: &Part, verb: &str) {
         let key = (part.clone(), verb.to_owned());
         self.open.remove(&key);
+        if verb == "attach"
+            && let Some(mount) = self.mount(part)
+        {
+            mount.needs = mount.needs.max(mount.attaching.take());
+        }
         let trouble = self.troubles.entry(key).or_default();
         trouble.in_doubt = true;
         trouble.at = at;
@@ -303,7 +344,13 @@ impl View {
             Act::Attach { life, .. } => {
                 if let Some(mount) = self.mount(part) {
                     mount.life = mount.life.max(*life);
-                    mount.needs = Some(*life);
+                    mount.attaching = Some(*life);
+                    mount.deleting = None;
+                }
+            }
+            Act::DeleteVolume { life, unsealed, .. } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.deleting = Some((*life, *unsealed));
                 }
             }
             _ => {}
@@ -312,6 +359,9 @@ impl View {
 
     fn learn(&mut self, at: Time, part: &Part, act: &Act, outcome: &Outcome) {
         let key = (part.clone(), act.verb().to_owned());
+        if !matches!(outcome, Outcome::Accepted { .. }) {
+            self.undone(part, act, matches!(outcome, Outcome::Unknown { .. }));
+        }
         let (why, after, in_doubt, weight) = match outcome {
             Outcome::Accepted { made } => {
                 self.troubles.remove(&key);
@@ -355,20 +405,21 @@ impl View {
                     mount.snapshots.insert(SnapshotId::new(id));
                 }
             }
-            Act::EndMachine { machine } => {
-                self.slot_mut(part).machines.remove(machine);
-            }
-            Act::DeleteVolume { volume, life, unsealed } => {
+            Act::Attach { life, .. } => {
                 if let Some(mount) = self.mount(part) {
-                    mount.volumes.remove(volume);
-                    mount.needs = Some(*life).filter(|_| !unsealed);
-                    mount.given_up = *unsealed;
+                    mount.attaching = None;
+                    mount.needs = Some(*life);
+                }
+            }
+            Act::DeleteVolume { .. } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.settle_deletion();
                 }
             }
             Act::DeleteSnapshot { snapshot } => {
                 if let Some(mount) = self.mount(part) {
                     mount.snapshots.remove(snapshot);
-                    if mount.snapshots.is_empty() && mount.volumes.is_empty() {
+                    if mount.snapshots.is_empty() {
                         mount.needs = None;
                         mount.given_up = true;
                     }
@@ -378,7 +429,7 @@ impl View {
                 let Some(name) = part.mount.clone() else { return };
                 let slot = self.slot_mut(part);
                 if let Some(old) = slot.mounts.remove(from) {
-                    slot.mounts.entry(name).or_insert(old);
+                    slot.mounts.entry(name).or_default().inherit(old);
                 }
             }
             Act::Unmount { volume } => {
@@ -387,6 +438,22 @@ impl View {
                     mount.clean = Some((volume.clone(), life));
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// A step that did not happen, or may not have.
+    fn undone(&mut self, part: &Part, act: &Act, in_doubt: bool) {
+        if !matches!(act, Act::Attach { .. } | Act::DeleteVolume { .. }) {
+            return;
+        }
+        let Some(mount) = self.mount(part) else { return };
+        match act {
+            // It may have been attached, and so written to: nothing older will do from now on.
+            Act::Attach { .. } if in_doubt => mount.needs = mount.needs.max(mount.attaching.take()),
+            Act::Attach { .. } => mount.attaching = None,
+            Act::DeleteVolume { .. } if !in_doubt => mount.deleting = None,
+            // In doubt: should the volume turn out to be gone, this is how.
             _ => {}
         }
     }
@@ -425,6 +492,9 @@ impl View {
         let slot = self.slot_mut(part);
         slot.machines.retain(|id| id.as_str() != object);
         for mount in slot.mounts.values_mut() {
+            if mount.volumes.iter().any(|id| id.as_str() == object) {
+                mount.settle_deletion();
+            }
             mount.volumes.retain(|id| id.as_str() != object);
             mount.snapshots.retain(|id| id.as_str() != object);
         }

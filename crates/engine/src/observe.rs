@@ -75,7 +75,11 @@ async fn look_for_missing(
                     seen.provider.get_or_insert_with(|| name.clone());
                     add(seen, object);
                 }
-                Ok(_) => {
+                // That it is over is said, not inferred: it is believed at once.
+                Ok(Some(_)) => {
+                    missing.insert(id.to_string(), Time(0));
+                }
+                Ok(None) => {
                     let id = id.to_string();
                     let since = memory.missing.get(&id).copied().unwrap_or(now);
                     missing.insert(id, since);

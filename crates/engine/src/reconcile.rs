@@ -271,11 +271,8 @@ impl Engine {
 
     /// Whatever an earlier engine had begun and not finished is in doubt now.
     async fn doubt(&mut self) -> Result<(), EngineError> {
-        let at = self.common.outside.clock.now();
-        for (part, verb) in recover::doubts(&self.view) {
-            self.view.doubt(at, &part, &verb);
-        }
-        Ok(())
+        let records = recover::doubts(&self.view);
+        self.record(&records).await
     }
 
     /// Pursues what is demanded until it is seen, or nothing more can be done.
@@ -445,6 +442,9 @@ impl Engine {
                     act: step.act.clone(),
                     outcome: outcome.clone(),
                 });
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    self.patience.accepted(&step.part, step.act.verb(), clock.now());
+                }
                 self.common.outside.progress.tell(&Event::Ended { step, outcome, took });
             }
             self.record(&records).await?;

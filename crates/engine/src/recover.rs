@@ -26,8 +26,9 @@ pub(crate) fn catch_up(
 }
 
 /// Intents that an engine left behind when it ended: nobody knows what came of them.
-pub(crate) fn doubts(view: &View) -> Vec<(Part, String)> {
-    view.open.keys().cloned().collect()
+pub(crate) fn doubts(view: &View) -> Vec<Record> {
+    let open = view.open.keys().cloned();
+    open.map(|(part, verb)| Record::Doubted { part, verb }).collect()
 }
 
 /// Things that are seen and that the journal does not know: what a creation in doubt made, or adopted ones.
@@ -156,7 +157,7 @@ fn gone(
         for object in all {
             let since = observed.missing.get(&object);
             if since.is_some_and(|since| now >= *since + settle(&part)) {
-                records.push(Record::Lost { part: part.clone(), object });
+                records.push(Record::Gone { part: part.clone(), object });
             }
         }
     }

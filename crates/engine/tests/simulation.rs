@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ideal_engine::simulation::{Blow, Options, run, scenarios};
+use ideal_engine::simulation::{Blow, Options, Plant, Scenario, run, scenarios, seed_options, seeds};
 
 #[test]
 fn calm_runs_end_as_demanded() {
@@ -44,13 +44,18 @@ fn random_seeds() {
     let from = count("IDEAL_SEED", 0);
     let mut bad = 0;
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
-    ideal_engine::simulation::seeds(from..from + count("IDEAL_SEEDS", 300), |seed, scenario, result| {
+    seeds(from..from + count("IDEAL_SEEDS", 300), |seed, scenario, result| {
         for (what, times) in &result.sometimes {
             *seen.entry(what).or_default() += times;
         }
         if !result.violations.is_empty() {
             bad += 1;
             println!("seed {seed} ({}): {:?}", scenario.name, result.violations);
+            if std::env::var_os("IDEAL_LOG").is_some() {
+                let (scenario, mut options) = seed_options(seed);
+                options.log = true;
+                println!("{:?}\n{}", options.faults, run(&scenario, &options).log.join("\n"));
+            }
         }
     });
     println!("{seen:#?}");
@@ -81,16 +86,48 @@ fn a_freeze_at_every_boundary() {
     assert_eq!(bad, 0);
 }
 
+/// A planted fault is looked for with seeds, and with a freeze at each boundary; both with a cloud that lets
+/// everything pass, so that no other guard hides it. The first catch is enough.
 #[test]
-fn plants_are_caught() {
-    for plant in ideal_engine::simulation::Plant::ALL {
-        let mut caught = 0;
-        for seed in 0..200 {
-            let (scenario, mut options) = ideal_engine::simulation::seed_options(seed);
-            options.plant = Some(plant);
+fn every_planted_fault_is_caught() {
+    let mut missed = Vec::new();
+    for plant in Plant::ALL {
+        let mut tries = 0;
+        let caught = seeded(plant).chain(frozen(plant)).find_map(|(what, scenario, options)| {
+            tries += 1;
             let result = run(&scenario, &options);
-            caught += u64::from(!result.violations.is_empty());
+            // That it does not settle may have many reasons; what counts is that the harm itself is named.
+            let harm = result.violations.iter().find(|violation| !violation.starts_with("I-9"));
+            harm.map(|violation| format!("{what} ({}): {violation}", scenario.name))
+        });
+        println!("{plant:?}: after {tries} runs: {}", caught.as_deref().unwrap_or("NOT CAUGHT"));
+        if caught.is_none() {
+            missed.push(plant);
         }
-        println!("{plant:?}: {caught} of 200");
     }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+fn seeded(plant: Plant) -> impl Iterator<Item = (String, Scenario, Options)> {
+    // These two show only when one engine acts on what another has changed.
+    let seeds = if matches!(plant, Plant::NoFencing | Plant::OneAct) { 0 } else { 100 };
+    (0..seeds).map(move |seed| {
+        let (scenario, mut options) = seed_options(seed);
+        options.faults.enforces_marks = false;
+        options.plant = Some(plant);
+        options.tries = 4;
+        (format!("seed {seed}"), scenario, options)
+    })
+}
+
+fn frozen(plant: Plant) -> impl Iterator<Item = (String, Scenario, Options)> {
+    let scenario = scenarios().remove(0);
+    (1..300).map(move |boundary| {
+        let mut options = Options::calm(1);
+        options.faults.enforces_marks = false;
+        options.plant = Some(plant);
+        options.tries = 4;
+        options.blows = BTreeMap::from([(boundary, Blow::Freeze)]);
+        (format!("frozen at {boundary}"), scenario.clone(), options)
+    })
 }

@@ -3,18 +3,19 @@
 //!
 //! Each check makes things of a cloud of its own, so that checks can follow each other in one world.
 
+mod check;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use ideal_core::demand::{Demands, Ending, Scope, State};
 use ideal_core::guard;
-use ideal_core::id::{CloudId, Life, MachineId, Name, SnapshotId, Token, VolumeId};
-use ideal_core::observed::{
-    Machine, MachineState, Report, RetireMark, SealKind, Snapshot, SnapshotState, Tags, Volume, VolumeState,
-};
-use ideal_core::time::{Bytes, Time};
+use ideal_core::id::{CloudId, MachineId, Name, SnapshotId, VolumeId};
+use ideal_core::observed::{Machine, MachineState, Report, SealKind, Tags, Volume, VolumeState};
+use ideal_core::time::Time;
 
 use crate::{Answer, Call, Object, ObjectId, Provider, ProviderError};
+use check::{Check, LOOKS, broken, ensure};
 
 /// A check that failed: what was expected, and what was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,191 +39,6 @@ pub trait World {
     fn content(&self, volume: &VolumeId) -> String;
 }
 
-/// Looks that a slow provider gets before a condition counts as never coming.
-const LOOKS: usize = 2_000;
-
-fn broken<T>(why: impl Into<String>) -> Checked<T> {
-    Err(Broken(why.into()))
-}
-
-fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(Broken(why())) }
-}
-
-/// One check at work.
-struct Check<'a> {
-    provider: &'a dyn Provider,
-    world: &'a dyn World,
-    cloud: CloudId,
-}
-
-impl<'a> Check<'a> {
-    fn new(provider: &'a dyn Provider, world: &'a dyn World) -> Check<'a> {
-        Check { provider, world, cloud: world.cloud() }
-    }
-
-    fn token(&self, word: &str) -> Token {
-        Token::new(format!("{}-{word}", self.cloud))
-    }
-    fn tags(&self, mount: Option<&str>) -> Checked<Tags> {
-        let mount = mount.map(Name::new).transpose().map_err(|error| Broken(error.to_string()))?;
-        Ok(Tags {
-            cloud: self.cloud,
-            index: Some(0),
-            mount,
-            generation: 1,
-            token: None,
-            demand: None,
-            epoch: 1,
-        })
-    }
-    async fn issue(&self, call: &Call) -> Checked<Answer> {
-        for _ in 0..LOOKS {
-            match self.provider.issue(call).await {
-                Ok(answer) => return Ok(answer),
-                Err(ProviderError::Retry { .. }) => self.world.pass().await,
-                Err(error) => return broken(format!("{call:?} failed: {error}")),
-            }
-        }
-        broken(format!("{call:?} was put off for ever"))
-    }
-    /// The call must be refused for good.
-    async fn refused(&self, why: &str, call: &Call) -> Checked {
-        for _ in 0..LOOKS {
-            match self.provider.issue(call).await {
-                Err(ProviderError::Refused { .. }) => return Ok(()),
-                Err(ProviderError::Retry { .. }) => self.world.pass().await,
-                other => return broken(format!("{why}: {call:?} was not refused but answered {other:?}")),
-            }
-        }
-        broken(format!("{why}: {call:?} was put off for ever"))
-    }
-    async fn made(&self, call: &Call) -> Checked<Object> {
-        match self.issue(call).await? {
-            Answer::Made(object) => Ok(object),
-            Answer::Accepted => broken(format!("{call:?} did not say what it made")),
-        }
-    }
-    async fn read(&self, id: &ObjectId) -> Checked<Option<Object>> {
-        self.provider.read(id).await.map_err(|error| Broken(format!("reading {id} failed: {error}")))
-    }
-    async fn wait<T>(
-        &self,
-        what: &str,
-        id: &ObjectId,
-        look: impl Fn(Option<Object>) -> Option<T>,
-    ) -> Checked<T> {
-        for _ in 0..LOOKS {
-            if let Some(found) = look(self.read(id).await?) {
-                return Ok(found);
-            }
-            self.world.pass().await;
-        }
-        broken(format!("{id} was never {what}"))
-    }
-
-    async fn machine(&self, word: &str) -> Checked<Machine> {
-        let object = self.made(&self.machine_call(word, "")?).await?;
-        let Object::Machine(machine) = object else { return broken("a machine was asked for") };
-        self.machine_in(&machine.id, MachineState::Running).await
-    }
-    fn machine_call(&self, word: &str, image: &str) -> Checked<Call> {
-        let (token, tags) = (self.token(word), self.tags(None)?);
-        Ok(Call::CreateMachine { token, tags, image: image.to_owned(), size: String::new() })
-    }
-    async fn machine_in(&self, id: &MachineId, state: MachineState) -> Checked<Machine> {
-        let of = ObjectId::Machine(id.clone());
-        self.wait(&format!("{state:?}"), &of, |object| match object {
-            Some(Object::Machine(machine)) if machine.state == state => Some(machine),
-            _ => None,
-        })
-        .await
-    }
-    async fn terminate(&self, machine: &Machine) -> Checked {
-        let permit = guard::terminate(self.cloud, machine, Some(&Report::default()));
-        let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
-        if self.provider.character().enforces_marks {
-            self.refused("a machine that is not marked", &Call::Terminate(permit.clone())).await?;
-        }
-        self.issue(&Call::RetireMachine(permit.clone())).await?;
-        self.issue(&Call::Terminate(permit)).await?;
-        let id = ObjectId::Machine(machine.id.clone());
-        self.wait("ended", &id, |object| match object {
-            None => Some(()),
-            Some(Object::Machine(machine)) if machine.state.is_over() => Some(()),
-            _ => None,
-        })
-        .await
-    }
-
-    async fn volume(&self, word: &str, life: Life, from: Option<SnapshotId>) -> Checked<Volume> {
-        let object = self.made(&self.volume_call(word, life, from)?).await?;
-        let Object::Volume(volume) = object else { return broken("a volume was asked for") };
-        self.volume_when(&volume.id, "ready", |volume| volume.state == VolumeState::Ready).await
-    }
-    fn volume_call(&self, word: &str, life: Life, from: Option<SnapshotId>) -> Checked<Call> {
-        let (token, tags) = (self.token(word), self.tags(Some("data"))?);
-        Ok(Call::CreateVolume { token, tags, size: Bytes(1 << 20), life, from })
-    }
-    async fn volume_when(&self, id: &VolumeId, what: &str, is: impl Fn(&Volume) -> bool) -> Checked<Volume> {
-        self.wait(what, &ObjectId::Volume(id.clone()), |object| match object {
-            Some(Object::Volume(volume)) if is(&volume) => Some(volume),
-            _ => None,
-        })
-        .await
-    }
-    async fn present(&self, id: &VolumeId) -> Checked<Volume> {
-        self.volume_when(id, "there", |_| true).await
-    }
-    fn attach_call(&self, volume: &VolumeId, life: Life, machine: &MachineId) -> Checked<Call> {
-        let mount = Name::new("data").map_err(|error| Broken(error.to_string()))?;
-        Ok(Call::Attach { volume: volume.clone(), life, machine: machine.clone(), mount })
-    }
-    async fn attach(&self, volume: &VolumeId, life: Life, machine: &MachineId) -> Checked<Volume> {
-        self.issue(&Call::NewLife { volume: volume.clone(), life }).await?;
-        self.issue(&self.attach_call(volume, life, machine)?).await?;
-        let attached = ideal_core::observed::AttachmentState::Attached;
-        self.volume_when(volume, "attached", |volume| {
-            volume.attachment.as_ref().is_some_and(|at| at.machine == *machine && at.state == attached)
-        })
-        .await
-    }
-    async fn detach(&self, volume: &Volume, machine: &Machine) -> Checked<Volume> {
-        let permit = guard::detach(self.cloud, volume, machine, Some(&Report::default()));
-        let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
-        self.issue(&Call::Detach(permit)).await?;
-        self.volume_when(&volume.id, "detached", |volume| volume.attachment.is_none()).await
-    }
-    fn seal_call(&self, word: &str, volume: &Volume) -> Checked<Call> {
-        let permit = guard::seal(self.cloud, volume).map_err(|refusal| Broken(refusal.to_string()))?;
-        let (token, tags) = (self.token(word), self.tags(Some("data"))?);
-        Ok(Call::Seal { permit, token, tags, kind: SealKind::Clean })
-    }
-    async fn seal(&self, word: &str, volume: &Volume) -> Checked<Snapshot> {
-        let object = self.made(&self.seal_call(word, volume)?).await?;
-        let Object::Snapshot(snapshot) = object else { return broken("a snapshot was asked for") };
-        self.wait("completed", &ObjectId::Snapshot(snapshot.id), |object| match object {
-            Some(Object::Snapshot(snapshot)) if snapshot.state == SnapshotState::Completed => Some(snapshot),
-            _ => None,
-        })
-        .await
-    }
-    fn mark(&self, life: Life) -> RetireMark {
-        let now = self.world.now();
-        RetireMark { life, at: now, until: now }
-    }
-    async fn retire(&self, volume: &Volume) -> Checked<Volume> {
-        let mark = self.mark(volume.life);
-        self.issue(&Call::Retire { volume: volume.id.clone(), mark }).await?;
-        self.volume_when(&volume.id, "retired", |volume| volume.retired == Some(mark)).await
-    }
-    /// The permit that a guard would give if the volume were as `volume` says, whether it is or not.
-    fn delete_call(&self, volume: &Volume) -> Checked<Call> {
-        let permit = guard::delete(self.cloud, volume, &[], true, self.world.now());
-        permit.map(Call::DeleteVolume).map_err(|refusal| Broken(refusal.to_string()))
-    }
-}
-
 /// Runs every check and answers the names of those that passed, or the first that did not.
 pub async fn all(provider: &dyn Provider, world: &dyn World) -> Checked<Vec<&'static str>> {
     let mut passed = Vec::new();
@@ -239,6 +55,7 @@ pub async fn all(provider: &dyn Provider, world: &dyn World) -> Checked<Vec<&'st
         an_ended_thing_is_answered_for_its_token
         a_life_is_written_before_it_is_attached
         an_attached_volume_cannot_be_touched
+        a_machine_ends_in_two_acts
         a_volume_survives_its_machine
         a_seal_is_the_content
         deletion_takes_two_acts
@@ -340,11 +157,44 @@ pub async fn an_attached_volume_cannot_be_touched(provider: &dyn Provider, world
     check.refused("a second attachment", &check.attach_call(&volume.id, 1, &machine.id)?).await?;
     check.refused("a new life", &Call::NewLife { volume: id(), life: 2 }).await?;
     check.refused("a retirement", &Call::Retire { volume: id(), mark: check.mark(1) }).await?;
-    check.refused("a seal", &seal).await?;
     check.refused("a deletion", &delete).await?;
     let detached = check.detach(&attached, &machine).await?;
-    check.refused("a seal of an earlier life", &seal).await?;
-    check.seal("s2", &detached).await?;
+    // A permit of an earlier life may be refused; what it makes must not claim the present one.
+    match provider.issue(&seal).await {
+        Ok(Answer::Made(Object::Snapshot(stale))) => {
+            ensure(!guard::covers(&stale, &detached), || format!("a stale permit made {stale:?}"))?;
+        }
+        Err(ProviderError::Refused { .. }) => {}
+        other => return broken(format!("a seal of an earlier life was answered {other:?}")),
+    }
+    let fresh = check.seal("s2", &detached).await?;
+    ensure(guard::covers(&fresh, &detached), || format!("a fresh seal does not cover: {fresh:?}"))?;
+    check.terminate(&machine).await
+}
+
+/// A mark first, which is never taken off and forbids all use.
+pub async fn a_machine_ends_in_two_acts(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let (machine, volume) = (check.machine("m").await?, check.volume("v", 1, None).await?);
+    let permit = guard::terminate(check.cloud, &machine, Some(&Report::default()));
+    let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+    if provider.character().enforces_marks {
+        check.refused("an ending without a mark", &Call::Terminate(permit.clone())).await?;
+    }
+    check.issue(&Call::RetireMachine(permit.clone())).await?;
+    check.issue(&Call::RetireMachine(permit)).await?;
+    let id = ObjectId::Machine(machine.id.clone());
+    let marked = |object: Option<Object>| match object {
+        Some(Object::Machine(machine)) if machine.retired => Some(machine),
+        _ => None,
+    };
+    let machine = check.wait("marked", &id, marked).await?;
+    ensure(machine.state == MachineState::Running, || "the mark alone ended it".to_owned())?;
+    if provider.character().enforces_marks {
+        check
+            .refused("attaching to a marked machine", &check.attach_call(&volume.id, 1, &machine.id)?)
+            .await?;
+    }
     check.terminate(&machine).await
 }
 

@@ -70,7 +70,8 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
             format!("      adopted {object} as {}", address(ideal, part))
         }
         Record::AdoptionConfirmed => "      agreed that adopted things may be ended".to_owned(),
-        Record::Lost { part, object } => format!("      lost  {object} of {}", address(ideal, part)),
+        Record::Doubted { part, verb } => format!("     doubt  {verb} of {}", address(ideal, part)),
+        Record::Gone { part, object } => format!("      gone  {object} of {}", address(ideal, part)),
         Record::Suspended { part, why } => {
             format!("      waits {}: {}", address(ideal, part), say::line(why, 200))
         }

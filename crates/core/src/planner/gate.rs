@@ -7,7 +7,11 @@ use crate::time::Time;
 use super::context::Context;
 
 /// Whether a verb may be tried at a part now; if not, why not.
-pub(super) fn verb(context: &Context<'_>, part: &Part, verb: &str) -> Result<(), (Cause, Option<Time>)> {
+pub(super) fn verb(
+    context: &Context<'_>,
+    part: &Part,
+    verb: &'static str,
+) -> Result<(), (Cause, Option<Time>)> {
     if context.is_forecast() {
         return Ok(());
     }
@@ -15,11 +19,17 @@ pub(super) fn verb(context: &Context<'_>, part: &Part, verb: &str) -> Result<(),
     if !view.open.is_empty() && view.open.contains_key(&(part.clone(), verb.to_owned())) {
         return Err((Cause::Under { what: format!("`{verb}` is under way") }, None));
     }
-    let Some(trouble) = view.trouble(part, verb) else { return Ok(()) };
     let now = context.input.now;
+    let most = context.input.ideal.policy.attempts;
+    let repeats = context.input.patience.repeats(part, verb, now);
+    if repeats >= 2 * most {
+        let why = format!("it was accepted {repeats} times in a row and does not hold");
+        return Err((Cause::Spent { verb: verb.to_owned(), why }, None));
+    }
+    let Some(trouble) = view.trouble(part, verb) else { return Ok(()) };
     let verb = verb.to_owned();
     let why = trouble.why.clone();
-    if trouble.attempts >= context.input.ideal.policy.attempts {
+    if trouble.attempts >= most {
         return Err((Cause::Spent { verb, why }, None));
     }
     let believed = trouble.at + context.settle(part.slot);

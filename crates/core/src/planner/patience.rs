@@ -11,7 +11,12 @@ use crate::time::{Span, Time};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patience {
     since: BTreeMap<(Part, &'static str), Time>,
+    /// How often in a row each step was accepted, and when last.
+    accepted: BTreeMap<(Part, &'static str), (u32, Time)>,
 }
+
+/// Steps accepted further apart than this have nothing to do with each other.
+const IN_A_ROW: Span = Span::mins(10);
 
 impl Patience {
     /// Takes note of what waits now; what no longer waits is forgotten.
@@ -23,6 +28,25 @@ impl Patience {
             kept.insert(key, since);
         }
         self.since = kept;
+    }
+    /// Takes note of a step that was accepted. One that is accepted again and again and never seen to hold is a
+    /// fight with something else, or a fault: it must not go on for ever.
+    pub fn accepted(&mut self, part: &Part, verb: &'static str, now: Time) {
+        let entry = self.accepted.entry((part.clone(), verb)).or_insert((0, now));
+        let count = if now.since(entry.1) < IN_A_ROW { entry.0 + 1 } else { 1 };
+        *entry = (count, now);
+        // Forgotten in bulk, now and then: a launch of many parts accepts many steps once.
+        if self.accepted.len() > 100_000 {
+            self.accepted.retain(|_, (_, at)| now.since(*at) < IN_A_ROW);
+        }
+    }
+    /// How often in a row a step was accepted.
+    pub(super) fn repeats(&self, part: &Part, verb: &'static str, now: Time) -> u32 {
+        if self.accepted.is_empty() {
+            return 0;
+        }
+        let known = self.accepted.get(&(part.clone(), verb));
+        known.filter(|(_, at)| now.since(*at) < IN_A_ROW).map_or(0, |(count, _)| *count)
     }
     /// Since when this is waited for.
     pub(super) fn since(&self, waiting: &Waiting) -> Option<Time> {

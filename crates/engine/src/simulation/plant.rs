@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use ideal_api::{Asking, LinkError, NodeLink, Order, Reply, Verb};
 use ideal_core::id::{Epoch, MachineId, Token};
-use ideal_core::journal::{Outcome, Record, View};
-use ideal_core::observed::{Listing, MachineState, SnapshotState};
+use ideal_core::journal::{Record, View};
+use ideal_core::observed::{Listing, MachineState, Snapshot, SnapshotState, Volume};
 use ideal_core::time::{Span, Time};
 use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim};
 use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider};
@@ -25,29 +25,27 @@ pub enum Plant {
     BelieveAbsence,
     /// A pending snapshot is taken for complete.
     PendingIsComplete,
-    /// Any snapshot of a mount is taken for a seal of its last life.
+    /// Any snapshot of a detached volume is taken for a seal of its present life.
     AnySnapshotSeals,
     /// The agent's word on what is mounted is not asked for.
     IgnoreMounts,
-    /// The lease is not checked, and the cloud enforces no marks.
+    /// The lease is not checked.
     NoFencing,
-    /// Outcomes are not written down.
-    NoOutcomes,
     /// A dead machine is taken for ended.
     DeadIsEnded,
     /// Ownership is not read: every volume is taken for ours.
     AllIsOurs,
-    /// A volume is retired and deleted in one act.
+    /// A volume is deleted in one act.
     OneAct,
     /// The life of a volume is not raised when it is attached.
     NoNewLife,
-    /// An agent takes orders of any epoch, and the lease is not checked.
-    AgentsObeyAnyone,
+    /// A machine that is not seen is taken for one that never was: its generation begins anew.
+    ForgetGenerations,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 13] = [
+    pub const ALL: [Plant; 12] = [
         Plant::NoToken,
         Plant::TrustPartialLists,
         Plant::BelieveAbsence,
@@ -55,12 +53,11 @@ impl Plant {
         Plant::AnySnapshotSeals,
         Plant::IgnoreMounts,
         Plant::NoFencing,
-        Plant::NoOutcomes,
         Plant::DeadIsEnded,
         Plant::AllIsOurs,
         Plant::OneAct,
         Plant::NoNewLife,
-        Plant::AgentsObeyAnyone,
+        Plant::ForgetGenerations,
     ];
 }
 
@@ -75,7 +72,7 @@ pub(super) fn at_the_edges(
     match plant {
         None => (provider, link, journal),
         Some(plant) => {
-            let provider = BadProvider { inner: provider, plant, tries: std::cell::Cell::new(0) };
+            let provider = BadProvider { inner: provider, plant, sim: sim.clone(), tries: std::cell::Cell::new(0) };
             (Rc::new(provider), link, Rc::new(BadJournal { inner: journal, plant }))
         }
     }
@@ -99,7 +96,7 @@ impl SimLink {
             Verb::RunHook { hook, key } => AgentVerb::Hook(hook.clone(), key.clone()),
         };
         let given = (order.authority.epoch > 0).then(|| order.authority.clone());
-        let authority = given.filter(|_| self.plant != Some(Plant::AgentsObeyAnyone));
+        let authority = given.filter(|_| self.plant != Some(Plant::NoFencing));
         let order = AgentOrder { generation: order.node.generation, authority, verb };
         match self.sim.agent(&MachineId::new(address), &order).await {
             AgentAnswer::Report(mut report) => {
@@ -128,6 +125,7 @@ impl NodeLink for SimLink {
 struct BadProvider {
     inner: Rc<dyn Provider>,
     plant: Plant,
+    sim: Sim,
     tries: std::cell::Cell<u32>,
 }
 
@@ -139,13 +137,14 @@ impl BadProvider {
         let mut machines = std::mem::take(&mut listing.machines);
         let mut volumes = std::mem::take(&mut listing.volumes);
         for snapshot in &mut listing.snapshots {
-            if self.plant == Plant::PendingIsComplete && snapshot.state == SnapshotState::Pending {
-                snapshot.state = SnapshotState::Completed;
-            }
-            if self.plant == Plant::AnySnapshotSeals {
-                let own = volumes.iter().find(|own| own.id == snapshot.volume);
-                snapshot.life = own.map_or(snapshot.life, |own| own.life);
-            }
+            self.spoil_snapshot(snapshot, volumes.iter().find(|own| own.id == snapshot.volume));
+        }
+        if self.plant == Plant::OneAct {
+            let detached = volumes.iter_mut().filter(|volume| volume.attachment.is_none());
+            detached.for_each(|volume| volume.retired = Some(mark(volume.life)));
+        }
+        if self.plant == Plant::ForgetGenerations {
+            machines.retain(|machine| machine.state == MachineState::Running);
         }
         if self.plant == Plant::DeadIsEnded {
             for machine in machines.iter_mut().filter(|own| own.state == MachineState::Impaired) {
@@ -167,31 +166,42 @@ impl BadProvider {
         listing.volumes = volumes;
     }
 
-    fn spoil(&self, object: Option<Object>) -> Option<Object> {
-        match object {
-            Some(Object::Snapshot(mut snapshot)) if self.plant == Plant::PendingIsComplete => {
-                snapshot.state = SnapshotState::Completed;
-                Some(Object::Snapshot(snapshot))
-            }
-            Some(Object::Snapshot(mut snapshot)) if self.plant == Plant::AnySnapshotSeals => {
-                // Whatever life is asked about, this snapshot claims to be of it.
-                snapshot.life = self.tries.get();
+    fn spoil_snapshot(&self, snapshot: &mut Snapshot, volume: Option<&Volume>) {
+        if self.plant == Plant::PendingIsComplete && snapshot.state == SnapshotState::Pending {
+            snapshot.state = SnapshotState::Completed;
+        }
+        if let (Plant::AnySnapshotSeals, Some(volume)) = (self.plant, volume)
+            && volume.attachment.is_none()
+        {
+            snapshot.life = volume.life;
+        }
+    }
+
+    async fn spoil(&self, object: Option<Object>) -> Result<Option<Object>, ideal_providers::ProviderError> {
+        Ok(match object {
+            Some(Object::Snapshot(mut snapshot)) => {
+                let volume = self.inner.read(&ObjectId::Volume(snapshot.volume.clone())).await?;
+                let volume = match &volume {
+                    Some(Object::Volume(volume)) => Some(volume),
+                    _ => None,
+                };
+                self.spoil_snapshot(&mut snapshot, volume);
                 Some(Object::Snapshot(snapshot))
             }
             Some(Object::Volume(mut volume)) => {
-                if self.plant == Plant::AnySnapshotSeals {
-                    self.tries.set(volume.life);
-                }
-                if self.plant == Plant::AllIsOurs {
-                    volume.tags.cloud = super::scenario::cloud_id(0);
-                }
-                if self.plant == Plant::OneAct {
-                    volume.retired = Some(mark(volume.life));
+                match self.plant {
+                    Plant::AllIsOurs => volume.tags.cloud = super::scenario::cloud_id(0),
+                    Plant::OneAct => volume.retired = Some(mark(volume.life)),
+                    _ => {}
                 }
                 Some(Object::Volume(volume))
             }
             other => other,
-        }
+        })
+    }
+
+    fn unmark(&self, volume: &ideal_core::id::VolumeId) {
+        self.sim.truth(|state| state.unmark(volume));
     }
 
     async fn list(&self) -> Result<Listing, ideal_providers::ProviderError> {
@@ -205,7 +215,7 @@ impl BadProvider {
         if self.plant == Plant::TrustPartialLists {
             return Ok(None);
         }
-        Ok(self.spoil(object))
+        self.spoil(object).await
     }
 
     async fn shove(&self, call: &Call) -> Result<Answer, ideal_providers::ProviderError> {
@@ -215,7 +225,11 @@ impl BadProvider {
                 self.tries.set(self.tries.get() + 1);
                 *token = Token::new(format!("{token}/try {}/{self:p}", self.tries.get()));
             }
-            (Call::NewLife { .. }, Plant::NoNewLife) => return Ok(Answer::Accepted),
+            (Call::NewLife { volume, .. }, Plant::NoNewLife) => {
+                self.unmark(volume);
+                return Ok(Answer::Accepted);
+            }
+            (Call::Retire { .. }, Plant::OneAct) => return Ok(Answer::Accepted),
             (Call::Attach { volume, life, .. }, Plant::NoNewLife) => {
                 if let Ok(Some(Object::Volume(volume))) =
                     self.inner.read(&ObjectId::Volume(volume.clone())).await
@@ -236,7 +250,8 @@ fn mark(life: u32) -> ideal_core::observed::RetireMark {
 impl Provider for BadProvider {
     fn character(&self) -> Character {
         let mut character = self.inner.character();
-        if matches!(self.plant, Plant::BelieveAbsence | Plant::TrustPartialLists) {
+        // Waiting until absence can be believed hides a missing token.
+        if matches!(self.plant, Plant::BelieveAbsence | Plant::TrustPartialLists | Plant::NoToken) {
             character.settle = Span::ZERO;
         }
         character
@@ -260,7 +275,7 @@ struct BadJournal {
 
 impl BadJournal {
     fn unfenced(&self) -> bool {
-        matches!(self.plant, Plant::NoFencing | Plant::AgentsObeyAnyone)
+        self.plant == Plant::NoFencing
     }
 }
 
@@ -269,17 +284,13 @@ impl Journal for BadJournal {
         self.inner.name()
     }
     fn load(&self) -> Result<View, JournalError> {
-        self.inner.load()
+        let mut view = self.inner.load()?;
+        if self.plant == Plant::ForgetGenerations {
+            view.slots.clear();
+        }
+        Ok(view)
     }
     fn append(&self, epoch: Epoch, at: Time, records: &[Record]) -> Result<(), JournalError> {
-        if self.plant == Plant::NoOutcomes {
-            let kept: Vec<Record> = records
-                .iter()
-                .filter(|record| !matches!(record, Record::Outcome { outcome: Outcome::Accepted { .. }, .. }))
-                .cloned()
-                .collect();
-            return self.inner.append(epoch, at, &kept);
-        }
         match self.inner.append(epoch, at, records) {
             Err(JournalError::Lost { .. }) if self.unfenced() => Ok(()),
             other => other,

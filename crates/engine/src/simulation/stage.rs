@@ -44,6 +44,8 @@ pub struct Options {
     pub blows: BTreeMap<u64, Blow>,
     /// A deliberate fault of ours, to see whether it is caught.
     pub plant: Option<Plant>,
+    /// How often the person asks again before the run counts as stuck.
+    pub tries: u32,
     /// Keep every event as text.
     pub log: bool,
     /// After the last scene, whether an hour of looking on changes nothing is checked.
@@ -53,7 +55,8 @@ pub struct Options {
 impl Options {
     /// A perfect cloud.
     pub fn calm(seed: u64) -> Options {
-        Options { seed, faults: Faults::none(), blows: BTreeMap::new(), plant: None, log: false, rest: true }
+        let blows = BTreeMap::new();
+        Options { seed, faults: Faults::none(), blows, plant: None, tries: MOST_TRIES, log: false, rest: true }
     }
 }
 
@@ -102,8 +105,9 @@ impl Clock for SimClock {
 }
 
 /// Counts crossings, and strikes where the options say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Strikes {
+    sim: Sim,
     count: Cell<u64>,
     blows: RefCell<BTreeMap<u64, Blow>>,
     struck: Cell<Option<Blow>>,
@@ -111,11 +115,33 @@ struct Strikes {
     names: RefCell<std::collections::BTreeSet<String>>,
 }
 
+impl Strikes {
+    fn new(sim: &Sim, blows: &BTreeMap<u64, Blow>) -> Strikes {
+        Strikes {
+            sim: sim.clone(),
+            count: Cell::default(),
+            blows: RefCell::new(blows.clone()),
+            struck: Cell::default(),
+            notify: Notify::default(),
+            names: RefCell::default(),
+        }
+    }
+
+    fn broken(&self) -> bool {
+        self.sim.truth(|state| !state.violations.is_empty())
+    }
+}
+
 impl Boundaries for Strikes {
     fn cross(&self, verb: &str, side: Side) -> Option<Soon<'_, ()>> {
         // Looking changes nothing: dying there is dying at the boundary before.
         if matches!(verb, "describe" | "read" | "report") {
             return None;
+        }
+        // What is broken once need not be watched to its end.
+        if self.broken() {
+            self.notify.notify_one();
+            return Some(Box::pin(std::future::pending()));
         }
         let count = self.count.get() + 1;
         self.count.set(count);
@@ -150,8 +176,8 @@ pub(super) struct Stage<'a> {
 
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<Ending, EngineError>> + 'a>>;
 
-/// How often the person asks again before the run counts as stuck.
-const MOST_TRIES: u32 = 60;
+/// Of a person who wants it: long enough for the worst chance faults.
+pub(super) const MOST_TRIES: u32 = 60;
 
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario, options: &'a Options) -> Stage<'a> {
@@ -159,7 +185,11 @@ impl<'a> Stage<'a> {
         if options.log {
             sim.truth(|state| state.log = Some(Vec::new()));
         }
-        let strikes = Strikes { blows: RefCell::new(options.blows.clone()), ..Strikes::default() };
+        let strikes = Strikes::new(&sim, &options.blows);
+        if options.plant == Some(Plant::AllIsOurs) {
+            // Something of somebody else lies about.
+            sim.truth(|state| state.foreign_volume("v-foreign", foreign_tags(), 7));
+        }
         Stage {
             scenario,
             options,
@@ -239,8 +269,13 @@ impl<'a> Stage<'a> {
     /// Asks until it is met, as a person would: again after a crash, again when it was suspended.
     async fn insist(&self, demand: Option<(Scope, State)>) -> bool {
         let mut demand_recorded = false;
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
+            // What is broken once need not be watched to its end.
+            if self.sim.truth(|state| !state.violations.is_empty()) {
+                return false;
+            }
             let ended = self.attempt(demand.filter(|_| !demand_recorded), false).await;
+            self.tell(&ended);
             match ended {
                 Attempt::Ended(Ok(Ending::Met)) => return true,
                 Attempt::Ended(Ok(_)) => {
@@ -253,6 +288,22 @@ impl<'a> Stage<'a> {
             }
         }
         false
+    }
+
+    fn tell(&self, ended: &Attempt<'_>) {
+        let text = match ended {
+            Attempt::Ended(Ok(Ending::Suspended(waiting))) => {
+                let each = waiting.iter().map(|wait| {
+                    let mount = wait.part.mount.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+                    format!("[{}]{mount} {}", wait.part.slot.index, wait.cause)
+                });
+                format!("suspended: {}", each.collect::<Vec<_>>().join("; "))
+            }
+            Attempt::Ended(Ok(ending)) => format!("{ending:?}").to_lowercase(),
+            Attempt::Ended(Err(error)) => format!("the engine ended: {error}"),
+            Attempt::Crashed | Attempt::Frozen(_) => return,
+        };
+        self.sim.truth(|state| state.event(|| format!("person  {text}")));
     }
 
     async fn attempt<'s>(&'s self, demand: Option<(Scope, State)>, force: bool) -> Attempt<'s> {
@@ -279,7 +330,7 @@ impl<'a> Stage<'a> {
     async fn haunt(&self, zombie: Playing<'_>) {
         self.sim.truth(|state| state.event(|| "FREEZE; another engine takes over".to_owned()));
         let flipped = if self.last_state.get().is_up() { State::Away } else { State::Launched };
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
             match self.attempt(Some((Scope::Whole, flipped)), true).await {
                 Attempt::Ended(Ok(Ending::Met)) => break,
                 _ => tokio::time::sleep(Span::secs(31).std()).await,
@@ -301,7 +352,7 @@ impl<'a> Stage<'a> {
         });
         // What the frozen one was asked for is demanded again.
         let state = self.last_state.get();
-        for _ in 0..MOST_TRIES {
+        for _ in 0..self.options.tries {
             if let Attempt::Ended(Ok(Ending::Met)) = self.attempt(Some((Scope::Whole, state)), false).await {
                 return;
             }
@@ -371,7 +422,8 @@ impl<'a> Stage<'a> {
                         State::Away => alive == 0 && seen.volumes.iter().all(|own| own.retired.is_some()),
                         // A machine may die again at once while faults go on.
                         state if state.is_up() && (calm || quiet) => {
-                            running == 1 && alive == 1 && seen.volumes.len() == cloud.mounts.len()
+                            let kept = seen.volumes.iter().filter(|own| own.retired.is_none()).count();
+                            running == 1 && alive == 1 && kept == cloud.mounts.len()
                         }
                         _ => true,
                     };
@@ -390,6 +442,10 @@ impl<'a> Stage<'a> {
     async fn rest(&self) {
         if let Some(until) = self.options.faults.until {
             tokio::time::sleep(until.since(self.sim.now()).std() + Span::secs(60).std()).await;
+        }
+        if !self.options.faults.enforces_marks && self.insist(None).await {
+            // Sealed volumes are deleted after their grace; that is still to come.
+            tokio::time::sleep(Span::mins(11).std()).await;
         }
         if !self.insist(None).await {
             self.sim.truth(|state| state.violations.push("I-9: it does not settle".to_owned()));
@@ -412,6 +468,18 @@ enum Attempt<'s> {
     Ended(Result<Ending, EngineError>),
     Crashed,
     Frozen(Playing<'s>),
+}
+
+fn foreign_tags() -> ideal_core::observed::Tags {
+    ideal_core::observed::Tags {
+        cloud: ideal_core::id::CloudId(uuid::Uuid::nil()),
+        index: Some(0),
+        mount: Name::new("data").ok(),
+        generation: 1,
+        token: None,
+        demand: None,
+        epoch: 0,
+    }
 }
 
 fn title(scene: &Scene) -> String {

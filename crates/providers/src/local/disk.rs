@@ -38,6 +38,8 @@ pub(super) struct MachineMeta {
     pub address: String,
     pub agent: String,
     pub created: Time,
+    /// The first of the two acts of its ending.
+    #[serde(default)]
     pub retired: bool,
     pub end: End,
 }
@@ -104,9 +106,9 @@ impl MachineMeta {
             state,
             address: Some(self.address),
             agent: Some(self.agent),
+            retired: self.retired,
             image: self.image,
             size: self.size,
-            retired: self.retired,
         }
     }
 }

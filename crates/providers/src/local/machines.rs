@@ -87,7 +87,7 @@ impl Disk {
                 // Every machine is on this host, and reaches the others there.
                 let address = std::net::Ipv4Addr::LOCALHOST.to_string();
                 let agent = format!("unix:{}", socket.display());
-                let (created, end) = (now(), End::Not);
+                let (created, retired, end) = (now(), false, End::Not);
                 let identity = Identity {
                     slot,
                     generation: tags.generation,
@@ -96,7 +96,7 @@ impl Disk {
                     agent: agent.clone(),
                 };
                 let tags = Some(tags);
-                let meta = MachineMeta { id, tags, image, size, address, agent, created, retired: false, end };
+                let meta = MachineMeta { id, tags, image, size, address, agent, created, retired, end };
                 self.make_home(&home, &meta, &identity)?;
                 meta
             }
@@ -162,14 +162,13 @@ impl Disk {
         }
     }
 
-    /// The first act of an ending: the mark is never taken off.
     pub(super) fn retire_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
         let _lock = self.lock()?;
         let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
         if !meta.retired {
             meta.retired = true;
             self.write_machine(&meta)?;
-            crash_point("local.end.marked");
+            crash_point("local.machine.retired");
         }
         Ok(Answer::Accepted)
     }
@@ -202,7 +201,8 @@ impl Disk {
             return Err(ProviderError::Retry { why, after: Some(Span::secs(1)) });
         }
         // A service without marks, whose keeper died before it could be told to end it.
-        let runtime = durable::read_json::<RuntimeRecord>(&home.runtime()).unwrap_or_default().unwrap_or_default();
+        let runtime =
+            durable::read_json::<RuntimeRecord>(&home.runtime()).unwrap_or_default().unwrap_or_default();
         for _ in 0..LOOKS {
             let members = runtime.processes();
             if members.is_empty() {

@@ -183,6 +183,9 @@ impl Disk {
         if state != MachineState::Running || there.retired {
             return Err(ProviderError::refused(format!("{machine} does not run, or is marked to be ended")));
         }
+        if there.retired {
+            return Err(ProviderError::refused(format!("{machine} is marked to be ended")));
+        }
         let home = self.home(machine)?;
         // Where to look is written first, then the data is moved: at every instant it is found.
         meta.machine = Some(machine.clone());

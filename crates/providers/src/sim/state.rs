@@ -625,6 +625,13 @@ impl State {
         self.volumes.insert(id, SimVolume { volume, due: self.now, data });
     }
 
+    /// Takes the retire mark off a volume, as a new life would: for planted faults.
+    pub fn unmark(&mut self, id: &VolumeId) {
+        if let Some(own) = self.volumes.get_mut(id) {
+            own.volume.retired = None;
+        }
+    }
+
     /// Whether an attached volume is mounted by the agent of its machine.
     pub(super) fn is_mounted(&self, id: &VolumeId) -> bool {
         let attached = self.volumes.get(id).and_then(|own| own.volume.attachment.as_ref());
