@@ -219,5 +219,5 @@ async fn ask_agents(
 }
 
 fn nobody() -> Authority {
-    Authority { epoch: 0, holder: String::new(), store: String::new(), until: Time(0) }
+    Authority { epoch: 0, holder: String::new(), store: String::new(), until: Time(0), forced: false }
 }
