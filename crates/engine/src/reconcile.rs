@@ -397,17 +397,29 @@ impl Engine {
     }
 
     fn mount_order(&self, step: &Step) -> Option<MountOrder> {
-        let Act::Mount { volume, life, blank } = &step.act else { return None };
+        let (volume, life, blank) = match &step.act {
+            Act::Mount { volume, life, blank } => (volume, *life, *blank),
+            // What is mounted under its old name is mounted again, which only tells the agent the new one.
+            Act::Rename { volumes, .. } => {
+                let report = self.observed.slots.get(&step.part.slot)?.agent.report()?;
+                let mounted = |volume: &&ideal_core::id::VolumeId| {
+                    report.mounts.get(*volume).is_some_and(|mount| mount.mounted)
+                };
+                let volume = volumes.iter().find(mounted)?;
+                (volume, report.mounts.get(volume)?.life, false)
+            }
+            _ => return None,
+        };
         let name = step.part.mount.as_ref()?;
         let cloud = self.ideal.cloud(step.part.slot.cloud)?;
         let mount = cloud.mounts.iter().find(|mount| mount.name == *name)?;
         Some(MountOrder {
             name: name.clone(),
             volume: volume.clone(),
-            life: *life,
+            life,
             at: mount.at.clone(),
             filesystem: mount.filesystem,
-            blank: *blank,
+            blank,
         })
     }
 
