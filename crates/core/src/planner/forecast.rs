@@ -3,13 +3,15 @@
 //! Slots do not depend on one another (but for turns), so each is run to its end by itself: a plan of ten
 //! thousand parts costs ten thousand short walks, not dozens of passes over everything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::demand::Demands;
 use crate::id::{CloudId, SlotId};
 use crate::journal::SlotMemory;
 use crate::model::SlotModel;
-use crate::plan::{Act, Fact, Plan, Planned, Step};
+use crate::plan::text::is_quiet;
+use crate::plan::{Act, Fact, Part, Plan, Planned, Step};
 
 use super::context::{Context, Mode};
 use super::slot::Out;
@@ -40,11 +42,12 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     let mut first = Out::default();
     context.decide(slot, &mut first);
     plan.parts += first.parts;
-    plan.right += first.parts.saturating_sub(first.touched);
     if first.steps.is_empty() && first.waiting.is_empty() {
+        plan.right += first.parts;
         plan.notes.append(&mut first.notes);
         return;
     }
+    let (parts, begins) = (first.parts, plan.steps.len());
     let seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
     let mut memory = context.input.view.slot(slot).cloned().unwrap_or_default();
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
@@ -68,6 +71,10 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         out = Out::default();
         context.decide_with(slot, &ahead.seen, &memory, &mut out);
     }
+    let shown = plan.steps[begins..].iter().map(|planned| &planned.step);
+    let changed = shown.filter(|step| !is_quiet(&step.act)).map(|step| &step.part);
+    let touched: BTreeSet<&Part> = changed.chain(out.waiting.iter().map(|waiting| &waiting.part)).collect();
+    plan.right += parts.saturating_sub(touched.len());
     plan.waiting.append(&mut out.waiting);
     plan.notes.append(&mut out.notes);
 }

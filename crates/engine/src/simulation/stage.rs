@@ -216,7 +216,10 @@ impl<'a> Stage<'a> {
         let strikes = Strikes::new(&sim, &options.blows);
         if options.plant == Some(Plant::AllIsOurs) {
             // Something of somebody else lies about.
-            sim.truth(|state| state.foreign_volume("v-foreign", foreign_tags(), 7));
+            sim.truth(|state| {
+                state.foreign_volume("v-foreign", foreign_tags(), 7);
+                state.shows_foreign = true;
+            });
         }
         Stage {
             scenario,

@@ -61,6 +61,8 @@ pub struct State {
     pub trace: u64,
     /// Every event as text, when asked for.
     pub log: Option<Vec<String>>,
+    /// Whether things that are nobody's are listed too: for a planted fault.
+    pub shows_foreign: bool,
     /// Hooks that refuse, and how often still.
     pub refusing: BTreeMap<String, u32>,
     pub(super) random: Random,
@@ -94,6 +96,7 @@ impl State {
             sometimes: BTreeMap::new(),
             trace: 0xcbf2_9ce4_8422_2325,
             log: None,
+            shows_foreign: false,
             refusing: BTreeMap::new(),
             random: Random::new(seed),
             now: super::BEGINNING,
@@ -202,16 +205,27 @@ impl State {
                 .machines
                 .values()
                 .filter(|own| !own.machine.state.is_over() || self.now.since(own.due) < Span::hours(1))
+                .filter(|own| self.shows(&own.machine.tags))
                 .map(|own| own.machine.clone())
                 .collect(),
             volumes: self
                 .volumes
                 .values()
-                .filter(|own| own.volume.state != VolumeState::Deleted)
+                .filter(|own| own.volume.state != VolumeState::Deleted && self.shows(&own.volume.tags))
                 .map(|own| own.volume.clone())
                 .collect(),
-            snapshots: self.snapshots.values().map(|own| own.snapshot.clone()).collect(),
+            snapshots: self
+                .snapshots
+                .values()
+                .filter(|own| self.shows(&own.snapshot.tags))
+                .map(|own| own.snapshot.clone())
+                .collect(),
         }
+    }
+
+    /// Only what carries a cloud's tag is listed, unless a planted fault looks at everything.
+    fn shows(&self, tags: &Tags) -> bool {
+        self.shows_foreign || !tags.cloud.0.is_nil()
     }
 
     pub(super) fn list(&mut self) -> Result<Listing, ProviderError> {
@@ -623,6 +637,18 @@ impl State {
         let mut volume = model::new_volume(id.clone(), tags, ideal_core::time::Bytes(1 << 30), 0, None);
         volume.state = VolumeState::Ready;
         self.volumes.insert(id, SimVolume { volume, due: self.now, data });
+    }
+
+    /// Sets the version of what is on a volume, as a program on its node would: for the contract suite.
+    pub fn set_content(&mut self, id: &VolumeId, version: u64) {
+        if let Some(own) = self.volumes.get_mut(id) {
+            own.data = version;
+        }
+    }
+
+    /// The version of what is on a volume.
+    pub fn content(&self, id: &VolumeId) -> Option<u64> {
+        self.volumes.get(id).map(|own| own.data)
     }
 
     /// Takes the retire mark off a volume, as a new life would: for planted faults.
