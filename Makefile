@@ -1,15 +1,61 @@
-# The few things that are done by hand.
+# What is done by hand. A machine that checks a commit does the same: `make ci`.
 
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-.PHONY: build test demo
+# Everything that is built to be tested is built once, with this profile.
+PROFILE := gate
+IDEAL := $(CARGO_TARGET_DIR)/$(PROFILE)/ideal
+TOOLS := $(CARGO_TARGET_DIR)/tools
+TYPOS := $(TOOLS)/bin/typos
+TYPOS_VERSION := 1.52.0
+NEXTEST_VERSION := 0.9.143
+# How long `make soak` goes on.
+MINUTES ?= 10
+
+.PHONY: help build setup check deny test ci soak demo
+
+help:
+	@echo 'make demo    show the whole loop on this machine, each claim checked'
+	@echo 'make test    set up what is missing, check, run every test'
+	@echo 'make check   formatting, lints, spelling'
+	@echo 'make soak    seeds of the simulation for MINUTES=$(MINUTES), and the rate'
+	@echo 'make deny    the dependencies against deny.toml and its network database (needs cargo-deny)'
+	@echo 'make build   the program as it is shipped: $(CARGO_TARGET_DIR)/release/ideal'
 
 build:
-	cargo build --release -p ideal-cli
+	cargo build --locked --release -p ideal-cli
 
-test:
-	cargo test --workspace
+# Installs what is missing and nothing else; as often as you like. Root is not needed.
+setup: $(TYPOS)
+	@cargo --version > /dev/null || { echo 'install rustup first: https://rustup.rs' >&2; exit 1; }
+	@cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --version $(NEXTEST_VERSION)
+
+$(TYPOS):
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==$(TYPOS_VERSION)
+
+check: setup
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --profile $(PROFILE) -- -D warnings
+	$(TYPOS)
+
+deny:
+	cargo deny check
+
+# The demo and the documents run the program that the tests have built. The tests come last, so that what is left
+# on the screen is their summary.
+test: check
+	cargo nextest run --locked --workspace --cargo-profile $(PROFILE) --no-run
+	cargo test --locked --workspace --profile $(PROFILE) --doc --quiet
+	scripts/demo.sh $(IDEAL)
+	cargo nextest run --locked --workspace --cargo-profile $(PROFILE) --profile ci
+
+ci: test
+
+soak:
+	cargo build --locked --profile $(PROFILE) -p ideal-cli
+	scripts/soak.sh $(IDEAL) $(MINUTES)
 
 # Shows the whole loop on this machine, and checks each claim. Leaves nothing behind.
 demo: build

@@ -16,6 +16,7 @@ use ideal_core::plan::{Act, Plan, Step, Waiting};
 use ideal_core::planner::{
     Consent, Decision, How, Input, Patience, Standing, decide, forecast, slice_of, standing,
 };
+use ideal_core::recover;
 use ideal_core::slice::MountOrder;
 use ideal_core::time::{Span, Time};
 use ideal_store::JournalError;
@@ -24,7 +25,7 @@ use crate::act::{self, Common, Ended, Task};
 use crate::observe::{self, Memory, provider_of};
 use crate::outside::{Outside, Side, Soon};
 use crate::progress::{Event, Go};
-use crate::{lease, recover};
+use crate::lease;
 
 /// Outcomes are committed together, at most this many.
 const GROUP: usize = 500;
