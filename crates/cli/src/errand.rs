@@ -214,11 +214,13 @@ impl Pursued {
                 output.problem(&card::cards(&world.ideal, waiting));
             }
             Ending::Suspended(waiting) => {
+                let persons = |waiting: &&Waiting| waiting.cause.needs_person() || waiting.overdue;
+                let count = waiting.iter().filter(persons).count();
                 output.problem(&format!(
                     "\u{2717} run {} is suspended: {} wait{} for a person   [exit {}]",
                     self.run,
-                    words::counted(waiting.len(), "part"),
-                    if waiting.len() == 1 { "s" } else { "" },
+                    words::counted(count, "part"),
+                    if count == 1 { "s" } else { "" },
                     exit as u8
                 ));
                 output.problem(&card::cards(&world.ideal, waiting));
