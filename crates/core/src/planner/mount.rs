@@ -9,6 +9,7 @@ use crate::observed::{
 };
 use crate::plan::{Act, Cause, Danger, FactKind, Part};
 use crate::policy::Leftover;
+use crate::time::Span;
 
 use super::Grace;
 use super::slot::{Facts, Ladder};
@@ -383,7 +384,13 @@ impl Ladder<'_, '_> {
                 self.out.wake(mark.until);
                 let address = self.context.input.ideal.address(self.id);
                 let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
-                self.out.notes.push(format!("{address}:{name} is retired until {}", mark.until.0));
+                // Rounded: a note that changed each time would not be the same note.
+                let left = mark.until.since(now);
+                let left = match left.0 / 60_000 {
+                    minutes @ 0..120 => Span::mins(minutes),
+                    minutes => Span::hours(minutes / 60),
+                };
+                self.out.notes.push(format!("{address}:{name} is retired; its volume goes after {left} more"));
                 true
             }
             Some(mark) if mark.life == life => {
