@@ -137,6 +137,7 @@ impl World {
     }
 
     pub(super) fn open_run(&mut self) {
+        self.patience.renew();
         self.take(&Record::RunOpened { run: String::new(), what: String::new(), by: String::new() });
     }
 
