@@ -83,19 +83,20 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
 fn take(ahead: &mut SlotModel, memory: &mut SlotMemory, step: &Step) {
     let mount = step.part.mount.as_ref();
     memory.intend(mount, &step.act);
-    match ahead.apply(step, || to_be(&step.act)) {
+    match ahead.apply(step, || to_be(step)) {
         Ok(made) => memory.accept(mount, &step.act, made.as_deref()),
         // The ladder offers only what the model allows; should they differ, the plan stops there and shows it.
         Err(why) => debug_assert!(false, "{:?}: {why}", step.act),
     }
 }
 
-/// How a thing is called that does not exist yet.
-fn to_be(act: &Act) -> String {
-    match act {
+/// How a thing is called that does not exist yet: no two of a slot alike.
+fn to_be(step: &Step) -> String {
+    let mount = step.part.mount.as_ref().map_or("", |name| name.as_str());
+    match &step.act {
         Act::CreateMachine { generation, .. } => format!("machine-{generation}-to-be"),
-        Act::Seal { life, .. } => format!("the seal of life {life}"),
-        _ => "the volume to be".to_owned(),
+        Act::Seal { life, .. } => format!("the seal of {mount} in life {life}"),
+        _ => format!("the new volume of {mount}"),
     }
 }
 
