@@ -172,6 +172,7 @@ impl Engine {
 
     /// Opens a run: budgets start anew.
     pub async fn open_run(&mut self, what: &str) -> Result<String, EngineError> {
+        self.patience.renew();
         let run = format!("r-{}", self.view.runs + 1);
         let by = self.settings.holder.clone();
         let record = Record::RunOpened { run: run.clone(), what: what.to_owned(), by };

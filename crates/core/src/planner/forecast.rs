@@ -10,7 +10,6 @@ use crate::demand::Demands;
 use crate::id::{CloudId, SlotId};
 use crate::journal::SlotMemory;
 use crate::model::SlotModel;
-use crate::plan::text::is_quiet;
 use crate::plan::{Act, Fact, Part, Plan, Planned, Step};
 
 use super::context::{Context, Mode};
@@ -43,16 +42,16 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     context.decide(slot, &mut first);
     plan.parts += first.parts;
     if first.steps.is_empty() && first.waiting.is_empty() {
-        plan.right += first.parts;
+        plan.right += first.right;
         plan.notes.append(&mut first.notes);
         return;
     }
-    let (parts, begins) = (first.parts, plan.steps.len());
     let seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
     let mut memory = context.input.view.slot(slot).cloned().unwrap_or_default();
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
     let mut edges = Edges::default();
     let mut out = first;
+    let (begins, parts) = (plan.steps.len(), out.parts);
     for round in 0..MOST_ROUNDS {
         let offered = !out.steps.is_empty();
         for step in out.steps.drain(..) {
@@ -71,9 +70,10 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         out = Out::default();
         context.decide_with(slot, &ahead.seen, &memory, &mut out);
     }
-    let shown = plan.steps[begins..].iter().map(|planned| &planned.step);
-    let changed = shown.filter(|step| !is_quiet(&step.act)).map(|step| &step.part);
-    let touched: BTreeSet<&Part> = changed.chain(out.waiting.iter().map(|waiting| &waiting.part)).collect();
+    // Whatever has a step of its own, or waits, is not right yet; book-keeping does not count.
+    let steps = plan.steps[begins..].iter().map(|planned| &planned.step);
+    let touched = steps.filter(|step| !matches!(step.act, Act::Mirror { .. })).map(|step| &step.part);
+    let touched: BTreeSet<&Part> = touched.chain(out.waiting.iter().map(|waiting| &waiting.part)).collect();
     plan.right += parts.saturating_sub(touched.len());
     plan.waiting.append(&mut out.waiting);
     plan.notes.append(&mut out.notes);
@@ -90,13 +90,13 @@ fn take(ahead: &mut SlotModel, memory: &mut SlotMemory, step: &Step) {
     }
 }
 
-/// How a thing is called that does not exist yet.
+/// How a thing is called that does not exist yet: no two of a slot alike.
 fn to_be(step: &Step) -> String {
-    let mount = step.part.mount.as_ref().map(crate::id::Name::as_str).unwrap_or_default();
+    let mount = step.part.mount.as_ref().map_or("", |name| name.as_str());
     match &step.act {
         Act::CreateMachine { generation, .. } => format!("machine-{generation}-to-be"),
-        Act::Seal { life, .. } => format!("the seal of {mount} (life {life})"),
-        _ => format!("the {mount} volume to be"),
+        Act::Seal { life, .. } => format!("the seal of {mount} in life {life}"),
+        _ => format!("the new volume of {mount}"),
     }
 }
 

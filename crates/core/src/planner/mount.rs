@@ -9,9 +9,9 @@ use crate::observed::{
 };
 use crate::plan::{Act, Cause, Danger, FactKind, Part};
 use crate::policy::Leftover;
-use crate::time::Span;
 
 use super::Grace;
+use super::consent;
 use super::slot::{Facts, Ladder};
 
 /// How far a mount is to go.
@@ -70,6 +70,12 @@ impl Ladder<'_, '_> {
         let policy = self.context.input.ideal.policy.surplus;
         if policy == Leftover::Ignore {
             return;
+        }
+        if policy == Leftover::Ask
+            && let Some(volume) = self.volumes_of(name, None).first()
+            && let Err(cause) = consent::ask_first(self.context, &format!("volume {}", volume.id))
+        {
+            return self.wait(&Part::mount(self.id, name), cause);
         }
         let before = self.leftover.replace(policy);
         let around = Surroundings { machine: machine.cloned(), may_unmount: true };
@@ -364,7 +370,9 @@ impl Ladder<'_, '_> {
         let facts = Facts { needs: &[FactKind::Separated], brings: &[FactKind::Sealed], ends: &[] };
         let reason = match clean {
             true => format!("nothing else holds the last write of {}", volume.id),
-            false => format!("its node died; nothing else holds the last write of {}", volume.id),
+            false => {
+                format!("nobody saw {} unmounted; nothing else holds its last write", volume.id)
+            }
         };
         self.step(part, act, reason, facts, Danger::None);
         false
@@ -376,6 +384,7 @@ impl Ladder<'_, '_> {
         let danger = if unsealed { Danger::EndsData } else { Danger::EndsVolume };
         let (id, life) = (volume.id.clone(), volume.life);
         let reason = match unsealed {
+            true if self.leftover == Some(Leftover::Prune) => "the policy prunes what is not wanted".to_owned(),
             true => "the file says that its data need not be kept".to_owned(),
             false => format!("away is demanded and a seal holds all of {id}"),
         };
@@ -384,13 +393,8 @@ impl Ladder<'_, '_> {
                 self.out.wake(mark.until);
                 let address = self.context.input.ideal.address(self.id);
                 let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
-                // Rounded: a note that changed each time would not be the same note.
-                let left = mark.until.since(now);
-                let left = match left.0 / 60_000 {
-                    minutes @ 0..120 => Span::mins(minutes),
-                    minutes => Span::hours(minutes / 60),
-                };
-                self.out.notes.push(format!("{address}:{name} is retired; its volume goes after {left} more"));
+                let left = mark.until.since(now).rough();
+                self.out.notes.push(format!("{address}:{name} is retired and will be deleted in {left}"));
                 true
             }
             Some(mark) if mark.life == life => {
