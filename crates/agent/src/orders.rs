@@ -79,7 +79,8 @@ fn stored(result: io::Result<()>) -> Result<(), LinkError> {
 fn stale(known: Option<&Authority>, giver: &Authority, now: ideal_core::time::Time) -> Option<Authority> {
     let known = known?;
     let lower = giver.epoch < known.epoch;
-    let other = giver.store != known.store && now < known.until;
+    let takes_over = giver.forced && giver.epoch > known.epoch;
+    let other = giver.store != known.store && now < known.until && !takes_over;
     (lower || other).then(|| known.clone())
 }
 
@@ -89,7 +90,7 @@ mod tests {
     use ideal_core::time::Time;
 
     fn authority(epoch: u64, store: &str, until: u64) -> Authority {
-        Authority { epoch, holder: "anna@laptop".into(), store: store.into(), until: Time(until) }
+        Authority { epoch, holder: "anna@laptop".into(), store: store.into(), until: Time(until), forced: false }
     }
 
     #[test]
@@ -102,6 +103,9 @@ mod tests {
         assert!(check(&authority(2, "a", 0), 50), "an engine of before");
         assert!(check(&authority(4, "b", 0), 50), "another store while the lease lasts");
         assert!(!check(&authority(4, "b", 0), 100), "another store afterwards");
+        let forced = |epoch| Authority { forced: true, ..authority(epoch, "b", 0) };
+        assert!(!check(&forced(4), 50), "a person said so");
+        assert!(check(&forced(3), 50), "but not without a higher epoch");
         assert!(check(&authority(2, "b", 0), 500), "a lower epoch, whenever");
     }
 }

@@ -94,7 +94,8 @@ impl Errand {
             engine.confirm_adoption().await.map_err(failure)?;
         }
         if let Some((scopes, state, ending)) = &self.demand
-            && !is_demanded(&engine, scopes, *state, *ending)
+            // Who takes over must tell the agents, so it demands anew.
+            && (self.take_over || !is_demanded(&engine, scopes, *state, *ending))
         {
             engine.demand(scopes, *state, *ending).await.map_err(failure)?;
         }

@@ -234,6 +234,110 @@ impl MountMemory {
     }
 }
 
+impl SlotMemory {
+    fn mount(&mut self, name: Option<&Name>) -> Option<&mut MountMemory> {
+        let name = name?;
+        if !self.mounts.contains_key(name) {
+            self.mounts.insert(name.clone(), MountMemory::default());
+        }
+        self.mounts.get_mut(name)
+    }
+
+    /// A step of this slot, or of a mount of it, is about to be done.
+    pub fn intend(&mut self, mount: Option<&Name>, act: &Act) {
+        match act {
+            Act::CreateMachine { generation, .. } => {
+                self.generation = self.generation.max(*generation);
+            }
+            Act::CreateVolume { generation, .. } | Act::ClaimVolume { generation, .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.generation = mount.generation.max(*generation);
+                    mount.given_up = false;
+                }
+            }
+            Act::Attach { life, .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.life = mount.life.max(*life);
+                    mount.attaching = Some(*life);
+                    mount.deleting = None;
+                }
+            }
+            Act::DeleteVolume { life, unsealed, .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.deleting = Some((*life, *unsealed));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A step was taken; it may have made something.
+    pub fn accept(&mut self, mount: Option<&Name>, act: &Act, made: Option<&str>) {
+        match act {
+            Act::CreateMachine { .. } => {
+                if let Some(id) = made {
+                    self.machines.insert(MachineId::new(id));
+                }
+            }
+            Act::CreateVolume { .. } | Act::ClaimVolume { .. } => {
+                if let (Some(mount), Some(id)) = (self.mount(mount), made) {
+                    mount.volumes.insert(VolumeId::new(id));
+                }
+            }
+            Act::Seal { .. } => {
+                if let (Some(mount), Some(id)) = (self.mount(mount), made) {
+                    mount.snapshots.insert(SnapshotId::new(id));
+                }
+            }
+            Act::Attach { life, .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.attaching = None;
+                    mount.needs = Some(*life);
+                }
+            }
+            Act::DeleteVolume { .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.settle_deletion();
+                }
+            }
+            Act::DeleteSnapshot { snapshot } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.snapshots.remove(snapshot);
+                    if mount.snapshots.is_empty() {
+                        mount.needs = None;
+                        mount.given_up = true;
+                    }
+                }
+            }
+            Act::Rename { from, .. } => {
+                let Some(old) = self.mounts.remove(from) else { return };
+                if let Some(mount) = self.mount(mount) {
+                    mount.inherit(old);
+                }
+            }
+            Act::Unmount { volume } => {
+                if let Some(mount) = self.mount(mount) {
+                    let life = mount.needs.unwrap_or(mount.life);
+                    mount.clean = Some((volume.clone(), life));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An object of this slot is believed gone.
+    pub fn forget(&mut self, object: &str) {
+        self.machines.retain(|id| id.as_str() != object);
+        for mount in self.mounts.values_mut() {
+            if mount.volumes.iter().any(|id| id.as_str() == object) {
+                mount.settle_deletion();
+            }
+            mount.volumes.retain(|id| id.as_str() != object);
+            mount.snapshots.retain(|id| id.as_str() != object);
+        }
+    }
+}
+
 /// A step that failed or is in doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -271,7 +375,7 @@ impl View {
             Record::Demanded { demands } => self.demands = demands.clone(),
             Record::Intent { part, act, .. } => {
                 self.open.insert((part.clone(), act.verb().to_owned()), at);
-                self.intend(part, act);
+                self.slot_mut(part).intend(part.mount.as_ref(), act);
             }
             Record::Outcome { part, act, outcome } => {
                 self.open.remove(&(part.clone(), act.verb().to_owned()));
@@ -325,36 +429,7 @@ impl View {
     }
 
     fn mount(&mut self, part: &Part) -> Option<&mut MountMemory> {
-        let name = part.mount.clone()?;
-        Some(self.slot_mut(part).mounts.entry(name).or_default())
-    }
-
-    fn intend(&mut self, part: &Part, act: &Act) {
-        match act {
-            Act::CreateMachine { generation, .. } => {
-                let slot = self.slot_mut(part);
-                slot.generation = slot.generation.max(*generation);
-            }
-            Act::CreateVolume { generation, .. } | Act::ClaimVolume { generation, .. } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.generation = mount.generation.max(*generation);
-                    mount.given_up = false;
-                }
-            }
-            Act::Attach { life, .. } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.life = mount.life.max(*life);
-                    mount.attaching = Some(*life);
-                    mount.deleting = None;
-                }
-            }
-            Act::DeleteVolume { life, unsealed, .. } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.deleting = Some((*life, *unsealed));
-                }
-            }
-            _ => {}
-        }
+        self.slot_mut(part).mount(part.mount.as_ref())
     }
 
     fn learn(&mut self, at: Time, part: &Part, act: &Act, outcome: &Outcome) {
@@ -365,7 +440,7 @@ impl View {
         let (why, after, in_doubt, weight) = match outcome {
             Outcome::Accepted { made } => {
                 self.troubles.remove(&key);
-                return self.accept(part, act, made.as_deref());
+                return self.slot_mut(part).accept(part.mount.as_ref(), act, made.as_deref());
             }
             Outcome::UsedUp => {
                 self.troubles.remove(&key);
@@ -386,60 +461,6 @@ impl View {
         // do not come back together; no randomness is needed for that.
         let spread = (u64::from(part.slot.index) * 7919 + u64::from(trouble.attempts) * 104_729) % 1000;
         trouble.not_before = at + Span(pause.0 / 2 + pause.0 / 2 * spread / 1000);
-    }
-
-    fn accept(&mut self, part: &Part, act: &Act, made: Option<&str>) {
-        match act {
-            Act::CreateMachine { .. } => {
-                if let Some(id) = made {
-                    self.slot_mut(part).machines.insert(MachineId::new(id));
-                }
-            }
-            Act::CreateVolume { .. } | Act::ClaimVolume { .. } => {
-                if let (Some(mount), Some(id)) = (self.mount(part), made) {
-                    mount.volumes.insert(VolumeId::new(id));
-                }
-            }
-            Act::Seal { .. } => {
-                if let (Some(mount), Some(id)) = (self.mount(part), made) {
-                    mount.snapshots.insert(SnapshotId::new(id));
-                }
-            }
-            Act::Attach { life, .. } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.attaching = None;
-                    mount.needs = Some(*life);
-                }
-            }
-            Act::DeleteVolume { .. } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.settle_deletion();
-                }
-            }
-            Act::DeleteSnapshot { snapshot } => {
-                if let Some(mount) = self.mount(part) {
-                    mount.snapshots.remove(snapshot);
-                    if mount.snapshots.is_empty() {
-                        mount.needs = None;
-                        mount.given_up = true;
-                    }
-                }
-            }
-            Act::Rename { from, .. } => {
-                let Some(name) = part.mount.clone() else { return };
-                let slot = self.slot_mut(part);
-                if let Some(old) = slot.mounts.remove(from) {
-                    slot.mounts.entry(name).or_default().inherit(old);
-                }
-            }
-            Act::Unmount { volume } => {
-                if let Some(mount) = self.mount(part) {
-                    let life = mount.needs.unwrap_or(mount.life);
-                    mount.clean = Some((volume.clone(), life));
-                }
-            }
-            _ => {}
-        }
     }
 
     /// A step that did not happen, or may not have.
@@ -489,15 +510,7 @@ impl View {
 
     fn forget(&mut self, part: &Part, object: &str) {
         self.adopted.remove(object);
-        let slot = self.slot_mut(part);
-        slot.machines.retain(|id| id.as_str() != object);
-        for mount in slot.mounts.values_mut() {
-            if mount.volumes.iter().any(|id| id.as_str() == object) {
-                mount.settle_deletion();
-            }
-            mount.volumes.retain(|id| id.as_str() != object);
-            mount.snapshots.retain(|id| id.as_str() != object);
-        }
+        self.slot_mut(part).forget(object);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod path;
 pub mod plan;
 pub mod planner;
 pub mod policy;
+pub mod recover;
 pub mod slice;
 pub mod time;
 pub mod validate;

@@ -10,6 +10,10 @@ use crate::observed::{
 };
 use crate::time::{Bytes, Time};
 
+mod slot;
+
+pub use slot::SlotModel;
+
 /// Why a provider refuses, in one line.
 pub type Refused = String;
 

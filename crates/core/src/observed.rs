@@ -269,6 +269,9 @@ pub struct Authority {
     pub store: String,
     /// After this instant anybody may take over.
     pub until: Time,
+    /// A person said to take over from whoever held it: obeyed before that instant too.
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// Something of a node that is not right.

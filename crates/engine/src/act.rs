@@ -211,6 +211,10 @@ impl Doing<'_> {
                 let volumes = volumes.iter().cloned().map(ObjectId::Volume);
                 let objects = volumes.chain(snapshots.iter().cloned().map(ObjectId::Snapshot)).collect();
                 let Some(mount) = step.part.mount.clone() else { return Err(gone("the mount")) };
+                // The agent first: the tags say that this is done, so they come last.
+                if let Some(order) = &self.task.mount {
+                    self.order(Verb::Mount(order.clone())).await?;
+                }
                 self.accept(&Call::Rename { objects, mount }).await
             }
             Act::DeleteSnapshot { snapshot } => {

@@ -48,7 +48,7 @@ pub(crate) fn take(
     let until = now + LEASE;
     let wish = Wish { holder: holder.to_owned(), now, until, above: highest.max(known), force };
     let epoch = outside.journal.take(&wish)?;
-    Ok(Authority { epoch, holder: holder.to_owned(), store, until })
+    Ok(Authority { epoch, holder: holder.to_owned(), store, until, forced: force })
 }
 
 /// Makes sure, immediately before an effect, that the lease is still ours; renews it in time.

@@ -1,7 +1,7 @@
 //! One loop: observe, decide, record, act; until what is demanded is seen, or for as long as it is asked to.
 //!
 //! Reading order: [`outside`] (all that the engine touches), [`reconcile`](mod@reconcile) (one pass), then
-//! `observe`, `recover`, `act`. It makes no choices of its own: those are the planner's.
+//! `observe`, `act`. It makes no choices of its own: those are the planner's.
 //!
 //! Invariants: an intent is committed before its effect; what has an unknown end is looked into before it is
 //! repeated; after the lease is lost, at most the one call under way is still made.
@@ -15,9 +15,6 @@ pub mod outside;
 pub mod progress;
 pub mod reconcile;
 pub mod simulation;
-
-
-mod recover;
 
 pub use glance::Glance;
 pub use lease::LEASE;

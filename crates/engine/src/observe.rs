@@ -7,7 +7,7 @@ use ideal_api::{Order, Reply, Verb};
 use ideal_core::id::{Name, SlotId};
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::View;
-use ideal_core::observed::{AgentSeen, Authority, MachineState, Observed, Sight, SlotSeen, VolumeState};
+use ideal_core::observed::{AgentSeen, Authority, MachineState, Observed, Sight, SlotSeen, Tags, VolumeState};
 use ideal_core::slice::ForNode;
 use ideal_core::time::Time;
 use ideal_providers::{Object, ObjectId, Provider};
@@ -69,7 +69,8 @@ async fn look_for_missing(
                 continue;
             }
             match outside.effect("read", provider.read(&id)).await {
-                Ok(Some(object)) if !is_over(&object) => {
+                // Ownership is the tag: what was released is as gone as what was ended.
+                Ok(Some(object)) if !is_over(&object) && tags(&object).slot() == Some(*slot) => {
                     let seen = observed.slots.entry(*slot).or_default();
                     seen.provider.get_or_insert_with(|| name.clone());
                     add(seen, object);
@@ -114,6 +115,14 @@ fn unseen(known: &ideal_core::journal::SlotMemory, seen: Option<&SlotSeen>) -> V
         }
     }
     unseen
+}
+
+fn tags(object: &Object) -> &Tags {
+    match object {
+        Object::Machine(machine) => &machine.tags,
+        Object::Volume(volume) => &volume.tags,
+        Object::Snapshot(snapshot) => &snapshot.tags,
+    }
 }
 
 fn is_over(object: &Object) -> bool {
@@ -210,5 +219,5 @@ async fn ask_agents(
 }
 
 fn nobody() -> Authority {
-    Authority { epoch: 0, holder: String::new(), store: String::new(), until: Time(0) }
+    Authority { epoch: 0, holder: String::new(), store: String::new(), until: Time(0), forced: false }
 }

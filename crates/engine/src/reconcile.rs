@@ -16,6 +16,7 @@ use ideal_core::plan::{Act, Plan, Step, Waiting};
 use ideal_core::planner::{
     Consent, Decision, How, Input, Patience, Standing, decide, forecast, slice_of, standing,
 };
+use ideal_core::recover;
 use ideal_core::slice::MountOrder;
 use ideal_core::time::{Span, Time};
 use ideal_store::JournalError;
@@ -24,7 +25,7 @@ use crate::act::{self, Common, Ended, Task};
 use crate::observe::{self, Memory, provider_of};
 use crate::outside::{Outside, Side, Soon};
 use crate::progress::{Event, Go};
-use crate::{lease, recover};
+use crate::lease;
 
 /// Outcomes are committed together, at most this many.
 const GROUP: usize = 500;
@@ -397,17 +398,29 @@ impl Engine {
     }
 
     fn mount_order(&self, step: &Step) -> Option<MountOrder> {
-        let Act::Mount { volume, life, blank } = &step.act else { return None };
+        let (volume, life, blank) = match &step.act {
+            Act::Mount { volume, life, blank } => (volume, *life, *blank),
+            // What is mounted under its old name is mounted again, which only tells the agent the new one.
+            Act::Rename { volumes, .. } => {
+                let report = self.observed.slots.get(&step.part.slot)?.agent.report()?;
+                let mounted = |volume: &&ideal_core::id::VolumeId| {
+                    report.mounts.get(*volume).is_some_and(|mount| mount.mounted)
+                };
+                let volume = volumes.iter().find(mounted)?;
+                (volume, report.mounts.get(volume)?.life, false)
+            }
+            _ => return None,
+        };
         let name = step.part.mount.as_ref()?;
         let cloud = self.ideal.cloud(step.part.slot.cloud)?;
         let mount = cloud.mounts.iter().find(|mount| mount.name == *name)?;
         Some(MountOrder {
             name: name.clone(),
             volume: volume.clone(),
-            life: *life,
+            life,
             at: mount.at.clone(),
             filesystem: mount.filesystem,
-            blank: *blank,
+            blank,
         })
     }
 

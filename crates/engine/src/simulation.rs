@@ -11,5 +11,5 @@ mod story;
 
 pub use plant::Plant;
 pub use scenario::{Scene, Scenario, scenarios};
-pub use stage::{Blow, Options, RunResult, run};
+pub use stage::{Blow, Options, RunResult, StoreLost, run, store_lost_at};
 pub use story::{seed_options, seeds};

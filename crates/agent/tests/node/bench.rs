@@ -137,6 +137,7 @@ impl Bench {
             holder: "anna@laptop".into(),
             store: "store".into(),
             until: Time(now().0 + 60_000),
+            forced: false,
         }
     }
     pub(crate) fn order(&self, verb: Verb) -> Order {

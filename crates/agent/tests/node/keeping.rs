@@ -253,6 +253,7 @@ async fn orders_are_for_one_node_and_from_one_holder() {
         holder: "ben@desk".into(),
         store: "other".into(),
         until: Time(until),
+        forced: false,
     };
     let stale = ask(&|order| order.authority = other(9, u64::MAX)).await;
     let Err(LinkError::Stale { holder }) = &stale else { panic!("{stale:?}") };

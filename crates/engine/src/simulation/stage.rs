@@ -10,6 +10,7 @@ use ideal_core::demand::{Ending as ForGood, Scope, State};
 use ideal_core::id::Name;
 use ideal_core::ideal::Ideal;
 use ideal_core::observed::MachineState;
+use ideal_core::plan::text;
 use ideal_core::planner::Consent;
 use ideal_core::time::{Span, Time};
 use ideal_providers::Provider;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::plant::{self, Plant};
 use super::scenario::{Scenario, Scene, cloud_id, slot};
+use crate::glance::Glance;
 use crate::outside::{Boundaries, Clock, Outside, Side, Soon};
 use crate::progress::Silent;
 use crate::reconcile::{Ending, Engine, EngineError, Settings};
@@ -31,6 +33,8 @@ pub enum Blow {
     Crash,
     /// It freezes; another takes over, the demand is flipped and met, then the frozen one wakes.
     Freeze,
+    /// It is dropped, and the run ends here: see [`store_lost_at`].
+    Stop,
 }
 
 /// How a scenario is played.
@@ -88,6 +92,30 @@ pub fn run(scenario: &Scenario, options: &Options) -> RunResult {
         .build()
         .expect("a runtime");
     runtime.block_on(Stage::new(scenario, options).play())
+}
+
+/// What is planned at one moment, with the store and without it: the verbs at their parts, sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLost {
+    /// With the store.
+    pub before: Vec<String>,
+    /// With an empty store, from tags and agents alone.
+    pub after: Vec<String>,
+}
+
+/// Plays a scenario on a perfect cloud up to a boundary, ends the engine there, and plans with its store and with
+/// an empty one. None: the scenario has no such boundary.
+pub fn store_lost_at(scenario: &Scenario, boundary: u64) -> Option<StoreLost> {
+    let mut options = Options::calm(1);
+    options.blows.insert(boundary, Blow::Stop);
+    #[expect(clippy::expect_used, reason = "a runtime without I/O is only refused when memory is out")]
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let stage = Stage::new(scenario, &options);
+    runtime.block_on(stage.plan_twice())
 }
 
 /// The simulated time as the engine's clock.
@@ -156,7 +184,7 @@ impl Boundaries for Strikes {
         self.struck.set(Some(blow));
         self.notify.notify_one();
         match blow {
-            Blow::Crash => Some(Box::pin(std::future::pending())),
+            Blow::Crash | Blow::Stop => Some(Box::pin(std::future::pending())),
             // The frozen engine is not polled until it wakes; then it goes on from here.
             Blow::Freeze => Some(Box::pin(tokio::task::yield_now())),
         }
@@ -234,6 +262,37 @@ impl<'a> Stage<'a> {
         })
     }
 
+    async fn plan_twice(&self) -> Option<StoreLost> {
+        for scene in &self.scenario.scenes {
+            if !self.scene(scene).await {
+                break;
+            }
+        }
+        if self.strikes.struck.get() != Some(Blow::Stop) {
+            return None;
+        }
+        let kept = self.store.borrow().clone();
+        Some(StoreLost { before: self.plan(kept).await, after: self.plan(new_store(99)).await })
+    }
+
+    async fn plan(&self, journal: Rc<dyn Journal>) -> Vec<String> {
+        let ideal = self.ideal.borrow().clone();
+        let Ok(glance) = Glance::take(&self.outside(journal), ideal).await else {
+            return vec!["the store cannot be read".to_owned()];
+        };
+        let plan = glance.plan(&glance.standing.demands, &Consent::to_all());
+        let shown = plan.steps.iter().filter(|planned| !text::is_quiet(&planned.step.act));
+        let steps = shown.map(|planned| {
+            format!("{} {}", planned.step.act.verb(), text::address(&glance.ideal, &planned.step.part))
+        });
+        let stuck = plan.waiting.iter().filter(|waiting| waiting.cause.needs_person());
+        let mut lines: Vec<String> =
+            steps.chain(stuck.map(|waiting| text::waiting_line(&glance.ideal, waiting))).collect();
+        // A moment passes between the two looks, so rounds may differ; what is done may not.
+        lines.sort();
+        lines
+    }
+
     /// Plays one scene until it is reached. False when it is not, however often it is asked for.
     async fn scene(&self, scene: &Scene) -> bool {
         match scene {
@@ -284,6 +343,7 @@ impl<'a> Stage<'a> {
                 }
                 Attempt::Ended(Err(_)) => tokio::time::sleep(Span::secs(31).std()).await,
                 Attempt::Crashed => {}
+                Attempt::Stopped => return false,
                 Attempt::Frozen(zombie) => self.haunt(zombie).await,
             }
         }
@@ -301,7 +361,7 @@ impl<'a> Stage<'a> {
             }
             Attempt::Ended(Ok(ending)) => format!("{ending:?}").to_lowercase(),
             Attempt::Ended(Err(error)) => format!("the engine ended: {error}"),
-            Attempt::Crashed | Attempt::Frozen(_) => return,
+            Attempt::Crashed | Attempt::Stopped | Attempt::Frozen(_) => return,
         };
         self.sim.truth(|state| state.event(|| format!("person  {text}")));
     }
@@ -316,6 +376,9 @@ impl<'a> Stage<'a> {
                 ended = &mut engine => Some(ended),
             }
         };
+        if self.strikes.struck.get() == Some(Blow::Stop) {
+            return Attempt::Stopped;
+        }
         match (struck, self.strikes.struck.take()) {
             (Some(ended), _) => Attempt::Ended(ended),
             (None, Some(Blow::Freeze)) => Attempt::Frozen(engine),
@@ -440,11 +503,12 @@ impl<'a> Stage<'a> {
 
     /// When the faults are over and all is met, an hour of looking on changes nothing.
     async fn rest(&self) {
+        self.strikes.blows.borrow_mut().clear();
         if let Some(until) = self.options.faults.until {
             tokio::time::sleep(until.since(self.sim.now()).std() + Span::secs(60).std()).await;
         }
+        // Where the cloud enforces no marks, sealed volumes are deleted after a grace; that is still to come.
         if !self.options.faults.enforces_marks && self.insist(None).await {
-            // Sealed volumes are deleted after their grace; that is still to come.
             tokio::time::sleep(Span::mins(11).std()).await;
         }
         if !self.insist(None).await {
@@ -467,6 +531,7 @@ impl<'a> Stage<'a> {
 enum Attempt<'s> {
     Ended(Result<Ending, EngineError>),
     Crashed,
+    Stopped,
     Frozen(Playing<'s>),
 }
 

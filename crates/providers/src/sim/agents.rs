@@ -111,7 +111,8 @@ impl State {
         let own = self.machines.get_mut(id)?;
         let given = authority?;
         if let Some(known) = &own.agent.report.authority {
-            let other = known.store != given.store && known.until > now && given.epoch <= known.epoch;
+            let takes_over = given.forced && given.epoch > known.epoch;
+            let other = known.store != given.store && known.until > now && !takes_over;
             if given.epoch < known.epoch || other {
                 let stale = known.clone();
                 self.seen("order of a lower epoch refused");

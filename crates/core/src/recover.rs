@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use ideal_core::id::Name;
-use ideal_core::journal::{ObjectKind, Outcome, Record, View};
-use ideal_core::observed::{MachineState, Observed, SlotSeen, Tags, VolumeState};
-use ideal_core::plan::{Act, Part};
-use ideal_core::time::{Span, Time};
+use crate::id::Name;
+use crate::journal::{ObjectKind, Outcome, Record, View};
+use crate::observed::{MachineState, Observed, SlotSeen, Tags, VolumeState};
+use crate::plan::{Act, Part};
+use crate::time::{Span, Time};
 
 /// Records that bring the journal up to what is seen. `settle` says after how long absence is believed.
-pub(crate) fn catch_up(
+pub fn catch_up(
     view: &View,
     observed: &Observed,
     settle: impl Fn(&Part) -> Span,
@@ -26,7 +26,7 @@ pub(crate) fn catch_up(
 }
 
 /// Intents that an engine left behind when it ended: nobody knows what came of them.
-pub(crate) fn doubts(view: &View) -> Vec<Record> {
+pub fn doubts(view: &View) -> Vec<Record> {
     let open = view.open.keys().cloned();
     open.map(|(part, verb)| Record::Doubted { part, verb }).collect()
 }
@@ -77,7 +77,7 @@ fn found(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
         let act = Act::Seal {
             volume: snapshot.volume.clone(),
             life: snapshot.life,
-            kind: snapshot.seal.unwrap_or(ideal_core::observed::SealKind::Dirty),
+            kind: snapshot.seal.unwrap_or(crate::observed::SealKind::Dirty),
             attempt: 0,
         };
         let own = memory.is_some_and(|memory| memory.life >= snapshot.life);
@@ -87,8 +87,8 @@ fn found(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
 }
 
 fn known_under_other_name(
-    known: Option<&ideal_core::journal::SlotMemory>,
-    has: impl Fn(&ideal_core::journal::MountMemory) -> bool,
+    known: Option<&crate::journal::SlotMemory>,
+    has: impl Fn(&crate::journal::MountMemory) -> bool,
 ) -> bool {
     known.is_some_and(|known| known.mounts.values().any(has))
 }
