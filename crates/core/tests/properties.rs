@@ -40,7 +40,15 @@ fn name(text: &str) -> Name {
 
 fn mount(text: &str, keep: Keep) -> Mount {
     let at = format!("/{text}");
-    Mount { name: name(text), was: None, size: Bytes(1 << 30), at, filesystem: Filesystem::Ext4, keep, from: None }
+    Mount {
+        name: name(text),
+        was: None,
+        size: Bytes(1 << 30),
+        at,
+        filesystem: Filesystem::Ext4,
+        keep,
+        from: None,
+    }
 }
 
 fn hook(wanted: bool) -> Option<Hook> {
@@ -78,7 +86,15 @@ fn leftover() -> impl Strategy<Value = Leftover> {
 
 fn tags(slot: SlotId, mount: Option<&str>, generation: u32) -> Tags {
     let mount = mount.map(name);
-    Tags { cloud: slot.cloud, index: Some(slot.index), mount, generation, token: None, demand: None, epoch: 0 }
+    Tags {
+        cloud: slot.cloud,
+        index: Some(slot.index),
+        mount,
+        generation,
+        token: None,
+        demand: None,
+        epoch: 0,
+    }
 }
 
 prop_compose! {
@@ -179,9 +195,8 @@ prop_compose! {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let slots: Vec<SlotId> = (0..3)
-        .flat_map(|n| (0..3).map(move |index| SlotId { cloud: cloud_id(n), index }))
-        .collect();
+    let slots: Vec<SlotId> =
+        (0..3).flat_map(|n| (0..3).map(move |index| SlotId { cloud: cloud_id(n), index })).collect();
     let seen: Vec<_> = slots.iter().map(|id| prop::option::weighted(0.6, slot(*id)).boxed()).collect();
     let state = select(State::ALL.to_vec());
     let one = prop::option::weighted(0.3, (0usize..9, select(State::ALL.to_vec())));

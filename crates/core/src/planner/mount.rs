@@ -4,9 +4,7 @@ use crate::demand::Ending;
 use crate::guard::covers;
 use crate::id::Name;
 use crate::ideal::{Keep, Mount};
-use crate::observed::{
-    AttachmentState, Machine, MachineState, SealKind, SnapshotState, Volume, VolumeState,
-};
+use crate::observed::{AttachmentState, Machine, MachineState, SealKind, SnapshotState, Volume, VolumeState};
 use crate::plan::{Act, Cause, Danger, FactKind, Part};
 use crate::policy::Leftover;
 
@@ -136,7 +134,8 @@ impl Ladder<'_, '_> {
                 return false;
             }
             _ => {
-                let doing = if volume.state == VolumeState::Creating { "being made" } else { "on its way out" };
+                let doing =
+                    if volume.state == VolumeState::Creating { "being made" } else { "on its way out" };
                 self.wait(part, Cause::Under { what: format!("{id} is {doing}") });
                 return false;
             }
@@ -203,7 +202,13 @@ impl Ladder<'_, '_> {
         }
     }
 
-    fn detach(&mut self, part: &Part, volume: &crate::id::VolumeId, machine: &crate::id::MachineId, reason: String) {
+    fn detach(
+        &mut self,
+        part: &Part,
+        volume: &crate::id::VolumeId,
+        machine: &crate::id::MachineId,
+        reason: String,
+    ) {
         let act = Act::Detach { volume: volume.clone(), machine: machine.clone() };
         let facts = Facts {
             needs: &[FactKind::Unmounted],
@@ -270,8 +275,8 @@ impl Ladder<'_, '_> {
         if target <= Target::Separated {
             return true;
         }
-        let given_up = spec.is_some_and(|mount| mount.keep == Keep::Delete)
-            || self.leftover == Some(Leftover::Prune);
+        let given_up =
+            spec.is_some_and(|mount| mount.keep == Keep::Delete) || self.leftover == Some(Leftover::Prune);
         let sealed = given_up || self.sealed(part, volume);
         if !sealed || target == Target::Sealed {
             return sealed;
@@ -361,9 +366,9 @@ impl Ladder<'_, '_> {
         let attempt = failed.max(remembered.map_or(0, |mount| mount.seal_attempt));
         let told = self.seen.agent.report().and_then(|report| report.mounts.get(&volume.id));
         let clean = told.is_some_and(|seen| !seen.mounted && seen.life == volume.life)
-            || remembered.and_then(|mount| mount.clean.as_ref()).is_some_and(|(id, life)| {
-                *id == volume.id && *life == volume.life
-            })
+            || remembered
+                .and_then(|mount| mount.clean.as_ref())
+                .is_some_and(|(id, life)| *id == volume.id && *life == volume.life)
             || volume.life == 0;
         let kind = if clean { SealKind::Clean } else { SealKind::Dirty };
         let act = Act::Seal { volume: volume.id.clone(), life: volume.life, kind, attempt };
@@ -384,7 +389,9 @@ impl Ladder<'_, '_> {
         let danger = if unsealed { Danger::EndsData } else { Danger::EndsVolume };
         let (id, life) = (volume.id.clone(), volume.life);
         let reason = match unsealed {
-            true if self.leftover == Some(Leftover::Prune) => "the policy prunes what is not wanted".to_owned(),
+            true if self.leftover == Some(Leftover::Prune) => {
+                "the policy prunes what is not wanted".to_owned()
+            }
             true => "the file says that its data need not be kept".to_owned(),
             false => format!("away is demanded and a seal holds all of {id}"),
         };
@@ -436,7 +443,8 @@ impl Ladder<'_, '_> {
         });
         let ids: Vec<_> = own.map(|snapshot| snapshot.id.clone()).collect();
         let Some(snapshot) = ids.into_iter().next() else { return true };
-        let facts = Facts { needs: &[FactKind::Gone], brings: &[FactKind::Forgotten], ends: &[FactKind::Sealed] };
+        let facts =
+            Facts { needs: &[FactKind::Gone], brings: &[FactKind::Forgotten], ends: &[FactKind::Sealed] };
         let reason = "the cluster ends for good, snapshots included".to_owned();
         self.step(part, Act::DeleteSnapshot { snapshot }, reason, facts, Danger::EndsData);
         false

@@ -81,7 +81,8 @@ impl<'a> Ladder<'a, '_> {
     /// What the file no longer wants runs on until a person agreed, unless the policy says otherwise or its end
     /// is what is demanded.
     fn leave_to_go(&self) -> Result<(), Cause> {
-        if self.leftover != Some(Leftover::Ask) || self.context.input.demands.of(self.id) == Some(State::Away) {
+        if self.leftover != Some(Leftover::Ask) || self.context.input.demands.of(self.id) == Some(State::Away)
+        {
             return Ok(());
         }
         let machine = self.machine().map(|machine| format!("machine {}", machine.id));
