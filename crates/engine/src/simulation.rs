@@ -9,7 +9,7 @@ mod scenario;
 mod stage;
 mod story;
 
-pub use plant::Plant;
+pub use plant::{Plant, SimLink};
 pub use scenario::{Scene, Scenario, scenarios};
 pub use stage::{Blow, Options, RunResult, run};
 pub use story::{seed_options, seeds};
