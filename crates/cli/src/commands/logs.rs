@@ -132,13 +132,15 @@ async fn of_replica(
     };
     let mut shown = world.link.logs(&agent, &name, wanted.lines).await?;
     say(&shown, output);
-    while wanted.follow {
+    if !wanted.follow {
+        return Ok(Exit::Done);
+    }
+    loop {
         tokio::time::sleep(EVERY).await;
         let now = world.link.logs(&agent, &name, wanted.lines.max(1000)).await?;
         say(added(&shown, &now), output);
         shown = now;
     }
-    Ok(Exit::Done)
 }
 
 /// What came after the last lines that were shown.

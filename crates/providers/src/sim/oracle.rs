@@ -103,7 +103,7 @@ impl State {
         if data != 0 && !held && !slept_over {
             self.violated("I-1", format!("{id} is deleted and nothing holds its version {data}"));
         }
-        if !volume.retired.is_some_and(|mark| mark.life == volume.life) {
+        if volume.retired.is_none_or(|mark| mark.life != volume.life) {
             self.violated("I-2", format!("{id} is deleted in one act"));
         }
     }
