@@ -28,7 +28,7 @@ build:
 
 # Installs what is missing and nothing else; as often as you like. Root is not needed.
 setup: $(TYPOS)
-	@cargo --version > /dev/null || { echo 'install rustup first: https://rustup.rs' >&2; exit 1; }
+	@cargo --version > /dev/null || { echo 'install rustup and its stable toolchain first' >&2; exit 1; }
 	@cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --version $(NEXTEST_VERSION)
 
 $(TYPOS):

@@ -90,7 +90,13 @@ mod tests {
     use ideal_core::time::Time;
 
     fn authority(epoch: u64, store: &str, until: u64) -> Authority {
-        Authority { epoch, holder: "anna@laptop".into(), store: store.into(), until: Time(until), forced: false }
+        Authority {
+            epoch,
+            holder: "anna@laptop".into(),
+            store: store.into(),
+            until: Time(until),
+            forced: false,
+        }
     }
 
     #[test]

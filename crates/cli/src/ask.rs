@@ -90,7 +90,11 @@ impl Losses {
     fn words(&self) -> String {
         let mut words = Vec::new();
         if self.machines > 0 {
-            words.push(format!("{} {}", counted(self.machines, "machine"), if self.machines == 1 { "ends" } else { "end" }));
+            words.push(format!(
+                "{} {}",
+                counted(self.machines, "machine"),
+                if self.machines == 1 { "ends" } else { "end" }
+            ));
         }
         if self.volumes > 0 {
             let end = if self.volumes == 1 { "ends, sealed" } else { "end, each sealed" };

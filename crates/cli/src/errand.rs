@@ -17,11 +17,8 @@ use crate::output::Output;
 use crate::render::card;
 use crate::render::progress::{Tally, Teller};
 use crate::render::words;
-use crate::world::{World, holder};
-
-/// The shortest and the longest pause between looks while something is waited for: a look at this machine costs
-/// milliseconds.
-const POLL: (Span, Span) = (Span::millis(15), Span::millis(1000));
+use crate::scopes;
+use crate::world::{World, settings};
 
 /// What an engine is sent out for.
 #[derive(Clone, Debug)]
@@ -74,11 +71,9 @@ impl Errand {
         let clock = outside.clock.clone();
         let began = clock.now();
         let settings = Settings {
-            holder: holder(),
-            take_over: self.take_over,
-            poll: POLL,
             deadline: self.timeout.map(|timeout| began + timeout),
             forever: self.forever,
+            ..settings(self.take_over)
         };
         let failure = |error: EngineError| world.engine_failure(error);
         let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
@@ -116,14 +111,7 @@ impl Errand {
 fn is_demanded(engine: &Engine, scopes: &[Scope], state: State, ending: ForGood) -> bool {
     let known = &engine.view().demands;
     let mut wished = known.clone();
-    for scope in scopes {
-        let epoch = wished.epoch;
-        wished.demand(*scope, state, epoch, |other| match (other, *scope) {
-            (_, Scope::Whole) => true,
-            (Scope::Slot(slot), Scope::Cloud(cloud)) => slot.cloud == cloud,
-            (inner, outer) => inner == outer,
-        });
-    }
+    scopes::demand(&mut wished, scopes, state, ending);
     known.ending == ending && known.iter().eq(wished.iter())
 }
 
@@ -226,11 +214,13 @@ impl Pursued {
                 output.problem(&card::cards(&world.ideal, waiting));
             }
             Ending::Suspended(waiting) => {
+                let persons = |waiting: &&Waiting| waiting.cause.needs_person() || waiting.overdue;
+                let count = waiting.iter().filter(persons).count();
                 output.problem(&format!(
                     "\u{2717} run {} is suspended: {} wait{} for a person   [exit {}]",
                     self.run,
-                    words::counted(waiting.len(), "part"),
-                    if waiting.len() == 1 { "s" } else { "" },
+                    words::counted(count, "part"),
+                    if count == 1 { "s" } else { "" },
                     exit as u8
                 ));
                 output.problem(&card::cards(&world.ideal, waiting));

@@ -79,12 +79,17 @@ pub(crate) fn demands_if(glance: &Glance, scopes: &[Scope], state: State, ending
             none
         }
     };
+    demand(&mut demands, scopes, state, ending);
+    demands
+}
+
+/// Demands a state of scopes, in the epoch that there is.
+pub(crate) fn demand(demands: &mut Demands, scopes: &[Scope], state: State, ending: Ending) {
     for scope in scopes {
         let epoch = demands.epoch;
         demands.demand(*scope, state, epoch, |other| within(other, *scope));
     }
     demands.ending = ending;
-    demands
 }
 
 fn within(inner: Scope, outer: Scope) -> bool {

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use anyhow::Context;
 use ideal_api::client::UnixLink;
 use ideal_core::id::Name;
-use ideal_core::ideal::{Cloud, Ideal};
+use ideal_core::ideal::{Cloud, Ideal, ProviderSpec};
 use ideal_core::observed::Sight;
+use ideal_core::time::Span;
 use ideal_engine::outside::{Side, Soon};
-use ideal_engine::{Boundaries, Clock, EngineError, Glance, Outside, Progress};
+use ideal_engine::{Boundaries, Clock, EngineError, Glance, Outside, Progress, Settings};
 use ideal_host::AgentCommand;
 use ideal_providers::Provider;
 use ideal_providers::registry::{self, RegistryError, Surroundings};
@@ -43,9 +44,18 @@ impl World {
     /// Reads the ideal file and opens what it names. None: the file is bad, and that was said.
     pub(crate) fn open(global: &Global, output: &Output) -> anyhow::Result<Option<World>> {
         let Some(mut world) = World::read(global, output)? else { return Ok(None) };
+        let mut local: Option<&Name> = None;
         for (name, spec) in &world.ideal.providers {
             let used = world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
             if used {
+                // This machine would be listed twice, and each thing on it seen twice.
+                if *spec == ProviderSpec::Local
+                    && let Some(other) = local.replace(name)
+                {
+                    let message = format!("`{other}` and `{name}` are both this machine");
+                    let failure = Failure::new("local-twice", Exit::BadInput, message);
+                    return Err(failure.next(format!("write `provider: {other}` for all of it")).into());
+                }
                 let provider = registry::open(*spec, &world.around).map_err(|why| refused(name, &why))?;
                 world.providers.insert(name.clone(), provider);
             }
@@ -206,8 +216,17 @@ fn refused(name: &Name, why: &RegistryError) -> anyhow::Error {
     }
 }
 
+/// The shortest and the longest pause between looks while something is waited for: a look at this machine costs
+/// milliseconds.
+const POLL: (Span, Span) = (Span::millis(15), Span::secs(1));
+
+/// How an engine works that runs until its demand is met.
+pub(crate) fn settings(take_over: bool) -> Settings {
+    Settings { holder: holder(), take_over, poll: POLL, deadline: None, forever: false }
+}
+
 /// Who works here, for leases and history.
-pub(crate) fn holder() -> String {
+fn holder() -> String {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::geteuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -74,7 +74,9 @@ impl fmt::Display for State {
 }
 /// Why a text is not a [`State`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a state; there are instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable and away")]
+#[error(
+    "`{0}` is not a state; there are instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable and away"
+)]
 pub struct NotAState(pub String);
 
 impl FromStr for State {

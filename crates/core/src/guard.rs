@@ -5,7 +5,9 @@
 //! that no other path can reach them.
 
 use crate::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
-use crate::observed::{AttachmentState, Machine, MachineState, Report, Snapshot, SnapshotState, Volume, VolumeState};
+use crate::observed::{
+    AttachmentState, Machine, MachineState, Report, Snapshot, SnapshotState, Volume, VolumeState,
+};
 use crate::time::Time;
 
 /// Why a guard refuses. Its text completes "refused: ".
@@ -145,7 +147,11 @@ fn owned(cloud: CloudId, tagged: CloudId, what: impl ToString) -> Result<(), Ref
 }
 
 /// May this machine be ended? `agent` is what its agent said just now; a dead machine needs none.
-pub fn terminate(cloud: CloudId, machine: &Machine, agent: Option<&Report>) -> Result<TerminatePermit, Refusal> {
+pub fn terminate(
+    cloud: CloudId,
+    machine: &Machine,
+    agent: Option<&Report>,
+) -> Result<TerminatePermit, Refusal> {
     owned(cloud, machine.tags.cloud, &machine.id)?;
     let permit = TerminatePermit { machine: machine.id.clone() };
     match machine.state {
@@ -157,9 +163,7 @@ pub fn terminate(cloud: CloudId, machine: &Machine, agent: Option<&Report>) -> R
         return Err(Refusal::AgentSilent { machine: machine.id.clone() });
     };
     match report.mounts.iter().find(|(_, seen)| seen.mounted) {
-        Some((volume, _)) => {
-            Err(Refusal::Mounted { volume: volume.clone(), machine: machine.id.clone() })
-        }
+        Some((volume, _)) => Err(Refusal::Mounted { volume: volume.clone(), machine: machine.id.clone() }),
         None => Ok(permit),
     }
 }
@@ -179,8 +183,7 @@ pub fn detach(
             return Err(Refusal::WrongState { what: volume.id.to_string(), state });
         }
     }
-    let permit =
-        DetachPermit { volume: volume.id.clone(), machine: machine.id.clone(), life: volume.life };
+    let permit = DetachPermit { volume: volume.id.clone(), machine: machine.id.clone(), life: volume.life };
     if machine.state.is_fenced() {
         return Ok(permit);
     }
@@ -203,9 +206,10 @@ pub fn seal(cloud: CloudId, volume: &Volume) -> Result<SealPermit, Refusal> {
     }
     match volume.state {
         VolumeState::Ready => Ok(SealPermit { volume: volume.id.clone(), life: volume.life }),
-        other => {
-            Err(Refusal::WrongState { what: volume.id.to_string(), state: format!("{other:?}").to_lowercase() })
-        }
+        other => Err(Refusal::WrongState {
+            what: volume.id.to_string(),
+            state: format!("{other:?}").to_lowercase(),
+        }),
     }
 }
 
@@ -221,12 +225,14 @@ pub fn attach(cloud: CloudId, volume: &Volume, machine: &Machine) -> Result<(), 
             Err(Refusal::WrongState { what: machine.id.to_string(), state: "marked to be ended".to_owned() })
         }
         (VolumeState::Ready, MachineState::Running) => Ok(()),
-        (VolumeState::Ready, other) => {
-            Err(Refusal::WrongState { what: machine.id.to_string(), state: format!("{other:?}").to_lowercase() })
-        }
-        (other, _) => {
-            Err(Refusal::WrongState { what: volume.id.to_string(), state: format!("{other:?}").to_lowercase() })
-        }
+        (VolumeState::Ready, other) => Err(Refusal::WrongState {
+            what: machine.id.to_string(),
+            state: format!("{other:?}").to_lowercase(),
+        }),
+        (other, _) => Err(Refusal::WrongState {
+            what: volume.id.to_string(),
+            state: format!("{other:?}").to_lowercase(),
+        }),
     }
 }
 
@@ -254,7 +260,11 @@ pub fn delete(
 }
 
 /// May this snapshot be deleted? Only when the whole cluster ends, snapshots included, as a person typed.
-pub fn prune(cloud: CloudId, snapshot: &Snapshot, ending: crate::demand::Ending) -> Result<PrunePermit, Refusal> {
+pub fn prune(
+    cloud: CloudId,
+    snapshot: &Snapshot,
+    ending: crate::demand::Ending,
+) -> Result<PrunePermit, Refusal> {
     owned(cloud, snapshot.tags.cloud, &snapshot.id)?;
     match ending {
         crate::demand::Ending::Everything => Ok(PrunePermit { snapshot: snapshot.id.clone() }),

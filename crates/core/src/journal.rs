@@ -224,7 +224,6 @@ impl MountMemory {
         self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
     }
 
-
     /// The volume that was being deleted is gone: what its seal holds is what is needed now.
     fn settle_deletion(&mut self) {
         if let Some((life, unsealed)) = self.deleting.take() {

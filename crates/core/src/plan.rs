@@ -488,7 +488,9 @@ impl fmt::Display for Cause {
             Cause::InDoubt { verb, .. } => write!(f, "not known whether `{verb}` happened; looking"),
             Cause::BackOff { verb, why, .. } => write!(f, "`{verb}` failed and is tried again: {why}"),
             Cause::Agent { why } => write!(f, "the agent does not answer: {why}"),
-            Cause::Converging { problems } if problems.is_empty() => f.write_str("the node is being made right"),
+            Cause::Converging { problems } if problems.is_empty() => {
+                f.write_str("the node is being made right")
+            }
             Cause::Converging { problems } => write!(f, "not right yet: {}", problems.join("; ")),
             Cause::Turn { slot } => write!(f, "one at a time: [{}] goes first", slot.index),
             Cause::Spent { verb, why } => write!(f, "`{verb}` failed too often: {why}"),

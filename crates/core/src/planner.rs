@@ -112,7 +112,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         }
     }
     Decision {
-        right: out.parts.saturating_sub(out.touched),
+        right: out.right,
         parts: out.parts,
         steps: out.steps,
         waiting,

@@ -10,12 +10,7 @@ use crate::plan::{Act, Part};
 use crate::time::{Span, Time};
 
 /// Records that bring the journal up to what is seen. `settle` says after how long absence is believed.
-pub fn catch_up(
-    view: &View,
-    observed: &Observed,
-    settle: impl Fn(&Part) -> Span,
-    now: Time,
-) -> Vec<Record> {
+pub fn catch_up(view: &View, observed: &Observed, settle: impl Fn(&Part) -> Span, now: Time) -> Vec<Record> {
     let mut records = Vec::new();
     for (slot, seen) in &observed.slots {
         found(view, &Part::node(*slot), seen, &mut records);
@@ -46,7 +41,16 @@ fn found(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
             size: machine.size.clone(),
         };
         let own = known.is_some_and(|known| known.generation >= machine.tags.generation);
-        records.push(taken_in(view, node, act, machine.id.as_str(), ObjectKind::Machine, &machine.tags, 0, own));
+        records.push(taken_in(
+            view,
+            node,
+            act,
+            machine.id.as_str(),
+            ObjectKind::Machine,
+            &machine.tags,
+            0,
+            own,
+        ));
     }
     for volume in &seen.volumes {
         let Some(part) = mount_of(&volume.tags) else { continue };

@@ -35,6 +35,15 @@ impl Span {
     pub const fn hours(n: u64) -> Span {
         Span(n * 3_600_000)
     }
+    /// Rounded up to whole seconds, minutes or hours, as people count: never shorter than it is.
+    pub const fn rough(self) -> Span {
+        let unit = match self.0 {
+            0..120_000 => 1000,
+            120_000..7_200_000 => 60_000,
+            _ => 3_600_000,
+        };
+        Span(self.0.div_ceil(unit) * unit)
+    }
     /// The same length in the standard library's type.
     pub const fn std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0)

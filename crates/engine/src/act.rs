@@ -288,9 +288,7 @@ impl Doing<'_> {
                 Some(slice) => Verb::Apply { slice: slice.clone(), hash: hash.clone() },
                 None => return Err(gone("the slice")),
             },
-            Act::RunHook { hook, key } => {
-                Verb::RunHook { hook: hook.word().to_owned(), key: key.clone() }
-            }
+            Act::RunHook { hook, key } => Verb::RunHook { hook: hook.word().to_owned(), key: key.clone() },
             _ => return Ok(Outcome::Accepted { made: None }),
         };
         self.order(verb).await.map(|_| Outcome::Accepted { made: None })

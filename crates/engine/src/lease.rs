@@ -21,7 +21,9 @@ pub(crate) fn seen(observed: &Observed, store: &str, now: Time) -> (Epoch, Optio
         let volumes = slot.volumes.iter().map(|volume| volume.tags.epoch);
         let snapshots = slot.snapshots.iter().map(|snapshot| snapshot.tags.epoch);
         highest = machines.chain(volumes).chain(snapshots).fold(highest, Epoch::max);
-        let Some(authority) = slot.agent.report().and_then(|report| report.authority.as_ref()) else { continue };
+        let Some(authority) = slot.agent.report().and_then(|report| report.authority.as_ref()) else {
+            continue;
+        };
         highest = highest.max(authority.epoch);
         if authority.store != store && authority.until > now {
             other = Some(authority.clone());

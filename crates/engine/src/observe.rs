@@ -7,7 +7,9 @@ use ideal_api::{Order, Reply, Verb};
 use ideal_core::id::{Name, SlotId};
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::View;
-use ideal_core::observed::{AgentSeen, Authority, MachineState, Observed, Sight, SlotSeen, Tags, VolumeState};
+use ideal_core::observed::{
+    AgentSeen, Authority, MachineState, Observed, Sight, SlotSeen, Tags, VolumeState,
+};
 use ideal_core::slice::ForNode;
 use ideal_core::time::Time;
 use ideal_providers::{Object, ObjectId, Provider};
@@ -168,7 +170,9 @@ async fn ask_agents(
     let mut silent = BTreeSet::new();
     for (slot, seen) in &mut observed.slots {
         let alive = seen.machines.iter().filter(|machine| !machine.state.is_over());
-        let Some(machine) = alive.max_by_key(|machine| (machine.tags.generation, &machine.id)) else { continue };
+        let Some(machine) = alive.max_by_key(|machine| (machine.tags.generation, &machine.id)) else {
+            continue;
+        };
         if machine.state != MachineState::Running {
             continue;
         }

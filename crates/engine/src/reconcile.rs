@@ -22,10 +22,10 @@ use ideal_core::time::{Span, Time};
 use ideal_store::JournalError;
 
 use crate::act::{self, Common, Ended, Task};
+use crate::lease;
 use crate::observe::{self, Memory, provider_of};
 use crate::outside::{Outside, Side, Soon};
 use crate::progress::{Event, Go};
-use crate::lease;
 
 /// Outcomes are committed together, at most this many.
 const GROUP: usize = 500;
@@ -153,7 +153,12 @@ impl Engine {
     }
 
     /// Demands a state; recorded before anything follows from it.
-    pub async fn demand(&mut self, scopes: &[Scope], state: State, ending: ForGood) -> Result<(), EngineError> {
+    pub async fn demand(
+        &mut self,
+        scopes: &[Scope],
+        state: State,
+        ending: ForGood,
+    ) -> Result<(), EngineError> {
         let mut demands = self.view.demands.clone();
         let epoch = self.epoch();
         for scope in scopes {
@@ -172,6 +177,7 @@ impl Engine {
 
     /// Opens a run: budgets start anew.
     pub async fn open_run(&mut self, what: &str) -> Result<String, EngineError> {
+        self.patience.renew();
         let run = format!("r-{}", self.view.runs + 1);
         let by = self.settings.holder.clone();
         let record = Record::RunOpened { run: run.clone(), what: what.to_owned(), by };
@@ -263,7 +269,11 @@ impl Engine {
         let settle = |part: &ideal_core::plan::Part| {
             let provider = ideal.cloud(part.slot.cloud).map(|cloud| &cloud.provider);
             let known = provider.and_then(|name| traits.get(name));
-            known.or_else(|| traits.values().max_by_key(|traits| traits.settle)).copied().unwrap_or_default().settle
+            known
+                .or_else(|| traits.values().max_by_key(|traits| traits.settle))
+                .copied()
+                .unwrap_or_default()
+                .settle
         };
         let now = self.common.outside.clock.now();
         let records = recover::catch_up(&self.view, &self.observed, settle, now);
@@ -334,7 +344,11 @@ impl Engine {
     }
 
     /// Records each part that waits for a person, once.
-    async fn note_suspended(&mut self, waiting: &[Waiting], told: &mut Vec<Waiting>) -> Result<(), EngineError> {
+    async fn note_suspended(
+        &mut self,
+        waiting: &[Waiting],
+        told: &mut Vec<Waiting>,
+    ) -> Result<(), EngineError> {
         let new: Vec<&Waiting> = waiting.iter().filter(|waiting| !told.contains(waiting)).collect();
         let records: Vec<Record> = new
             .iter()

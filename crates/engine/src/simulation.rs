@@ -10,6 +10,6 @@ mod stage;
 mod story;
 
 pub use plant::Plant;
-pub use scenario::{Scene, Scenario, scenarios};
+pub use scenario::{Scenario, Scene, scenarios};
 pub use stage::{Blow, Options, RunResult, StoreLost, run, store_lost_at};
 pub use story::{seed_options, seeds};

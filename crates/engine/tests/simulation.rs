@@ -31,7 +31,11 @@ fn the_same_seed_is_the_same_run() {
     for seed in 0..40 {
         let (scenario, options) = seed_options(seed);
         let (one, two) = (run(&scenario, &options), run(&scenario, &options));
-        assert_eq!((one.trace, one.boundaries, one.calls), (two.trace, two.boundaries, two.calls), "seed {seed}");
+        assert_eq!(
+            (one.trace, one.boundaries, one.calls),
+            (two.trace, two.boundaries, two.calls),
+            "seed {seed}"
+        );
     }
 }
 

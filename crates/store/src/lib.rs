@@ -112,7 +112,9 @@ impl From<rusqlite::Error> for JournalError {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 JournalError::Damaged { why: error.to_string() }
             }
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => JournalError::Busy,
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                JournalError::Busy
+            }
             _ => JournalError::Io(Box::new(error)),
         }
     }

@@ -79,7 +79,11 @@ impl Sqlite {
         folder.join("journal.sqlite")
     }
 
-    fn prepare(connection: Connection, name: Option<&str>, lock: Option<File>) -> Result<Sqlite, JournalError> {
+    fn prepare(
+        connection: Connection,
+        name: Option<&str>,
+        lock: Option<File>,
+    ) -> Result<Sqlite, JournalError> {
         let version: i64 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
         if version > VERSION {
             return Err(JournalError::TooNew { found: version, known: VERSION });
@@ -221,8 +225,9 @@ impl Journal for Sqlite {
         Sqlite::held(&transaction, epoch)?;
         let (mut seq, mut chain) = *self.last.borrow();
         {
-            let mut insert = transaction
-                .prepare_cached("insert into records (seq, at, epoch, body, sum) values (?1, ?2, ?3, ?4, ?5)")?;
+            let mut insert = transaction.prepare_cached(
+                "insert into records (seq, at, epoch, body, sum) values (?1, ?2, ?3, ?4, ?5)",
+            )?;
             for record in records {
                 let body = serde_json::to_string(record)?;
                 seq += 1;
@@ -351,7 +356,11 @@ mod tests {
             store.append(epoch, Time(n), &[record]).unwrap();
         }
         assert_eq!(store.verify().unwrap(), 5);
-        store.connection.borrow().execute("update records set body = replace(body, 'done', 'gone') where seq = 3", []).unwrap();
+        store
+            .connection
+            .borrow()
+            .execute("update records set body = replace(body, 'done', 'gone') where seq = 3", [])
+            .unwrap();
         let error = store.load().unwrap_err().to_string();
         assert_eq!(error, "the store is damaged: row 3 does not match its checksum");
         assert!(store.verify().is_err());

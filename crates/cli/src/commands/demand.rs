@@ -1,9 +1,8 @@
 //! `ideal demand`: what is demanded; or another demand, recorded and not pursued.
 
 use ideal_core::demand::{Ending, Scope, State};
-use ideal_core::time::Span;
+use ideal_engine::Engine;
 use ideal_engine::progress::Silent;
-use ideal_engine::{Engine, Settings};
 use serde_json::json;
 
 use crate::arguments::{Demand, Global};
@@ -11,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::scopes;
-use crate::world::{World, holder, wait_for};
+use crate::world::{World, settings, wait_for};
 
 pub(crate) fn run(wanted: &Demand, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
@@ -37,13 +36,7 @@ pub(crate) fn run(wanted: &Demand, global: &Global, output: &Output) -> anyhow::
     };
     wait_for(async {
         let outside = world.outside_to_act(std::rc::Rc::new(Silent))?;
-        let settings = Settings {
-            holder: holder(),
-            take_over: false,
-            poll: (Span::millis(100), Span::secs(1)),
-            deadline: None,
-            forever: false,
-        };
+        let settings = settings(false);
         let failure = |error| world.engine_failure(error);
         let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
         engine.demand(&covered, state, Ending::No).await.map_err(failure)?;

@@ -40,7 +40,11 @@ pub(crate) fn run(wanted: &Destroy, global: &Global, output: &Output) -> anyhow:
         let name = world.name();
         let met = match wanted.snapshots {
             true if retired.is_empty() => format!("{name} is no more: nothing of it is left.   {took}"),
-            _ => format!(
+            true => format!(
+                "{}{name} is ended; the same again, after that, ends the rest.   {took}",
+                receipt::render(&kept, &retired)
+            ),
+            false => format!(
                 "{}{name} is ended; its snapshots stay, and `ideal wake` would bring it back.   {took}",
                 receipt::render(&kept, &retired)
             ),

@@ -23,7 +23,12 @@ pub(crate) fn run(wanted: &arguments::History, global: &Global, output: &Output)
     let limit = if wanted.verbose { wanted.limit } else { wanted.limit.saturating_mul(RECORDS_PER_LINE) };
     let entries = journal.history(0, limit)?;
     if output.is_json() {
-        for entry in entries.iter().rev().take(usize::try_from(wanted.limit)?).rev() {
+        let skip = entries.len().saturating_sub(usize::try_from(wanted.limit)?);
+        if !output.is_stream() {
+            output.document("history", &entries[skip..])?;
+            return Ok(Exit::Done);
+        }
+        for entry in &entries[skip..] {
             output.document("record", entry)?;
         }
         return Ok(Exit::Done);

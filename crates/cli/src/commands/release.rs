@@ -1,8 +1,7 @@
 //! `ideal release`: our marks come off everything; all of it keeps running and is nobody's.
 
-use ideal_core::time::Span;
+use ideal_engine::Engine;
 use ideal_engine::progress::Silent;
-use ideal_engine::{Engine, Settings};
 use serde_json::json;
 
 use crate::arguments::{Global, Release};
@@ -10,7 +9,7 @@ use crate::ask;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::render::words::counted;
-use crate::world::{World, holder, wait_for};
+use crate::world::{World, settings, wait_for};
 
 pub(crate) fn run(wanted: &Release, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
@@ -37,13 +36,7 @@ pub(crate) fn run(wanted: &Release, global: &Global, output: &Output) -> anyhow:
             return Ok(Exit::Failed);
         }
         let outside = world.outside_to_act(std::rc::Rc::new(Silent))?;
-        let settings = Settings {
-            holder: holder(),
-            take_over: wanted.take_over,
-            poll: (Span::millis(100), Span::secs(1)),
-            deadline: None,
-            forever: false,
-        };
+        let settings = settings(wanted.take_over);
         let failure = |error| world.engine_failure(error);
         let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
         let run = engine.open_run("release").await.map_err(failure)?;

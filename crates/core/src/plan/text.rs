@@ -117,6 +117,7 @@ pub fn verdict(plan: &Plan) -> String {
     let data = plan.steps.iter().filter(|planned| planned.step.danger == Danger::EndsData).count();
     let data = match data {
         0 => "no data is destroyed".to_owned(),
+        1 => "DATA IS DESTROYED by 1 step".to_owned(),
         n => format!("DATA IS DESTROYED by {n} steps"),
     };
     let waits = match plan.waiting.len() {

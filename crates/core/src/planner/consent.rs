@@ -50,8 +50,10 @@ pub fn key(step: &Step) -> Option<String> {
 
 /// Takes back the endings that nobody agreed to: those that destroy, and dead machines beyond the blast radius.
 pub(super) fn limit(context: &Context<'_>, out: &mut Out) {
-    let dead = out.steps.iter().filter(|step| step.danger == Danger::EndsDeadMachine).count();
-    let storm = dead > 1 && {
+    let ends_machine =
+        |step: &Step| step.danger == Danger::EndsDeadMachine && matches!(step.act, Act::EndMachine { .. });
+    let ending = out.steps.iter().filter(|step| ends_machine(step)).count();
+    let storm = ending > 1 && {
         let alive: usize = context
             .input
             .observed
@@ -59,14 +61,19 @@ pub(super) fn limit(context: &Context<'_>, out: &mut Out) {
             .values()
             .map(|slot| slot.machines.iter().filter(|machine| !machine.state.is_over()).count())
             .sum();
-        dead * 100 > alive * context.input.ideal.policy.blast_percent as usize
+        ending * 100 > alive * context.input.ideal.policy.blast_percent as usize
     };
-    let consent = context.input.consent;
     let mut refused: Vec<Waiting> = Vec::new();
     out.steps.retain(|step| {
-        let what = match verdict(context, consent, step, storm) {
-            Ok(()) => return true,
+        let Some(key) = key(step).filter(|_| !context.is_forecast()) else { return true };
+        let what = match agreed(context, &key, step.danger) {
             Err(what) => what,
+            Ok(true) => return true,
+            Ok(false) if storm && ends_machine(step) => {
+                let percent = context.input.ideal.policy.blast_percent;
+                format!("end {key}: more than {percent} % of the machines end at once")
+            }
+            Ok(false) => return true,
         };
         let cause = Cause::Consent { verb: step.act.verb().to_owned(), what };
         refused.push(Waiting { part: step.part.clone(), cause, overdue: false });
@@ -75,29 +82,26 @@ pub(super) fn limit(context: &Context<'_>, out: &mut Out) {
     out.waiting.append(&mut refused);
 }
 
-fn verdict(context: &Context<'_>, consent: &Consent, step: &Step, storm: bool) -> Result<(), String> {
+/// Whether an ending was agreed to (true), or needs nobody's agreement (false); else what is asked, in words.
+fn agreed(context: &Context<'_>, key: &str, danger: Danger) -> Result<bool, String> {
+    let consent = context.input.consent;
+    let object = key.rsplit(' ').next().unwrap_or_default();
+    if context.input.view.adopted.contains(object) && !consent.adopted && danger > Danger::EndsDeadMachine {
+        return Err(format!("end {key}, which is known by its tags only"));
+    }
+    if consent.all || consent.endings.contains(key) {
+        return Ok(true);
+    }
+    if danger > Danger::EndsDeadMachine { Err(format!("end {key}")) } else { Ok(false) }
+}
+
+/// Whether a person agreed to an ending for which nothing is to be disturbed before they did; else what is asked.
+pub(super) fn ask_first(context: &Context<'_>, key: &str) -> Result<(), Cause> {
     if context.is_forecast() {
         return Ok(());
     }
-    if step.danger == Danger::None {
-        return Ok(());
-    }
-    let Some(key) = key(step) else { return Ok(()) };
-    let object = key.rsplit(' ').next().unwrap_or_default();
-    if context.input.view.adopted.contains(object) && !consent.adopted && step.danger > Danger::EndsDeadMachine {
-        return Err(format!("end {key}, which is known by its tags only"));
-    }
-    if consent.all || consent.endings.contains(&key) {
-        return Ok(());
-    }
-    match step.danger {
-        Danger::EndsDeadMachine if storm => {
-            let percent = context.input.ideal.policy.blast_percent;
-            Err(format!("end {key}: more than {percent} % of the machines are dead at once"))
-        }
-        Danger::None | Danger::EndsDeadMachine => Ok(()),
-        _ => Err(format!("end {key}")),
-    }
+    let asked = agreed(context, key, Danger::EndsMachine);
+    asked.map(|_| ()).map_err(|what| Cause::Consent { verb: "away".to_owned(), what })
 }
 
 /// Whether ending a machine in this state loses anything that runs.

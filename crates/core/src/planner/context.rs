@@ -78,9 +78,8 @@ impl<'a> Context<'a> {
         for cloud in &self.input.ideal.clouds {
             slots.extend((0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
         }
-        let wanted = |slot: &SlotId| {
-            self.clouds.get(&slot.cloud).is_some_and(|info| slot.index < info.cloud.nodes)
-        };
+        let wanted =
+            |slot: &SlotId| self.clouds.get(&slot.cloud).is_some_and(|info| slot.index < info.cloud.nodes);
         slots.extend(self.input.observed.slots.keys().filter(|slot| !wanted(slot)));
         slots
     }

@@ -3,13 +3,14 @@
 //! Slots do not depend on one another (but for turns), so each is run to its end by itself: a plan of ten
 //! thousand parts costs ten thousand short walks, not dozens of passes over everything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::demand::Demands;
 use crate::id::{CloudId, SlotId};
 use crate::journal::SlotMemory;
 use crate::model::SlotModel;
-use crate::plan::{Act, Fact, Plan, Planned, Step};
+use crate::plan::{Act, Fact, Part, Plan, Planned, Step};
 
 use super::context::{Context, Mode};
 use super::slot::Out;
@@ -40,8 +41,8 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     let mut first = Out::default();
     context.decide(slot, &mut first);
     plan.parts += first.parts;
-    plan.right += first.parts.saturating_sub(first.touched);
     if first.steps.is_empty() && first.waiting.is_empty() {
+        plan.right += first.right;
         plan.notes.append(&mut first.notes);
         return;
     }
@@ -50,6 +51,7 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
     let mut edges = Edges::default();
     let mut out = first;
+    let (begins, parts) = (plan.steps.len(), out.parts);
     for round in 0..MOST_ROUNDS {
         let offered = !out.steps.is_empty();
         for step in out.steps.drain(..) {
@@ -68,6 +70,11 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         out = Out::default();
         context.decide_with(slot, &ahead.seen, &memory, &mut out);
     }
+    // Whatever has a step of its own, or waits, is not right yet; book-keeping does not count.
+    let steps = plan.steps[begins..].iter().map(|planned| &planned.step);
+    let touched = steps.filter(|step| !matches!(step.act, Act::Mirror { .. })).map(|step| &step.part);
+    let touched: BTreeSet<&Part> = touched.chain(out.waiting.iter().map(|waiting| &waiting.part)).collect();
+    plan.right += parts.saturating_sub(touched.len());
     plan.waiting.append(&mut out.waiting);
     plan.notes.append(&mut out.notes);
 }
@@ -83,13 +90,13 @@ fn take(ahead: &mut SlotModel, memory: &mut SlotMemory, step: &Step) {
     }
 }
 
-/// How a thing is called that does not exist yet.
+/// How a thing is called that does not exist yet: no two of a slot alike.
 fn to_be(step: &Step) -> String {
-    let mount = step.part.mount.as_ref().map(crate::id::Name::as_str).unwrap_or_default();
+    let mount = step.part.mount.as_ref().map_or("", |name| name.as_str());
     match &step.act {
         Act::CreateMachine { generation, .. } => format!("machine-{generation}-to-be"),
-        Act::Seal { life, .. } => format!("the seal of {mount} (life {life})"),
-        _ => format!("the {mount} volume to be"),
+        Act::Seal { life, .. } => format!("the seal of {mount} in life {life}"),
+        _ => format!("the new volume of {mount}"),
     }
 }
 
@@ -101,7 +108,9 @@ struct Turns {
 
 impl Turns {
     fn order(&mut self, context: &Context<'_>, slot: SlotId, begins: usize, plan: &mut Plan) {
-        if plan.steps.len() == begins || context.clouds.get(&slot.cloud).is_none_or(|info| info.turn.is_none()) {
+        if plan.steps.len() == begins
+            || context.clouds.get(&slot.cloud).is_none_or(|info| info.turn.is_none())
+        {
             return;
         }
         if let Some((cloud, last)) = self.last

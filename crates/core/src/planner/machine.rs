@@ -5,7 +5,7 @@ use crate::id::Generation;
 use crate::observed::{Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
-use super::consent::danger_of;
+use super::consent::{self, danger_of};
 use super::context::outdated;
 use super::mount::{Surroundings, Target};
 use super::slot::{Facts, Ladder};
@@ -52,11 +52,14 @@ impl Ladder<'_, '_> {
         if let Some(info) = self.info
             && outdated(info.cloud, machine)
         {
-            if self.context.is_forecast() || info.turn == Some(self.id) {
-                return self.replace(machine);
-            }
-            if let Some(slot) = info.turn {
-                self.wait(&self.node(), Cause::Turn { slot });
+            let may = match info.turn {
+                Some(slot) if slot != self.id && !self.context.is_forecast() => Err(Cause::Turn { slot }),
+                _ if info.cloud.protect => Err(Cause::Protected),
+                _ => consent::ask_first(self.context, &format!("machine {}", machine.id)),
+            };
+            match may {
+                Ok(()) => return self.replace(machine),
+                Err(cause) => self.wait(&self.node(), cause),
             }
         }
         let ready = self.rise_mounts(state, Some(machine));

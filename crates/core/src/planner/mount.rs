@@ -4,13 +4,12 @@ use crate::demand::Ending;
 use crate::guard::covers;
 use crate::id::Name;
 use crate::ideal::{Keep, Mount};
-use crate::observed::{
-    AttachmentState, Machine, MachineState, SealKind, SnapshotState, Volume, VolumeState,
-};
+use crate::observed::{AttachmentState, Machine, MachineState, SealKind, SnapshotState, Volume, VolumeState};
 use crate::plan::{Act, Cause, Danger, FactKind, Part};
 use crate::policy::Leftover;
 
 use super::Grace;
+use super::consent;
 use super::slot::{Facts, Ladder};
 
 /// How far a mount is to go.
@@ -69,6 +68,12 @@ impl Ladder<'_, '_> {
         let policy = self.context.input.ideal.policy.surplus;
         if policy == Leftover::Ignore {
             return;
+        }
+        if policy == Leftover::Ask
+            && let Some(volume) = self.volumes_of(name, None).first()
+            && let Err(cause) = consent::ask_first(self.context, &format!("volume {}", volume.id))
+        {
+            return self.wait(&Part::mount(self.id, name), cause);
         }
         let before = self.leftover.replace(policy);
         let around = Surroundings { machine: machine.cloned(), may_unmount: true };
@@ -129,7 +134,8 @@ impl Ladder<'_, '_> {
                 return false;
             }
             _ => {
-                let doing = if volume.state == VolumeState::Creating { "being made" } else { "on its way out" };
+                let doing =
+                    if volume.state == VolumeState::Creating { "being made" } else { "on its way out" };
                 self.wait(part, Cause::Under { what: format!("{id} is {doing}") });
                 return false;
             }
@@ -196,7 +202,13 @@ impl Ladder<'_, '_> {
         }
     }
 
-    fn detach(&mut self, part: &Part, volume: &crate::id::VolumeId, machine: &crate::id::MachineId, reason: String) {
+    fn detach(
+        &mut self,
+        part: &Part,
+        volume: &crate::id::VolumeId,
+        machine: &crate::id::MachineId,
+        reason: String,
+    ) {
         let act = Act::Detach { volume: volume.clone(), machine: machine.clone() };
         let facts = Facts {
             needs: &[FactKind::Unmounted],
@@ -263,8 +275,8 @@ impl Ladder<'_, '_> {
         if target <= Target::Separated {
             return true;
         }
-        let given_up = spec.is_some_and(|mount| mount.keep == Keep::Delete)
-            || self.leftover == Some(Leftover::Prune);
+        let given_up =
+            spec.is_some_and(|mount| mount.keep == Keep::Delete) || self.leftover == Some(Leftover::Prune);
         let sealed = given_up || self.sealed(part, volume);
         if !sealed || target == Target::Sealed {
             return sealed;
@@ -354,16 +366,18 @@ impl Ladder<'_, '_> {
         let attempt = failed.max(remembered.map_or(0, |mount| mount.seal_attempt));
         let told = self.seen.agent.report().and_then(|report| report.mounts.get(&volume.id));
         let clean = told.is_some_and(|seen| !seen.mounted && seen.life == volume.life)
-            || remembered.and_then(|mount| mount.clean.as_ref()).is_some_and(|(id, life)| {
-                *id == volume.id && *life == volume.life
-            })
+            || remembered
+                .and_then(|mount| mount.clean.as_ref())
+                .is_some_and(|(id, life)| *id == volume.id && *life == volume.life)
             || volume.life == 0;
         let kind = if clean { SealKind::Clean } else { SealKind::Dirty };
         let act = Act::Seal { volume: volume.id.clone(), life: volume.life, kind, attempt };
         let facts = Facts { needs: &[FactKind::Separated], brings: &[FactKind::Sealed], ends: &[] };
         let reason = match clean {
             true => format!("nothing else holds the last write of {}", volume.id),
-            false => format!("its node died; nothing else holds the last write of {}", volume.id),
+            false => {
+                format!("nobody saw {} unmounted; nothing else holds its last write", volume.id)
+            }
         };
         self.step(part, act, reason, facts, Danger::None);
         false
@@ -375,6 +389,9 @@ impl Ladder<'_, '_> {
         let danger = if unsealed { Danger::EndsData } else { Danger::EndsVolume };
         let (id, life) = (volume.id.clone(), volume.life);
         let reason = match unsealed {
+            true if self.leftover == Some(Leftover::Prune) => {
+                "the policy prunes what is not wanted".to_owned()
+            }
             true => "the file says that its data need not be kept".to_owned(),
             false => format!("away is demanded and a seal holds all of {id}"),
         };
@@ -383,7 +400,8 @@ impl Ladder<'_, '_> {
                 self.out.wake(mark.until);
                 let address = self.context.input.ideal.address(self.id);
                 let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
-                self.out.notes.push(format!("{address}:{name} is retired until {}", mark.until.0));
+                let left = mark.until.since(now).rough();
+                self.out.notes.push(format!("{address}:{name} is retired and will be deleted in {left}"));
                 true
             }
             Some(mark) if mark.life == life => {
@@ -425,7 +443,8 @@ impl Ladder<'_, '_> {
         });
         let ids: Vec<_> = own.map(|snapshot| snapshot.id.clone()).collect();
         let Some(snapshot) = ids.into_iter().next() else { return true };
-        let facts = Facts { needs: &[FactKind::Gone], brings: &[FactKind::Forgotten], ends: &[FactKind::Sealed] };
+        let facts =
+            Facts { needs: &[FactKind::Gone], brings: &[FactKind::Forgotten], ends: &[FactKind::Sealed] };
         let reason = "the cluster ends for good, snapshots included".to_owned();
         self.step(part, Act::DeleteSnapshot { snapshot }, reason, facts, Danger::EndsData);
         false

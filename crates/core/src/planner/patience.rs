@@ -40,6 +40,10 @@ impl Patience {
             self.accepted.retain(|_, (_, at)| now.since(*at) < IN_A_ROW);
         }
     }
+    /// A person who asks again wants it tried again: what was accepted before does not count against it.
+    pub fn renew(&mut self) {
+        self.accepted.clear();
+    }
     /// How often in a row a step was accepted.
     pub(super) fn repeats(&self, part: &Part, verb: &'static str, now: Time) -> u32 {
         if self.accepted.is_empty() {

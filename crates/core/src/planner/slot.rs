@@ -1,5 +1,8 @@
 //! One slot: the node and its mounts, each on its own ladder, and what passes between the ladders.
 
+use std::collections::BTreeSet;
+
+use crate::demand::State;
 use crate::id::{Name, SlotId, SnapshotId, VolumeId};
 use crate::ideal::Mount;
 use crate::journal::SlotMemory;
@@ -9,7 +12,7 @@ use crate::policy::Leftover;
 use crate::time::Time;
 
 use super::context::{CloudInfo, Context};
-use super::gate;
+use super::{consent, gate};
 
 /// What a decision adds up to.
 #[derive(Debug, Default)]
@@ -19,8 +22,8 @@ pub(super) struct Out {
     pub(super) notes: Vec<String>,
     /// Parts that were looked at.
     pub(super) parts: usize,
-    /// Parts that have a step or wait.
-    pub(super) touched: usize,
+    /// Parts that are as demanded.
+    pub(super) right: usize,
     pub(super) wake_at: Option<Time>,
 }
 
@@ -55,11 +58,43 @@ pub(super) struct Facts<'f> {
 impl<'a> Ladder<'a, '_> {
     /// Decides for the slot: first that everything knows what is demanded, then the way up or down.
     pub(super) fn decide(&mut self) {
-        self.out.parts += 1 + self.mount_names().len();
+        let parts = 1 + self.mount_names().len();
+        self.out.parts += parts;
         if self.machine_unseen() || self.mirror() {
             return;
         }
+        let (steps, waiting) = (self.out.steps.len(), self.out.waiting.len());
+        self.climb();
+        let offered = self.out.steps[steps..].iter().map(|step| &step.part);
+        let touched: BTreeSet<&Part> =
+            offered.chain(self.out.waiting[waiting..].iter().map(|waiting| &waiting.part)).collect();
+        self.out.right += parts.saturating_sub(touched.len());
+    }
+
+    fn climb(&mut self) {
+        if let Err(cause) = self.leave_to_go() {
+            return self.wait(&self.node(), cause);
+        }
         if self.wanted.state.is_up() { self.rise() } else { self.descend(self.wanted.state) }
+    }
+
+    /// What the file no longer wants runs on until a person agreed, unless the policy says otherwise or its end
+    /// is what is demanded.
+    fn leave_to_go(&self) -> Result<(), Cause> {
+        if self.leftover != Some(Leftover::Ask) || self.context.input.demands.of(self.id) == Some(State::Away)
+        {
+            return Ok(());
+        }
+        let machine = self.machine().map(|machine| format!("machine {}", machine.id));
+        let volumes = self.seen.volumes.iter().map(|volume| format!("volume {}", volume.id));
+        let mut refused = Ok(());
+        for key in machine.into_iter().chain(volumes) {
+            match consent::ask_first(self.context, &key) {
+                Ok(()) => return Ok(()),
+                Err(cause) => refused = refused.and(Err(cause)),
+            }
+        }
+        refused
     }
 
     /// The provider could not be seen: nothing is concluded, nothing is done.
@@ -119,7 +154,6 @@ impl<'a> Ladder<'a, '_> {
 
     /// Offers a step, unless something holds it back. Whether it was offered or not, the part is accounted for.
     pub(super) fn step(&mut self, part: &Part, act: Act, reason: String, facts: Facts<'_>, danger: Danger) {
-        self.out.touched += 1;
         if danger > Danger::EndsDeadMachine && self.info.is_some_and(|info| info.cloud.protect) {
             let cause = Cause::Protected;
             self.out.waiting.push(Waiting { part: part.clone(), cause, overdue: false });
@@ -162,7 +196,6 @@ impl<'a> Ladder<'a, '_> {
 
     /// Says that a part waits.
     pub(super) fn wait(&mut self, part: &Part, cause: Cause) {
-        self.out.touched += 1;
         self.out.waiting.push(Waiting { part: part.clone(), cause, overdue: false });
     }
 

@@ -25,8 +25,12 @@ impl Ladder<'_, '_> {
 
     fn source(&self, part: &Part, name: &Name, spec: &Mount) -> Result<(Act, String), Cause> {
         let memory = self.memory.mounts.get(name);
-        let own: Vec<&Snapshot> =
-            self.seen.snapshots.iter().filter(|snapshot| snapshot.tags.mount.as_ref() == Some(name)).collect();
+        let own: Vec<&Snapshot> = self
+            .seen
+            .snapshots
+            .iter()
+            .filter(|snapshot| snapshot.tags.mount.as_ref() == Some(name))
+            .collect();
         let seen_generation = own.iter().map(|snapshot| snapshot.tags.generation);
         let gone_generation = self
             .seen
@@ -55,9 +59,8 @@ impl Ladder<'_, '_> {
         }
         // Snapshots that the journal knows and nobody sees: absence is not believed at once.
         let seen = |id: &crate::id::SnapshotId| own.iter().any(|snapshot| snapshot.id == *id);
-        let unseen = memory.and_then(|mount| {
-            mount.snapshots.iter().find(|id| !seen(id) && !self.is_gone(id.as_str()))
-        });
+        let unseen = memory
+            .and_then(|mount| mount.snapshots.iter().find(|id| !seen(id) && !self.is_gone(id.as_str())));
         let needs = own.iter().map(|snapshot| snapshot.life).max().max(memory.and_then(|mount| mount.needs));
         let given_up = memory.is_some_and(|mount| mount.given_up) && own.is_empty();
         let Some(life) = needs.filter(|_| !given_up) else {
@@ -131,5 +134,8 @@ fn candidates(own: &[&Snapshot]) -> Vec<String> {
         own.iter().filter(|snapshot| snapshot.state == SnapshotState::Completed).collect();
     whole.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.life, snapshot.at)));
     let kind = |snapshot: &Snapshot| if snapshot.seal.is_some() { "seal" } else { "backup" };
-    whole.iter().map(|snapshot| format!("{} ({} of life {})", snapshot.id, kind(snapshot), snapshot.life)).collect()
+    whole
+        .iter()
+        .map(|snapshot| format!("{} ({} of life {})", snapshot.id, kind(snapshot), snapshot.life))
+        .collect()
 }

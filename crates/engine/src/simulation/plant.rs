@@ -72,7 +72,8 @@ pub(super) fn at_the_edges(
     match plant {
         None => (provider, link, journal),
         Some(plant) => {
-            let provider = BadProvider { inner: provider, plant, sim: sim.clone(), tries: std::cell::Cell::new(0) };
+            let provider =
+                BadProvider { inner: provider, plant, sim: sim.clone(), tries: std::cell::Cell::new(0) };
             (Rc::new(provider), link, Rc::new(BadJournal { inner: journal, plant }))
         }
     }

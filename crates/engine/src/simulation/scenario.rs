@@ -54,7 +54,6 @@ pub(crate) fn slot(n: usize, index: u32) -> SlotId {
     SlotId { cloud: cloud_id(n), index }
 }
 
-
 fn mount(text: &str) -> Mount {
     Mount {
         name: name(text),
@@ -120,62 +119,91 @@ pub fn scenarios() -> Vec<Scenario> {
     let story = |name, scenes| Scenario { name, scenes };
     vec![
         story("up-away-wake", vec![first(), Demand(Launched), Demand(Away), Demand(Launched)]),
-        story("two-mounts", vec![
-            file(shop(0, 2, &["data", "log"])),
-            Demand(Launched),
-            Demand(Away),
-            Demand(Launched),
-        ]),
-        story("rungs", vec![
-            first(),
-            Demand(Instantiated),
-            Demand(Attached),
-            Demand(Launched),
-            Demand(Unmounted),
-            Demand(Separated),
-            Demand(Snapshotted),
-            Demand(Launched),
-            Demand(Away),
-        ]),
-        story("kill-and-heal", vec![first(), Demand(Launched), Kill(0, 0), Heal, EndedByOthers(0, 0), Heal, Demand(Away)]),
-        story("scale", vec![
-            file(shop(1, 2, &["data"])),
-            Demand(Launched),
-            file(shop(2, 1, &["data"])),
-            Demand(Launched),
-            file(shop(2, 2, &["data"])),
-            Demand(Launched),
-            Demand(Away),
-        ]),
-        story("rename", vec![first(), Demand(Launched), file(renamed.clone()), Demand(Launched), Demand(Away), Demand(Launched)]),
-        story("replace-image", vec![file(shop(2, 2, &["data"])), Demand(Launched), file(other_image), Demand(Launched)]),
-        story("lose-store", vec![
-            first(),
-            Demand(Launched),
-            LoseStore,
-            Heal,
-            Demand(Away),
-            LoseStore,
-            Demand(Launched),
-            LoseStore,
-            Demand(Away),
-        ]),
-        story("one-node", vec![
-            file(shop(2, 2, &["data"])),
-            Demand(Launched),
-            DemandSlot(0, 1, Away),
-            DemandSlot(0, 0, Separated),
-            Demand(Launched),
-        ]),
+        story(
+            "two-mounts",
+            vec![file(shop(0, 2, &["data", "log"])), Demand(Launched), Demand(Away), Demand(Launched)],
+        ),
+        story(
+            "rungs",
+            vec![
+                first(),
+                Demand(Instantiated),
+                Demand(Attached),
+                Demand(Launched),
+                Demand(Unmounted),
+                Demand(Separated),
+                Demand(Snapshotted),
+                Demand(Launched),
+                Demand(Away),
+            ],
+        ),
+        story(
+            "kill-and-heal",
+            vec![first(), Demand(Launched), Kill(0, 0), Heal, EndedByOthers(0, 0), Heal, Demand(Away)],
+        ),
+        story(
+            "scale",
+            vec![
+                file(shop(1, 2, &["data"])),
+                Demand(Launched),
+                file(shop(2, 1, &["data"])),
+                Demand(Launched),
+                file(shop(2, 2, &["data"])),
+                Demand(Launched),
+                Demand(Away),
+            ],
+        ),
+        story(
+            "rename",
+            vec![
+                first(),
+                Demand(Launched),
+                file(renamed.clone()),
+                Demand(Launched),
+                Demand(Away),
+                Demand(Launched),
+            ],
+        ),
+        story(
+            "replace-image",
+            vec![file(shop(2, 2, &["data"])), Demand(Launched), file(other_image), Demand(Launched)],
+        ),
+        story(
+            "lose-store",
+            vec![
+                first(),
+                Demand(Launched),
+                LoseStore,
+                Heal,
+                Demand(Away),
+                LoseStore,
+                Demand(Launched),
+                LoseStore,
+                Demand(Away),
+            ],
+        ),
+        story(
+            "one-node",
+            vec![
+                file(shop(2, 2, &["data"])),
+                Demand(Launched),
+                DemandSlot(0, 1, Away),
+                DemandSlot(0, 0, Separated),
+                Demand(Launched),
+            ],
+        ),
         story("hooks", vec![file(ideal(vec![hooked])), Demand(Launched), Demand(Away), Demand(Launched)]),
-        story("mount-added-and-removed", vec![
-            first(),
-            Demand(Launched),
-            file(shop(1, 1, &["data", "log"])),
-            Demand(Launched),
-            file(shop(1, 1, &["data"])),
-            Demand(Launched),
-            Demand(Away),
-        ]),
+        story(
+            "mount-added-and-removed",
+            vec![
+                first(),
+                Demand(Launched),
+                file(shop(1, 1, &["data", "log"])),
+                Demand(Launched),
+                file(shop(1, 1, &["data"])),
+                Demand(Launched),
+                Demand(Away),
+            ],
+        ),
     ]
 }

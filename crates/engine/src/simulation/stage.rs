@@ -60,7 +60,15 @@ impl Options {
     /// A perfect cloud.
     pub fn calm(seed: u64) -> Options {
         let blows = BTreeMap::new();
-        Options { seed, faults: Faults::none(), blows, plant: None, tries: MOST_TRIES, log: false, rest: true }
+        Options {
+            seed,
+            faults: Faults::none(),
+            blows,
+            plant: None,
+            tries: MOST_TRIES,
+            log: false,
+            rest: true,
+        }
     }
 }
 
@@ -216,7 +224,10 @@ impl<'a> Stage<'a> {
         let strikes = Strikes::new(&sim, &options.blows);
         if options.plant == Some(Plant::AllIsOurs) {
             // Something of somebody else lies about.
-            sim.truth(|state| state.foreign_volume("v-foreign", foreign_tags(), 7));
+            sim.truth(|state| {
+                state.foreign_volume("v-foreign", foreign_tags(), 7);
+                state.shows_foreign = true;
+            });
         }
         Stage {
             scenario,
@@ -522,7 +533,11 @@ impl<'a> Stage<'a> {
         }
         let after = self.sim.truth(|state| state.calls);
         if (after.shoves, after.orders) != (before.shoves, before.orders) {
-            let what = format!("{} calls and {} orders at rest", after.shoves - before.shoves, after.orders - before.orders);
+            let what = format!(
+                "{} calls and {} orders at rest",
+                after.shoves - before.shoves,
+                after.orders - before.orders
+            );
             self.sim.truth(|state| state.violations.push(format!("I-9: {what}")));
         }
     }

@@ -20,7 +20,10 @@ pub fn seed_options(seed: u64) -> (Scenario, Options) {
     faults.machine_ended /= 2;
     let crashes = random.below(4);
     let blows: BTreeMap<u64, Blow> = (0..crashes).map(|_| (1 + random.below(150), Blow::Crash)).collect();
-    (scenario, Options { seed, faults, blows, plant: None, tries: super::stage::MOST_TRIES, log: false, rest: true })
+    (
+        scenario,
+        Options { seed, faults, blows, plant: None, tries: super::stage::MOST_TRIES, log: false, rest: true },
+    )
 }
 
 /// Plays seeds one after another, and calls `each` with every result.

@@ -53,7 +53,8 @@ impl Faults {
 
     /// A mix drawn from a seed: many kinds stay away, so that the others are seen alone (a swarm).
     pub fn swarm(random: &mut Random, until: Time) -> Faults {
-        let mut rate = |most: u32| if random.below(2) == 0 { 0 } else { random.below(u64::from(most)) as u32 };
+        let mut rate =
+            |most: u32| if random.below(2) == 0 { 0 } else { random.below(u64::from(most)) as u32 };
         Faults {
             fail_before: rate(100),
             lose_answer: rate(100),

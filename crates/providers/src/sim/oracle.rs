@@ -117,7 +117,10 @@ impl State {
                 .values()
                 .any(|own| own.snapshot.volume == *id && own.snapshot.life == volume.life);
             if sealed || volume.retired.is_some() {
-                self.violated("I-2", format!("{id} is mounted in life {}, which is sealed or retired", volume.life));
+                self.violated(
+                    "I-2",
+                    format!("{id} is mounted in life {}, which is sealed or retired", volume.life),
+                );
             }
         }
         let newest = self.newest.get(mount).copied().unwrap_or(0);
@@ -145,7 +148,10 @@ impl State {
                     && own.data == data
             });
             if !on_volume && !in_snapshot {
-                self.violated("I-1", format!("[{}]:{} lost its version {data}", mount.slot.index, mount.name));
+                self.violated(
+                    "I-1",
+                    format!("[{}]:{} lost its version {data}", mount.slot.index, mount.name),
+                );
             }
         }
     }

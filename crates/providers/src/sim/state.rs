@@ -61,6 +61,8 @@ pub struct State {
     pub trace: u64,
     /// Every event as text, when asked for.
     pub log: Option<Vec<String>>,
+    /// Whether things that are nobody's are listed too: for a planted fault.
+    pub shows_foreign: bool,
     /// Hooks that refuse, and how often still.
     pub refusing: BTreeMap<String, u32>,
     pub(super) random: Random,
@@ -94,6 +96,7 @@ impl State {
             sometimes: BTreeMap::new(),
             trace: 0xcbf2_9ce4_8422_2325,
             log: None,
+            shows_foreign: false,
             refusing: BTreeMap::new(),
             random: Random::new(seed),
             now: super::BEGINNING,
@@ -202,16 +205,27 @@ impl State {
                 .machines
                 .values()
                 .filter(|own| !own.machine.state.is_over() || self.now.since(own.due) < Span::hours(1))
+                .filter(|own| self.shows(&own.machine.tags))
                 .map(|own| own.machine.clone())
                 .collect(),
             volumes: self
                 .volumes
                 .values()
-                .filter(|own| own.volume.state != VolumeState::Deleted)
+                .filter(|own| own.volume.state != VolumeState::Deleted && self.shows(&own.volume.tags))
                 .map(|own| own.volume.clone())
                 .collect(),
-            snapshots: self.snapshots.values().map(|own| own.snapshot.clone()).collect(),
+            snapshots: self
+                .snapshots
+                .values()
+                .filter(|own| self.shows(&own.snapshot.tags))
+                .map(|own| own.snapshot.clone())
+                .collect(),
         }
+    }
+
+    /// Only what carries a cloud's tag is listed, unless a planted fault looks at everything.
+    fn shows(&self, tags: &Tags) -> bool {
+        self.shows_foreign || !tags.cloud.0.is_nil()
     }
 
     pub(super) fn list(&mut self) -> Result<Listing, ProviderError> {
@@ -270,7 +284,9 @@ impl State {
         match id {
             ObjectId::Machine(id) => self.machines.get(id).map(|own| Object::Machine(own.machine.clone())),
             ObjectId::Volume(id) => self.volumes.get(id).map(|own| Object::Volume(own.volume.clone())),
-            ObjectId::Snapshot(id) => self.snapshots.get(id).map(|own| Object::Snapshot(own.snapshot.clone())),
+            ObjectId::Snapshot(id) => {
+                self.snapshots.get(id).map(|own| Object::Snapshot(own.snapshot.clone()))
+            }
         }
     }
 
@@ -347,7 +363,8 @@ impl State {
             }
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {
-                let params = format!("volume {:?} {} {size} {life} {from:?}", tags.mount_id(), tags.generation);
+                let params =
+                    format!("volume {:?} {} {size} {life} {from:?}", tags.mount_id(), tags.generation);
                 if let Some(known) = self.known(token, &params)? {
                     return Ok(known);
                 }
@@ -367,7 +384,8 @@ impl State {
                 Ok(Answer::Made(Object::Volume(volume)))
             }
             Call::ClaimVolume { volume, tags } => {
-                let own = self.volumes.get_mut(volume).ok_or_else(|| refused(format!("{volume} is not there")))?;
+                let own =
+                    self.volumes.get_mut(volume).ok_or_else(|| refused(format!("{volume} is not there")))?;
                 if own.volume.tags.cloud != tags.cloud && !own.volume.tags.cloud.0.is_nil() {
                     return Err(refused(format!("{volume} belongs to somebody")));
                 }
@@ -400,7 +418,9 @@ impl State {
                 self.snapshots.insert(id, SimSnapshot { snapshot: snapshot.clone(), due, fails, data });
                 Ok(Answer::Made(Object::Snapshot(snapshot)))
             }
-            Call::NewLife { .. } | Call::Attach { .. } | Call::Detach(_) => self.move_volume(call).map_err(refused),
+            Call::NewLife { .. } | Call::Attach { .. } | Call::Detach(_) => {
+                self.move_volume(call).map_err(refused)
+            }
             Call::Retire { .. } | Call::DeleteVolume(_) => self.end_volume(call).map_err(refused),
             Call::DeleteSnapshot(permit) => {
                 self.snapshots.remove(permit.snapshot());
@@ -485,7 +505,8 @@ impl State {
                 model::new_life(&mut own.volume, *life)?;
             }
             Call::Attach { volume, life, machine, .. } => {
-                let machine = &self.machines.get(machine).ok_or_else(|| format!("{machine} is not there"))?.machine;
+                let machine =
+                    &self.machines.get(machine).ok_or_else(|| format!("{machine} is not there"))?.machine;
                 let own = self.volumes.get_mut(volume).ok_or_else(|| missing(volume))?;
                 // A cloud without conditions attaches a marked volume too.
                 let mark = own.volume.retired;
@@ -625,6 +646,18 @@ impl State {
         self.volumes.insert(id, SimVolume { volume, due: self.now, data });
     }
 
+    /// Sets the version of what is on a volume, as a program on its node would: for the contract suite.
+    pub fn set_content(&mut self, id: &VolumeId, version: u64) {
+        if let Some(own) = self.volumes.get_mut(id) {
+            own.data = version;
+        }
+    }
+
+    /// The version of what is on a volume.
+    pub fn content(&self, id: &VolumeId) -> Option<u64> {
+        self.volumes.get(id).map(|own| own.data)
+    }
+
     /// Takes the retire mark off a volume, as a new life would: for planted faults.
     pub fn unmark(&mut self, id: &VolumeId) {
         if let Some(own) = self.volumes.get_mut(id) {
@@ -664,7 +697,9 @@ fn brief(call: &Call) -> String {
         _ => String::new(),
     };
     match call {
-        Call::CreateMachine { tags, .. } => format!("create machine {} generation {}", part(tags), tags.generation),
+        Call::CreateMachine { tags, .. } => {
+            format!("create machine {} generation {}", part(tags), tags.generation)
+        }
         Call::CreateVolume { tags, from, life, .. } => match from {
             None => format!("create volume {}", part(tags)),
             Some(from) => format!("create volume {} of {from} (life {life})", part(tags)),

@@ -146,7 +146,11 @@ impl Bench {
     pub(crate) fn counted(&self, lines: usize) -> String {
         let mut text = String::new();
         eventually(&format!("{lines} numbers"), || {
-            text = self.numbers().first().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            text = self
+                .numbers()
+                .first()
+                .and_then(|path| std::fs::read_to_string(path).ok())
+                .unwrap_or_default();
             text.lines().count() >= lines
         });
         whole(&text);

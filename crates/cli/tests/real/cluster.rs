@@ -1,11 +1,10 @@
 //! Whole lives of real clusters on this machine, through the real binary: what it does, says, and answers.
 
-mod bench;
-
 use std::time::Duration;
 
-use bench::{Bench, eventually, file, kill, whole};
 use rustix::process::Signal;
+
+use crate::bench::{Bench, eventually, file, kill, whole};
 
 #[test]
 fn a_whole_life() {
@@ -25,6 +24,11 @@ fn a_whole_life() {
     bench.counted(5);
 
     bench.run(&["away"]).ended(2).says("--yes");
+    let plan = bench.run(&["plan", "--to", "away", "-o", "json"]).ended(0).data();
+    let verbs: Vec<&str> =
+        plan["steps"].as_array().unwrap().iter().filter_map(|step| step["verb"].as_str()).collect();
+    assert!(verbs.contains(&"seal") && verbs.contains(&"delete-volume"), "{verbs:?}");
+    assert_eq!(plan["waiting"].as_array().map(Vec::len), Some(0), "{}", plan["waiting"]);
     let away = bench.run(&["away", "--yes", "-o", "json"]).ended(0).data();
     assert_eq!(away["more"]["kept"][0]["seal"], "clean", "{away}");
     assert_eq!((bench.processes(), bench.numbers().len(), bench.machines().len()), (0, 0, 0));

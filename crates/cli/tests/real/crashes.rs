@@ -1,15 +1,12 @@
 //! The program killed wherever it can be killed: at every named boundary that an up, an away and a wake pass, and
 //! at random moments. Each time it is run again and must converge, with nothing doubled and no byte lost.
-#![cfg(debug_assertions)]
-
-mod bench;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bench::{Bench, whole};
+use crate::bench::{self, Bench, whole};
 
 /// One node with one volume.
 fn small() -> Bench {
