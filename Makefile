@@ -13,7 +13,7 @@ NEXTEST_VERSION := 0.9.143
 # How long `make soak` goes on.
 MINUTES ?= 10
 
-.PHONY: help build setup check deny test ci soak demo
+.PHONY: help build setup check deny test ci soak demo bench
 
 help:
 	@echo 'make demo    show the whole loop on this machine, each claim checked'
@@ -60,3 +60,9 @@ soak:
 # Shows the whole loop on this machine, and checks each claim. Leaves nothing behind.
 demo: build
 	scripts/demo.sh $(CARGO_TARGET_DIR)/release/ideal
+
+# Measures this program beside its peers: BENCH=plan, launch or status. What is not installed is said to be missing.
+BENCH ?= plan
+bench:
+	cargo build --release -p ideal-bench $(if $(filter status,$(BENCH)),-p ideal-cli)
+	$(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)

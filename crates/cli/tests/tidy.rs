@@ -280,8 +280,7 @@ fn dependencies_point_one_way() {
             let full = text(dependency, "name");
             if let Some(ours) = full.strip_prefix("ideal-") {
                 let tests_may = row(MAY_TEST_WITH, &name).unwrap_or_default().contains(&ours);
-                let may = allowed.contains(&ours) || for_tests && tests_may;
-                if !may {
+                if !(allowed.contains(&ours) || for_tests && tests_may) {
                     wrong.push(format!("{name} uses {ours}"));
                 }
             } else if !for_tests && row(PURE, &name).is_some_and(|pure| !pure.contains(&full)) {

@@ -9,7 +9,7 @@ mod scenario;
 mod stage;
 mod story;
 
-pub use plant::Plant;
+pub use plant::{Plant, SimLink};
 pub use scenario::{Scenario, Scene, scenarios};
 pub use stage::{Blow, Options, RunResult, StoreLost, run, store_lost_at};
 pub use story::{seed_options, seeds};

@@ -59,11 +59,14 @@ pub(crate) struct Up {
     #[arg(long, value_name = "STATE")]
     pub(crate) to: Option<State>,
     /// Do what `ideal plan --out` saved; refused when things have changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["addresses", "to", "blank"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["addresses", "to", "blank", "restore"])]
     pub(crate) plan: Option<PathBuf>,
     /// This mount may begin empty although its data is missing
     #[arg(long, value_name = "ADDR")]
     pub(crate) blank: Vec<String>,
+    /// This mount is made of an older snapshot, its own data being lost: shop.db[0]:data=s-12ab
+    #[arg(long, value_name = "ADDR=SNAPSHOT")]
+    pub(crate) restore: Vec<String>,
     #[command(flatten)]
     pub(crate) pursuit: Pursuit,
 }

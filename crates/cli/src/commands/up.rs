@@ -2,7 +2,7 @@
 
 use ideal_core::address::Address;
 use ideal_core::demand::{Ending, Scope, State};
-use ideal_core::id::{MountId, SlotId};
+use ideal_core::id::{MountId, SlotId, SnapshotId};
 use ideal_core::ideal::Ideal;
 use ideal_core::plan::{Act, Plan, text};
 use ideal_core::planner::Consent;
@@ -45,11 +45,15 @@ fn go(wanted: &Up, global: &Global, output: &Output, verb: &str) -> anyhow::Resu
         ask::must_be_terminal("each step is asked for", "no --step")?;
     }
     let covered = scopes::of(&world.ideal, addresses)?;
-    let blank = blank(&world.ideal, &wanted.blank)?;
+    let given = Consent {
+        blank: wanted.blank.iter().map(|text| mount(&world.ideal, text)).collect::<Result<_, _>>()?,
+        restore: wanted.restore.iter().map(|text| restore(&world.ideal, text)).collect::<Result<_, _>>()?,
+        ..Consent::default()
+    };
     wait_for(async {
         let glance = world.glance().await?;
         let demands = scopes::demands_if(&glance, &covered, state, Ending::No);
-        let mut consent = Consent { blank: blank.into_iter().collect(), ..Consent::default() };
+        let mut consent = given;
         let plan = glance.plan(&demands, &consent);
         if verb == "wake" && !output.is_json() {
             output.note(&seals(&glance, &plan));
@@ -108,22 +112,30 @@ pub(crate) fn show(world: &World, plan: &Plan, output: &Output) {
     }
 }
 
-/// Mounts that may begin empty.
-fn blank(ideal: &Ideal, addresses: &[String]) -> anyhow::Result<Vec<MountId>> {
-    let mount = |text: &String| -> anyhow::Result<MountId> {
-        let address: Address = scopes::address(text)?;
-        let cloud = ideal.cloud_at(&address.path);
-        match (cloud, address.index, &address.mount) {
-            (Some(cloud), Some(index), Some(name)) if cloud.mounts.iter().any(|own| own.name == *name) => {
-                Ok(MountId { slot: SlotId { cloud: cloud.id, index }, name: name.clone() })
-            }
-            _ => {
-                let message = format!("`{text}` is not a mount of this file; write shop.db[0]:data");
-                Err(Failure::new("no-such-part", Exit::BadInput, message).into())
-            }
+/// A mount of the file.
+fn mount(ideal: &Ideal, text: &str) -> anyhow::Result<MountId> {
+    let address: Address = scopes::address(text)?;
+    let cloud = ideal.cloud_at(&address.path);
+    match (cloud, address.index, &address.mount) {
+        (Some(cloud), Some(index), Some(name)) if cloud.mounts.iter().any(|own| own.name == *name) => {
+            Ok(MountId { slot: SlotId { cloud: cloud.id, index }, name: name.clone() })
         }
-    };
-    addresses.iter().map(mount).collect()
+        _ => {
+            let message = format!("`{text}` is not a mount of this file; write shop.db[0]:data");
+            Err(Failure::new("no-such-part", Exit::BadInput, message).into())
+        }
+    }
+}
+
+/// A mount, and what it is made of.
+fn restore(ideal: &Ideal, text: &str) -> anyhow::Result<(MountId, SnapshotId)> {
+    match text.split_once('=') {
+        Some((address, snapshot)) => Ok((mount(ideal, address)?, SnapshotId::new(snapshot))),
+        None => {
+            let message = format!("`{text}` names no snapshot; write shop.db[0]:data=s-12ab");
+            Err(Failure::new("bad-address", Exit::BadInput, message).into())
+        }
+    }
 }
 
 /// Which seals a plan brings back.

@@ -42,8 +42,12 @@ pub(crate) fn next(ideal: &Ideal, waiting: &Waiting) -> Vec<String> {
         Cause::LostData { candidates, .. } if candidates.is_empty() => {
             vec![format!("ideal up --blank {part}        begins with an empty volume")]
         }
-        Cause::LostData { .. } => vec![
+        Cause::LostData { candidates, .. } => vec![
             "bring back what is missing, then the same again".to_owned(),
+            {
+                let newest = candidates.first().and_then(|text| text.split(' ').next()).unwrap_or("SNAPSHOT");
+                format!("ideal up --restore {part}={newest}        goes back to an older snapshot")
+            },
             format!("ideal up --blank {part}        begins with an empty volume, and keeps the rest"),
         ],
         Cause::Unclaimed { names } => {

@@ -133,6 +133,44 @@ fn a_lost_store_loses_nothing() {
 }
 
 #[test]
+fn lost_data_is_never_replaced_silently() {
+    let bench = Bench::new(&file(0));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let first = bench.sealed()[0].clone();
+    bench.run(&["wake"]).ended(0);
+    bench.counted(first.lines().count() + 3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let (older, newest) = {
+        let mut all = bench.metas("snapshots");
+        all.sort_by_key(|own| own["life"].as_u64());
+        let id = |own: &serde_json::Value| own["id"].as_str().unwrap_or_default().to_owned();
+        (id(&all[0]), id(&all[1]))
+    };
+    let kept = bench.local().join("snapshots").join(&newest);
+    let aside = bench.folder.join("aside");
+    std::fs::rename(&kept, &aside).unwrap();
+    let restore = format!("shop.db[0]:data={older}");
+    bench.run(&["wake"]).ended(6).says("[lost-data]").says(&restore).says("--blank shop.db[0]:data");
+    assert_eq!(bench.metas("volumes").len(), 0);
+    // What is brought back is used; an older one only when it is named.
+    std::fs::rename(&aside, &kept).unwrap();
+    bench.run(&["wake"]).ended(0);
+    let text = bench.counted(first.lines().count() + 4);
+    bench.run(&["away", "--yes"]).ended(0);
+    assert!(bench.sealed().last().is_some_and(|sealed| sealed.starts_with(&text)));
+    for own in bench.metas("snapshots").iter().filter(|own| own["id"] != older.as_str()) {
+        let id = own["id"].as_str().unwrap_or_default();
+        std::fs::remove_dir_all(bench.local().join("snapshots").join(id)).unwrap();
+    }
+    bench.run(&["wake"]).ended(6);
+    bench.run(&["up", "--restore", "shop.db[0]:data"]).ended(2);
+    bench.run(&["up", "--restore", &restore]).ended(0);
+    assert!(bench.counted(1).starts_with(&first));
+}
+
+#[test]
 fn a_saved_plan_is_that_plan_or_none() {
     let bench = Bench::new(&file(1));
     bench.run(&["plan", "--out", "p.json"]).ended(0).says("ideal up --plan p.json");

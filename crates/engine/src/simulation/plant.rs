@@ -81,12 +81,17 @@ pub(super) fn at_the_edges(
 
 /// The way to simulated agents.
 #[derive(Debug)]
-struct SimLink {
+pub struct SimLink {
     sim: Sim,
     plant: Option<Plant>,
 }
 
 impl SimLink {
+    /// The way to the agents of this cloud.
+    pub fn new(sim: &Sim) -> SimLink {
+        SimLink { sim: sim.clone(), plant: None }
+    }
+
     async fn carry(&self, address: &str, order: &Order) -> Result<Reply, LinkError> {
         let verb = match &order.verb {
             Verb::Report => AgentVerb::Report,

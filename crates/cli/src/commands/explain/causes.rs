@@ -97,7 +97,8 @@ pub(crate) const CAUSES: &[CausePage] = &[
         "lost-data",
         "What the mount should be made of is nowhere to be seen: neither its volume nor the seal of its last life. \
          An older snapshot is never used in its place silently, and neither is an empty volume.",
-        "Bring back what is missing. Or begin with an empty volume: `ideal up --blank shop.db[0]:data`. What is \
+        "Bring back what is missing. Or go back to an older snapshot: `ideal up --restore \
+         shop.db[0]:data=SNAPSHOT`. Or begin with an empty volume: `ideal up --blank shop.db[0]:data`. What is \
          there of older data stays untouched.",
     ),
     page(

@@ -1,0 +1,31 @@
+//! Measures this program beside its peers. Each bench prints lines `name size: ours X, peer Y, ratio Z`.
+//!
+//! Each size is measured in a process of its own, so that its peak memory is its own.
+
+mod cluster;
+mod launch;
+mod measure;
+mod peer;
+mod plan;
+mod status;
+
+use anyhow::{Context, bail};
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["plan"] => plan::bench(),
+        ["launch"] => launch::bench(),
+        ["status"] => status::bench(),
+        // What the others start, once for each size.
+        ["one", "first", parts] => plan::first(number(parts)?),
+        ["one", "no-op", parts] => plan::no_op(number(parts)?),
+        ["one", "launch", parts] => launch::one(number(parts)?),
+        _ => bail!("which bench? plan, launch or status"),
+    }
+}
+
+fn number(text: &str) -> anyhow::Result<usize> {
+    text.parse().with_context(|| format!("`{text}` is not a number of parts"))
+}
