@@ -21,6 +21,7 @@ help:
 	@echo 'make check   formatting, lints, spelling'
 	@echo 'make soak    seeds of the simulation for MINUTES=$(MINUTES), and the rate'
 	@echo 'make deny    the dependencies against deny.toml and its network database (needs cargo-deny)'
+	@echo 'make bench   the measurements beside their peers; see bench/src/main.rs'
 	@echo 'make build   the program as it is shipped: $(CARGO_TARGET_DIR)/release/ideal'
 
 build:

@@ -1,4 +1,6 @@
 //! What holds of every decision, whatever is wanted, seen and remembered.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(unreachable_code, reason = "the last property ends inside of its loop")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The simulated cloud keeps the same contract as every other provider; otherwise simulation would prove nothing.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
