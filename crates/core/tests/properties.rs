@@ -396,7 +396,7 @@ proptest! {
                 let undone: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step)
                     .filter(|step| !text::is_quiet(&step.act)).collect();
                 let waits = decision.waiting.iter().any(|waiting| waiting.cause.needs_person());
-                prop_assert!(undone.is_empty() || waits, "{undone:?}");
+                prop_assert!(undone.is_empty() || waits, "{undone:?}\n{:?}", decision.waiting);
                 return Ok(());
             }
             passes += 1;
