@@ -27,7 +27,11 @@ pub(crate) fn bench() -> anyhow::Result<()> {
         let rate = ours.count as f64 / ours.time.as_secs_f64();
         rates.push(rate);
         let peer = peer.as_ref().filter(|_| size == 1_000);
-        say(&format!("{}; {} steps, {rate:.0} steps/s", line("launch", size, &ours, peer, target), ours.count))?;
+        say(&format!(
+            "{}; {} steps, {rate:.0} steps/s",
+            line("launch", size, &ours, peer, target),
+            ours.count
+        ))?;
     }
     if let [small, large] = rates.as_slice() {
         let ratio = 100.0 * large / small;

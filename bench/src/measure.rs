@@ -79,7 +79,13 @@ pub(crate) fn memory(kib: u64) -> String {
 }
 
 /// One line of comparison.
-pub(crate) fn line(name: &str, size: usize, ours: &Figures, peer: Option<&Figures>, target: Option<Duration>) -> String {
+pub(crate) fn line(
+    name: &str,
+    size: usize,
+    ours: &Figures,
+    peer: Option<&Figures>,
+    target: Option<Duration>,
+) -> String {
     let mut line = format!("{name} {size}: ours {}, {}", time(ours.time), memory(ours.memory));
     match peer {
         Some(peer) => {

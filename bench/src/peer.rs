@@ -31,7 +31,8 @@ pub(crate) fn plans() -> anyhow::Result<Vec<Plans>> {
     if !is_here()? {
         return Ok(Vec::new());
     }
-    let most: usize = std::env::var("IDEAL_BENCH_PEER_MOST").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
+    let most: usize =
+        std::env::var("IDEAL_BENCH_PEER_MOST").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
     let mut plans = Vec::new();
     for size in [100, 1_000, 10_000].into_iter().filter(|size| *size <= most) {
         let folder = prepare(size)?;

@@ -71,7 +71,12 @@ fn once(text: &str, world: &World) -> anyhow::Result<usize> {
     let shown = text::render(&ideal, &plan, true);
     let all = begin.elapsed();
     if std::env::var_os("IDEAL_BENCH_DETAIL").is_some() {
-        let detail = [("read", read), ("decide", decided - read), ("forecast", planned - decided), ("text", all - planned)];
+        let detail = [
+            ("read", read),
+            ("decide", decided - read),
+            ("forecast", planned - decided),
+            ("text", all - planned),
+        ];
         let detail = detail.map(|(what, time)| format!("{what} {}", crate::measure::time(time)));
         eprint(&detail.join(", "));
     }

@@ -18,14 +18,20 @@ pub(crate) fn bench() -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     fs::copy(example, folder.path().join("ideal.yaml"))?;
     let launched = run(&program, folder.path(), &["up", "--yes"]);
-    let measured = launched.and_then(|_| (0..20).map(|_| run(&program, folder.path(), &["status"])).collect());
+    let measured =
+        launched.and_then(|_| (0..20).map(|_| run(&program, folder.path(), &["status"])).collect());
     let measured: anyhow::Result<Vec<Duration>> = measured;
     // Whatever came of it, nothing stays behind.
     let ended = run(&program, folder.path(), &["away", "--yes"]);
     let mut times = measured?;
     times.sort();
     let (best, middle, worst) = (times[0], times[times.len() / 2], times[times.len() - 1]);
-    say(&format!("status of the quickstart: best {}, median {}, worst {} of 20", time(best), time(middle), time(worst)))?;
+    say(&format!(
+        "status of the quickstart: best {}, median {}, worst {} of 20",
+        time(best),
+        time(middle),
+        time(worst)
+    ))?;
     ended.map(drop)
 }
 

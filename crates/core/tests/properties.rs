@@ -1,4 +1,5 @@
-//! What holds of every decision, whatever is wanted, seen and remembered.
+//! What holds of every decision, whatever is wanted, seen and remembered. `PROPTEST_CASES` says how often.
+#![expect(clippy::unwrap_used, reason = "names of this test's own worlds")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,7 +41,15 @@ fn name(text: &str) -> Name {
 
 fn mount(text: &str, keep: Keep) -> Mount {
     let at = format!("/{text}");
-    Mount { name: name(text), was: None, size: Bytes(1 << 30), at, filesystem: Filesystem::Ext4, keep, from: None }
+    Mount {
+        name: name(text),
+        was: None,
+        size: Bytes(1 << 30),
+        at,
+        filesystem: Filesystem::Ext4,
+        keep,
+        from: None,
+    }
 }
 
 fn hook(wanted: bool) -> Option<Hook> {
@@ -78,7 +87,15 @@ fn leftover() -> impl Strategy<Value = Leftover> {
 
 fn tags(slot: SlotId, mount: Option<&str>, generation: u32) -> Tags {
     let mount = mount.map(name);
-    Tags { cloud: slot.cloud, index: Some(slot.index), mount, generation, token: None, demand: None, epoch: 0 }
+    Tags {
+        cloud: slot.cloud,
+        index: Some(slot.index),
+        mount,
+        generation,
+        token: None,
+        demand: None,
+        epoch: 0,
+    }
 }
 
 prop_compose! {
@@ -179,9 +196,8 @@ prop_compose! {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let slots: Vec<SlotId> = (0..3)
-        .flat_map(|n| (0..3).map(move |index| SlotId { cloud: cloud_id(n), index }))
-        .collect();
+    let slots: Vec<SlotId> =
+        (0..3).flat_map(|n| (0..3).map(move |index| SlotId { cloud: cloud_id(n), index })).collect();
     let seen: Vec<_> = slots.iter().map(|id| prop::option::weighted(0.6, slot(*id)).boxed()).collect();
     let state = select(State::ALL.to_vec());
     let one = prop::option::weighted(0.3, (0usize..9, select(State::ALL.to_vec())));
@@ -353,7 +369,7 @@ proptest! {
         let demands = Arc::new(world.demands.clone());
         let mut made = 0;
         let mut passes = 0;
-        loop {
+        let waiting = loop {
             let mut observed = world.observed();
             // A read by id says at once what is gone.
             let there = world.ids();
@@ -390,17 +406,16 @@ proptest! {
                 *seen = ahead.seen;
             }
             if steps.is_empty() && !settled {
-                let observed = world.observed();
-                let plan = world.with(&observed, &view, forecast);
-                // What waits for a day, or for a person, may still be told; nothing is done.
-                let undone: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step)
-                    .filter(|step| !text::is_quiet(&step.act)).collect();
-                let waits = decision.waiting.iter().any(|waiting| waiting.cause.needs_person());
-                prop_assert!(undone.is_empty() || waits, "{undone:?}\n{:?}", decision.waiting);
-                return Ok(());
+                break decision.waiting;
             }
             passes += 1;
             prop_assert!(passes < 80, "it does not come to rest: {steps:?}");
-        }
+        };
+        let plan = world.with(&world.observed(), &view, forecast);
+        // What waits for a person may still be told; nothing is done.
+        let undone: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step)
+            .filter(|step| !text::is_quiet(&step.act)).collect();
+        let waits = waiting.iter().any(|waiting| waiting.cause.needs_person());
+        prop_assert!(undone.is_empty() || waits, "{undone:?}\n{waiting:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Golden stories: `scenarios/<name>/story.txt` is played, and what came of it is compared with `golden.txt`.
 //! `UPDATE_GOLDEN=1` writes the golden texts anew; read the difference before it is committed.
-#![expect(clippy::disallowed_methods, reason = "a test reads its stories")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads its stories")]
 
 mod story;
 
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 fn stories() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut stories: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut stories: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     stories.sort();
     stories
 }

@@ -6,8 +6,8 @@ use crate::demand::Demands;
 use crate::id::{Life, MachineId, SlotId, SnapshotId, VolumeId};
 use crate::model::{self, Refused};
 use crate::observed::{
-    AgentSeen, AttachmentState, HookSeen, MachineState, MountSeen, Report, RetireMark, SealKind, SlotSeen, Tags,
-    Volume, VolumeState,
+    AgentSeen, AttachmentState, HookSeen, MachineState, MountSeen, Report, RetireMark, SealKind, SlotSeen,
+    Tags, Volume, VolumeState,
 };
 use crate::plan::{Act, Step};
 use crate::time::{Bytes, Time};
@@ -58,7 +58,9 @@ impl SlotModel {
                 self.seen.volumes.push(volume);
                 return Ok(Some(id));
             }
-            Act::Seal { volume, life, kind, .. } => return self.seal(step, volume, *life, *kind, name).map(Some),
+            Act::Seal { volume, life, kind, .. } => {
+                return self.seal(step, volume, *life, *kind, name).map(Some);
+            }
             Act::StartMachine { machine } => {
                 for own in self.seen.machines.iter_mut().filter(|own| own.id == *machine) {
                     own.state = MachineState::Running;

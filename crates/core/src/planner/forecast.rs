@@ -108,7 +108,9 @@ struct Turns {
 
 impl Turns {
     fn order(&mut self, context: &Context<'_>, slot: SlotId, begins: usize, plan: &mut Plan) {
-        if plan.steps.len() == begins || context.clouds.get(&slot.cloud).is_none_or(|info| info.turn.is_none()) {
+        if plan.steps.len() == begins
+            || context.clouds.get(&slot.cloud).is_none_or(|info| info.turn.is_none())
+        {
             return;
         }
         if let Some((cloud, last)) = self.last

@@ -16,7 +16,9 @@ use ideal_core::observed::{
     RetireMark, SealKind, Sight, SlotSeen, Snapshot, SnapshotState, Volume,
 };
 use ideal_core::plan::{Act, Hook, Planned, Step, text};
-use ideal_core::planner::{Consent, Decision, How, Input, Patience, ProviderTraits, decide, forecast, standing};
+use ideal_core::planner::{
+    Consent, Decision, How, Input, Patience, ProviderTraits, decide, forecast, standing,
+};
 use ideal_core::recover;
 use ideal_core::time::{Span, Time};
 use ideal_file::{Sources, load};
@@ -247,8 +249,14 @@ impl World {
         let volume = volume.ok_or("it has no volume")?;
         let mut tags = volume.tags.clone();
         tags.token = None;
-        let mut backup =
-            model::new_snapshot(SnapshotId::new(id.as_str()), tags, volume, volume.life, SealKind::Clean, now);
+        let mut backup = model::new_snapshot(
+            SnapshotId::new(id.as_str()),
+            tags,
+            volume,
+            volume.life,
+            SealKind::Clean,
+            now,
+        );
         backup.seal = None;
         backup.state = SnapshotState::Completed;
         seen.snapshots.push(backup);
@@ -340,8 +348,12 @@ impl World {
         let standing = standing(&self.view, &observed);
         let how = match standing.how {
             How::Recorded | How::Mirrored => String::new(),
-            How::SeenRunning => "    nothing is demanded; something runs: launched is taken to be meant\n".to_owned(),
-            How::SeenNothing => "    nothing is demanded; nothing runs: away is taken to be meant\n".to_owned(),
+            How::SeenRunning => {
+                "    nothing is demanded; something runs: launched is taken to be meant\n".to_owned()
+            }
+            How::SeenNothing => {
+                "    nothing is demanded; nothing runs: away is taken to be meant\n".to_owned()
+            }
         };
         let traits = self.all_traits();
         let plan = forecast(&self.input(&observed, &standing.demands, &traits));
@@ -407,7 +419,8 @@ impl World {
         } else {
             "not met yet"
         };
-        let _ = writeln!(told, "    {verdict}: {} of {} parts are as demanded", decision.right, decision.parts);
+        let _ =
+            writeln!(told, "    {verdict}: {} of {} parts are as demanded", decision.right, decision.parts);
         told
     }
 
@@ -557,10 +570,11 @@ impl World {
             return failed(refusal.to_string());
         }
         let unknown = || Outcome::Unknown { why: "timed out".to_owned() };
-        let fate = self.troubles.get_mut(&slot).and_then(|trouble| match trouble.fates.get(step.act.verb()) {
-            Some(Fate::Fails(_)) => trouble.fates.get(step.act.verb()).cloned(),
-            _ => trouble.fates.remove(step.act.verb()),
-        });
+        let fate =
+            self.troubles.get_mut(&slot).and_then(|trouble| match trouble.fates.get(step.act.verb()) {
+                Some(Fate::Fails(_)) => trouble.fates.get(step.act.verb()).cloned(),
+                _ => trouble.fates.remove(step.act.verb()),
+            });
         match &fate {
             Some(Fate::Fails(why)) => return failed(why.clone()),
             Some(Fate::Lost) => return unknown(),
@@ -617,7 +631,9 @@ impl World {
                 }
                 _ => Ok(()),
             },
-            Act::Seal { volume: id, .. } => volume(id).map_or(Ok(()), |own| guard::seal(slot.cloud, own).map(drop)),
+            Act::Seal { volume: id, .. } => {
+                volume(id).map_or(Ok(()), |own| guard::seal(slot.cloud, own).map(drop))
+            }
             Act::Retire { volume: id, unsealed, .. } => {
                 let Some(own) = volume(id) else { return Ok(()) };
                 guard::seal(slot.cloud, own)?;

@@ -34,13 +34,16 @@ impl State {
     /// I-6: a slot has one machine.
     pub(super) fn judge_new_machine(&mut self, tags: &Tags) {
         let Some(slot) = tags.slot() else { return };
-        let other = self.of_slot.get(&slot).into_iter().flatten().find_map(|id| match id {
-            ObjectId::Machine(id) => self.machines.get(id),
-            _ => None,
-        }.filter(|own| {
-            own.machine.tags.slot() == Some(slot)
-                && !matches!(own.machine.state, MachineState::Terminated | MachineState::Terminating)
-        }));
+        let other = self.of_slot.get(&slot).into_iter().flatten().find_map(|id| {
+            match id {
+                ObjectId::Machine(id) => self.machines.get(id),
+                _ => None,
+            }
+            .filter(|own| {
+                own.machine.tags.slot() == Some(slot)
+                    && !matches!(own.machine.state, MachineState::Terminated | MachineState::Terminating)
+            })
+        });
         if let Some(other) = other.map(|own| own.machine.id.clone()) {
             self.violated("I-6", format!("[{}] gets a second machine beside {other}", slot.index));
         }
@@ -49,13 +52,16 @@ impl State {
     /// I-6, I-1: a mount has one volume, and what it is made of is its newest content.
     pub(super) fn judge_new_volume(&mut self, tags: &Tags, data: u64) {
         let Some(mount) = tags.mount_id() else { return };
-        let other = self.of_slot.get(&mount.slot).into_iter().flatten().find_map(|id| match id {
-            ObjectId::Volume(id) => self.volumes.get(id),
-            _ => None,
-        }.filter(|own| {
-            own.volume.tags.mount_id().as_ref() == Some(&mount)
-                && !matches!(own.volume.state, VolumeState::Deleted | VolumeState::Deleting)
-        }));
+        let other = self.of_slot.get(&mount.slot).into_iter().flatten().find_map(|id| {
+            match id {
+                ObjectId::Volume(id) => self.volumes.get(id),
+                _ => None,
+            }
+            .filter(|own| {
+                own.volume.tags.mount_id().as_ref() == Some(&mount)
+                    && !matches!(own.volume.state, VolumeState::Deleted | VolumeState::Deleting)
+            })
+        });
         if let Some(other) = other.map(|own| own.volume.id.clone()) {
             self.violated("I-6", format!("{} gets a second volume beside {other}", mount.name));
         }
@@ -109,7 +115,7 @@ impl State {
         if data != 0 && !held && !slept_over {
             self.violated("I-1", format!("{id} is deleted and nothing holds its version {data}"));
         }
-        if !volume.retired.is_some_and(|mark| mark.life == volume.life) {
+        if volume.retired.is_none_or(|mark| mark.life != volume.life) {
             self.violated("I-2", format!("{id} is deleted in one act"));
         }
     }
@@ -123,7 +129,10 @@ impl State {
                 .values()
                 .any(|own| own.snapshot.volume == *id && own.snapshot.life == volume.life);
             if sealed || volume.retired.is_some() {
-                self.violated("I-2", format!("{id} is mounted in life {}, which is sealed or retired", volume.life));
+                self.violated(
+                    "I-2",
+                    format!("{id} is mounted in life {}, which is sealed or retired", volume.life),
+                );
             }
         }
         let newest = self.newest.get(mount).copied().unwrap_or(0);
@@ -151,7 +160,10 @@ impl State {
                     && own.data == data
             });
             if !on_volume && !in_snapshot {
-                self.violated("I-1", format!("[{}]:{} lost its version {data}", mount.slot.index, mount.name));
+                self.violated(
+                    "I-1",
+                    format!("[{}]:{} lost its version {data}", mount.slot.index, mount.name),
+                );
             }
         }
     }

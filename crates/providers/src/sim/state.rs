@@ -236,7 +236,9 @@ impl State {
     fn unsettle(&mut self, call: &Call, answer: &Result<Answer, ProviderError>) {
         let Unsettled::These(ids) = &mut self.unsettled else { return };
         match (call, answer) {
-            (_, Ok(Answer::Made(Object::Machine(machine)))) => ids.push(ObjectId::Machine(machine.id.clone())),
+            (_, Ok(Answer::Made(Object::Machine(machine)))) => {
+                ids.push(ObjectId::Machine(machine.id.clone()))
+            }
             (_, Ok(Answer::Made(Object::Volume(volume)))) => ids.push(ObjectId::Volume(volume.id.clone())),
             (Call::NewLife { volume, .. } | Call::Attach { volume, .. }, _) => {
                 ids.push(ObjectId::Volume(volume.clone()));
@@ -324,7 +326,9 @@ impl State {
         match id {
             ObjectId::Machine(id) => self.machines.get(id).map(|own| Object::Machine(own.machine.clone())),
             ObjectId::Volume(id) => self.volumes.get(id).map(|own| Object::Volume(own.volume.clone())),
-            ObjectId::Snapshot(id) => self.snapshots.get(id).map(|own| Object::Snapshot(own.snapshot.clone())),
+            ObjectId::Snapshot(id) => {
+                self.snapshots.get(id).map(|own| Object::Snapshot(own.snapshot.clone()))
+            }
         }
     }
 
@@ -402,7 +406,8 @@ impl State {
             }
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {
-                let params = format!("volume {:?} {} {size} {life} {from:?}", tags.mount_id(), tags.generation);
+                let params =
+                    format!("volume {:?} {} {size} {life} {from:?}", tags.mount_id(), tags.generation);
                 if let Some(known) = self.known(token, &params)? {
                     return Ok(known);
                 }
@@ -423,7 +428,8 @@ impl State {
                 Ok(Answer::Made(Object::Volume(volume)))
             }
             Call::ClaimVolume { volume, tags } => {
-                let own = self.volumes.get_mut(volume).ok_or_else(|| refused(format!("{volume} is not there")))?;
+                let own =
+                    self.volumes.get_mut(volume).ok_or_else(|| refused(format!("{volume} is not there")))?;
                 if own.volume.tags.cloud != tags.cloud && !own.volume.tags.cloud.0.is_nil() {
                     return Err(refused(format!("{volume} belongs to somebody")));
                 }
@@ -457,7 +463,9 @@ impl State {
                 self.snapshots.insert(id, SimSnapshot { snapshot: snapshot.clone(), due, fails, data });
                 Ok(Answer::Made(Object::Snapshot(snapshot)))
             }
-            Call::NewLife { .. } | Call::Attach { .. } | Call::Detach(_) => self.move_volume(call).map_err(refused),
+            Call::NewLife { .. } | Call::Attach { .. } | Call::Detach(_) => {
+                self.move_volume(call).map_err(refused)
+            }
             Call::Retire { .. } | Call::DeleteVolume(_) => self.end_volume(call).map_err(refused),
             Call::DeleteSnapshot(permit) => {
                 self.snapshots.remove(permit.snapshot());
@@ -548,7 +556,8 @@ impl State {
                 model::new_life(&mut own.volume, *life)?;
             }
             Call::Attach { volume, life, machine, .. } => {
-                let machine = &self.machines.get(machine).ok_or_else(|| format!("{machine} is not there"))?.machine;
+                let machine =
+                    &self.machines.get(machine).ok_or_else(|| format!("{machine} is not there"))?.machine;
                 let own = self.volumes.get_mut(volume).ok_or_else(|| missing(volume))?;
                 // A cloud without conditions attaches a marked volume too.
                 let mark = own.volume.retired;
@@ -727,7 +736,9 @@ fn brief(call: &Call) -> String {
         _ => String::new(),
     };
     match call {
-        Call::CreateMachine { tags, .. } => format!("create machine {} generation {}", part(tags), tags.generation),
+        Call::CreateMachine { tags, .. } => {
+            format!("create machine {} generation {}", part(tags), tags.generation)
+        }
         Call::CreateVolume { tags, from, life, .. } => match from {
             None => format!("create volume {}", part(tags)),
             Some(from) => format!("create volume {} of {from} (life {life})", part(tags)),
