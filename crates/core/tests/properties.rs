@@ -1,11 +1,5 @@
-<<<<<<< HEAD
-//! What holds of every decision, whatever is wanted, seen and remembered.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(unreachable_code, reason = "the last property ends inside of its loop")]
-=======
 //! What holds of every decision, whatever is wanted, seen and remembered. `PROPTEST_CASES` says how often.
 #![expect(clippy::unwrap_used, reason = "names of this test's own worlds")]
->>>>>>> gold
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
