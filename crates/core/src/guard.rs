@@ -63,12 +63,6 @@ pub enum Refusal {
         /// Until when.
         until: Time,
     },
-    /// A marked volume cannot be attached.
-    #[error("{volume} is marked as retired")]
-    Retired {
-        /// The volume.
-        volume: VolumeId,
-    },
     /// It is not in a state in which this can be done.
     #[error("{what} is {state}")]
     WrongState {
@@ -76,12 +70,6 @@ pub enum Refusal {
         what: String,
         /// Its state, in words.
         state: String,
-    },
-    /// The file says `protect: true`.
-    #[error("{what} is protected by the file")]
-    Protected {
-        /// What.
-        what: String,
     },
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::demand::Demands;
-use crate::id::{Generation, Life, MachineId, Name, SlotId, SnapshotId, VolumeId};
+use crate::id::{CloudId, Generation, Life, MachineId, Name, SlotId, SnapshotId, VolumeId};
 use crate::plan::{Act, Part};
 use crate::time::{Span, Time};
 
@@ -39,6 +39,18 @@ pub enum Record {
         holder: String,
         /// From whom, when somebody still held it.
         from: Option<String>,
+    },
+    /// These clouds are in the file: what carries their tags is this cluster's, also when one leaves the file.
+    Clouds {
+        /// Which.
+        clouds: Vec<CloudId>,
+    },
+    /// These things are about to be let go: nobody's from now on.
+    LetGo {
+        /// Of which slot.
+        part: Part,
+        /// Which objects.
+        objects: Vec<String>,
     },
     /// The demands changed.
     Demanded {
@@ -166,6 +178,8 @@ pub struct View {
     /// Intents without an outcome.
     #[serde(with = "pairs")]
     pub open: BTreeMap<(Part, String), Time>,
+    /// Every cloud that was ever in the file of this cluster.
+    pub clouds: BTreeSet<CloudId>,
     /// Objects known by adoption only.
     pub adopted: BTreeSet<String>,
     /// How many runs there were.
@@ -203,6 +217,8 @@ pub struct MountMemory {
     pub snapshots: BTreeSet<SnapshotId>,
     /// The last clean unmount that an agent reported.
     pub clean: Option<(VolumeId, Life)>,
+    /// It was mounted, or may have been: what is on it is not blank.
+    pub written: bool,
     /// Its data was given up on purpose: a blank volume may follow.
     pub given_up: bool,
     /// The highest attempt at a seal that was used up.
@@ -221,6 +237,7 @@ impl MountMemory {
         self.snapshots.extend(old.snapshots);
         self.clean = self.clean.take().or(old.clean);
         self.given_up |= old.given_up;
+        self.written |= old.written;
         self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
     }
 
@@ -252,6 +269,12 @@ impl SlotMemory {
                 if let Some(mount) = self.mount(mount) {
                     mount.generation = mount.generation.max(*generation);
                     mount.given_up = false;
+                    mount.written = !matches!(act, Act::CreateVolume { from: None, .. });
+                }
+            }
+            Act::Mount { .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.written = true;
                 }
             }
             Act::Attach { life, .. } => {
@@ -371,6 +394,8 @@ impl View {
                 self.troubles.retain(|_, trouble| trouble.in_doubt);
             }
             Record::RunClosed { .. } | Record::LeaseTaken { .. } | Record::Suspended { .. } => {}
+            Record::Clouds { clouds } => self.clouds.extend(clouds),
+            Record::LetGo { part, objects } => objects.iter().for_each(|object| self.forget(part, object)),
             Record::Demanded { demands } => self.demands = demands.clone(),
             Record::Intent { part, act, .. } => {
                 self.open.insert((part.clone(), act.verb().to_owned()), at);
@@ -501,6 +526,7 @@ impl View {
         mount.generation = mount.generation.max(generation);
         mount.life = mount.life.max(life);
         mount.needs = mount.needs.max(Some(life));
+        mount.written |= life > 0;
         match kind {
             ObjectKind::Volume => mount.volumes.insert(VolumeId::new(object)),
             _ => mount.snapshots.insert(SnapshotId::new(object)),

@@ -407,6 +407,8 @@ pub struct Observed {
     pub slots: BTreeMap<SlotId, SlotSeen>,
     /// Machines of our clouds that were not given a slot yet.
     pub unslotted: Vec<Machine>,
+    /// Clouds of other files whose things lie at the same provider: not ours to touch.
+    pub strangers: std::collections::BTreeSet<CloudId>,
     /// Objects that the journal knows, that were not listed and that a read by id does not find: since when.
     pub missing: BTreeMap<String, Time>,
 }
@@ -435,6 +437,14 @@ impl Observed {
                 self.slot(slot, provider).snapshots.push(snapshot);
             }
         }
+    }
+
+    /// Drops what belongs to other clusters; which clouds those are is kept, to be told.
+    pub fn keep_only(&mut self, ours: impl Fn(CloudId) -> bool) {
+        let strangers = self.slots.keys().map(|slot| slot.cloud).filter(|cloud| !ours(*cloud));
+        self.strangers = strangers.collect();
+        self.slots.retain(|slot, _| ours(slot.cloud));
+        self.unslotted.retain(|machine| ours(machine.tags.cloud));
     }
 
     fn slot(&mut self, slot: SlotId, provider: &Name) -> &mut SlotSeen {

@@ -135,6 +135,8 @@ pub enum Act {
         volume: VolumeId,
         /// From which machine.
         machine: MachineId,
+        /// In which life: should another have begun meanwhile, it is not taken off.
+        life: Life,
     },
     /// Take a snapshot that provably holds the last write.
     Seal {

@@ -245,8 +245,11 @@ impl Doing<'_> {
                 self.call(&Call::NewLife { volume: volume.clone(), life }).await?;
                 self.accept(&Call::Attach { volume, life, machine, mount }).await
             }
-            Act::Detach { volume, machine } => {
+            Act::Detach { volume, machine, life } => {
                 let fresh = self.volume(volume).await?;
+                if fresh.life != *life {
+                    return Err(changed(volume));
+                }
                 let machine = self.machine(machine).await?;
                 let report = self.ask_about(&machine).await?;
                 let permit = guard::detach(cloud, &fresh, &machine, report.as_deref())?;
@@ -370,21 +373,31 @@ impl Doing<'_> {
         let provider = &self.task.provider;
         Ok(self.common.outside.effect("read", provider.read(&id)).await?)
     }
+    /// What was touched by an engine of a higher epoch is not ours to act on: one that works on another store
+    /// took over, which our own store cannot tell.
+    fn not_overtaken(&self, tags: &Tags) -> Result<(), Stop> {
+        let mine = self.common.authority.borrow().epoch;
+        if tags.epoch <= mine {
+            return Ok(());
+        }
+        let holder = "an engine on another store".to_owned();
+        Err(Stop::Overtaken(JournalError::Lost { mine, holder, epoch: tags.epoch }))
+    }
     async fn machine(&self, id: &MachineId) -> Result<Machine, Stop> {
         match self.read(ObjectId::Machine(id.clone())).await? {
-            Some(Object::Machine(machine)) => Ok(machine),
+            Some(Object::Machine(machine)) => self.not_overtaken(&machine.tags).map(|()| machine),
             _ => Err(gone(id)),
         }
     }
     async fn volume(&self, id: &VolumeId) -> Result<Volume, Stop> {
         match self.read(ObjectId::Volume(id.clone())).await? {
-            Some(Object::Volume(volume)) => Ok(volume),
+            Some(Object::Volume(volume)) => self.not_overtaken(&volume.tags).map(|()| volume),
             _ => Err(gone(id)),
         }
     }
     async fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, Stop> {
         match self.read(ObjectId::Snapshot(id.clone())).await? {
-            Some(Object::Snapshot(snapshot)) => Ok(snapshot),
+            Some(Object::Snapshot(snapshot)) => self.not_overtaken(&snapshot.tags).map(|()| snapshot),
             _ => Err(gone(id)),
         }
     }

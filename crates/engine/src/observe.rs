@@ -43,6 +43,7 @@ pub(crate) async fn observe(
             }
         }
     }
+    observed.keep_only(|cloud| ideal.cloud(cloud).is_some() || view.clouds.contains(&cloud));
     look_for_missing(outside, ideal, view, memory, &mut observed).await;
     ask_agents(outside, memory, authority, &mut observed).await;
     observed

@@ -94,7 +94,9 @@ impl Engine {
         let observed = observe::observe(&outside, &ideal, &view, &mut memory, None).await;
         let known = standing(&view, &observed).demands.epoch;
         let authority = lease::take(&outside, &observed, known, &settings.holder, settings.take_over)?;
-        let taken = Record::LeaseTaken { holder: settings.holder.clone(), from: None };
+        let (_, other) = lease::seen(&observed, outside.journal.name(), outside.clock.now());
+        let from = other.map(|other| other.holder);
+        let taken = Record::LeaseTaken { holder: settings.holder.clone(), from };
         let common = Common {
             outside,
             authority: RefCell::new(authority),
@@ -112,7 +114,10 @@ impl Engine {
             unsaved: 0,
             stop: Rc::default(),
         };
-        engine.record(&[taken]).await?;
+        let clouds = engine.ideal.clouds.iter().map(|cloud| cloud.id);
+        let clouds: Vec<_> = clouds.filter(|cloud| !engine.view.clouds.contains(cloud)).collect();
+        let new = (!clouds.is_empty()).then_some(Record::Clouds { clouds });
+        engine.record(&std::iter::once(taken).chain(new).collect::<Vec<_>>()).await?;
         engine.catch_up().await?;
         engine.doubt().await?;
         let standing = engine.standing();
@@ -240,7 +245,7 @@ impl Engine {
     }
 
     /// Appends records and folds them in.
-    async fn record(&mut self, records: &[Record]) -> Result<(), EngineError> {
+    pub(crate) async fn record(&mut self, records: &[Record]) -> Result<(), EngineError> {
         if records.is_empty() {
             return Ok(());
         }

@@ -76,6 +76,10 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
         }
         Record::AdoptionConfirmed => "      agreed that adopted things may be ended".to_owned(),
         Record::Doubted { part, verb } => format!("     doubt  {verb} of {}", address(ideal, part)),
+        Record::Clouds { clouds } => format!("    clouds  {} of the file", clouds.len()),
+        Record::LetGo { part, objects } => {
+            format!("    let go  {} of {}", objects.join(", "), address(ideal, part))
+        }
         Record::Gone { part, object } => format!("      gone  {object} of {}", address(ideal, part)),
         Record::Suspended { part, why } => {
             format!("      waits {}: {}", address(ideal, part), say::line(why, 200))

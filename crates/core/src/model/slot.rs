@@ -175,10 +175,7 @@ impl SlotModel {
                 model::new_life(volume, *life)?;
                 model::attach(volume, *life, &machine)
             }
-            Act::Detach { volume, machine } => {
-                let volume = self.volume(volume)?;
-                model::detach(volume, machine, volume.life)
-            }
+            Act::Detach { volume, machine, life } => model::detach(self.volume(volume)?, machine, *life),
             Act::Retire { volume, life, until, .. } => {
                 model::retire(self.volume(volume)?, RetireMark { life: *life, at: now, until: *until })
             }

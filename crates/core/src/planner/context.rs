@@ -161,8 +161,8 @@ impl<'a> Context<'a> {
         };
         // Putting everything away puts the rest away too; else the policy decides.
         match (demanded, policy) {
-            (Some(State::Away), _) => Some((Wanted { state: State::Away, origin }, Some(Leftover::Ask))),
             (_, Leftover::Ignore) => None,
+            (Some(State::Away), _) => Some((Wanted { state: State::Away, origin }, Some(Leftover::Ask))),
             (_, policy) => Some((Wanted { state: State::Away, origin }, Some(policy))),
         }
     }

@@ -9,6 +9,9 @@ pub(super) fn notes(context: &Context<'_>, out: &mut Out) {
     for machine in &context.input.observed.unslotted {
         out.notes.push(format!("machine {} carries our tag but no slot; it is left alone", machine.id));
     }
+    for cloud in &context.input.observed.strangers {
+        out.notes.push(format!("cloud {cloud} lies here too and was never in this file; it is left alone"));
+    }
     let policy = &context.input.ideal.policy;
     for (slot, seen) in &context.input.observed.slots {
         let alive = seen.machines.iter().filter(|machine| !machine.state.is_over()).count();

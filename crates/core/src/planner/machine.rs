@@ -32,7 +32,7 @@ impl Ladder<'_, '_> {
                 self.rise_mounts(state, None);
             }
             MachineState::Impaired => {
-                self.end_machine(&machine, format!("{} is dead", machine.id));
+                self.end_dead(&machine);
                 self.rise_mounts(state, None);
             }
             MachineState::Running => self.rise_on(state, &machine),
@@ -188,7 +188,7 @@ impl Ladder<'_, '_> {
         // A dead machine holds its volumes until it is ended: that is the fence.
         if machine.state == MachineState::Impaired {
             if target > Target::Unmounted && (state == State::Away || self.holds_volumes(&machine)) {
-                self.end_machine(&machine, format!("{} is dead", machine.id));
+                self.end_dead(&machine);
             }
             self.descend_mounts(target, Some(&machine), true);
             return;
@@ -322,6 +322,17 @@ impl Ladder<'_, '_> {
         self.step(&Part::node(self.id), act, reason, facts, danger_of(machine.state));
     }
 
+    /// A dead machine is ended before anything of it is used elsewhere: that is the fence. Where the provider cannot
+    /// end machines, nobody but a person can say that it is dead.
+    fn end_dead(&mut self, machine: &Machine) {
+        let id = &machine.id;
+        if self.context.traits(self.id).can_fence {
+            return self.end_machine(machine, format!("{id} is dead"));
+        }
+        let what = format!("{id} seems dead, and its provider cannot make sure of it");
+        self.wait(&Part::node(self.id), Cause::Broken { what });
+    }
+
     /// Machines of a lower generation that still exist: one slot, one machine.
     fn end_older_machines(&mut self) {
         let Some(newest) = self.machine().map(|machine| machine.id.clone()) else { return };
@@ -331,7 +342,7 @@ impl Ladder<'_, '_> {
         });
         let older: Vec<Machine> = older.cloned().collect();
         for machine in older {
-            // Its agent is not asked, so the guard refuses while it runs: a person decides then.
+            // The guard asks its agent, and refuses while anything is mounted there: a person decides then.
             self.end_machine(&machine, format!("{newest} is the machine of this slot"));
         }
     }

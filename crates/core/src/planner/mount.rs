@@ -143,6 +143,10 @@ impl Ladder<'_, '_> {
         if target == Target::Exists {
             return true;
         }
+        if let Some(cause) = self.older_than_its_seal(part, volume) {
+            self.wait(part, cause);
+            return false;
+        }
         let Some(at) = &volume.attachment else {
             self.attach(part, volume, around);
             return false;
@@ -160,7 +164,7 @@ impl Ladder<'_, '_> {
         }
         if let Some(why) = self.spent(volume) {
             // Only a new life may be written to, and a new life begins with an attachment.
-            self.detach(part, id, &at.machine, format!("life {} of {id} is over: {why}", volume.life));
+            self.detach(part, volume, &at.machine, format!("life {} of {id} is over: {why}", volume.life));
             return false;
         }
         if target == Target::Attached {
@@ -173,7 +177,7 @@ impl Ladder<'_, '_> {
         if report.mounts.get(id).is_some_and(|seen| seen.mounted && seen.life == volume.life) {
             return true;
         }
-        let blank = volume.origin.is_none();
+        let blank = self.is_blank(part, volume);
         let act = Act::Mount { volume: id.clone(), life: volume.life, blank };
         let facts = Facts {
             needs: &[FactKind::Attached],
@@ -205,11 +209,11 @@ impl Ladder<'_, '_> {
     fn detach(
         &mut self,
         part: &Part,
-        volume: &crate::id::VolumeId,
+        volume: &Volume,
         machine: &crate::id::MachineId,
         reason: String,
     ) {
-        let act = Act::Detach { volume: volume.clone(), machine: machine.clone() };
+        let act = Act::Detach { volume: volume.id.clone(), machine: machine.clone(), life: volume.life };
         let facts = Facts {
             needs: &[FactKind::Unmounted],
             brings: &[FactKind::Separated],
@@ -218,12 +222,43 @@ impl Ladder<'_, '_> {
         self.step(part, act, reason, facts, Danger::None);
     }
 
+    /// A seal of a higher life than the volume's holds later writes: to go on with the volume would bury them, so a
+    /// person is asked. Their choice (a snapshot to restore, or to begin blank) settles it.
+    fn older_than_its_seal(&self, part: &Part, volume: &Volume) -> Option<Cause> {
+        let newer = self.newest_seal(part).filter(|seal| seal.life > volume.life)?;
+        let consent = self.context.input.consent;
+        let chosen = |id: &crate::id::MountId| id.slot == part.slot && Some(&id.name) == part.mount.as_ref();
+        if consent.blank.iter().any(chosen) || consent.restore.iter().any(|(id, _)| chosen(id)) {
+            return None;
+        }
+        let (id, life) = (&volume.id, volume.life);
+        let why = format!("{id} is of life {life}, and seal {} of life {} is newer", newer.id, newer.life);
+        Some(Cause::LostData { why, candidates: Vec::new() })
+    }
+
+    /// The seal of the highest life that this mount has.
+    fn newest_seal(&self, part: &Part) -> Option<&crate::observed::Snapshot> {
+        let own = self.seen.snapshots.iter().filter(|snapshot| {
+            snapshot.tags.mount == part.mount && snapshot.seal.is_some() && snapshot.state != SnapshotState::Error
+        });
+        own.max_by_key(|snapshot| (snapshot.life, &snapshot.id))
+    }
+
+    /// Whether nothing was ever written to the volume, as far as is known: only then may a filesystem be made.
+    fn is_blank(&self, part: &Part, volume: &Volume) -> bool {
+        let memory = part.mount.as_ref().and_then(|name| self.memory.mounts.get(name));
+        let unwritten = memory.is_some_and(|mount| !mount.written && mount.volumes.contains(&volume.id));
+        // One that a person gave us has no token of ours: it was not made by us, and not blank for all we know.
+        volume.origin.is_none() && volume.tags.token.is_some() && (volume.life <= 1 || unwritten)
+    }
+
     fn attach(&mut self, part: &Part, volume: &Volume, around: &Surroundings) {
         let Some(machine) = &around.machine else {
             return self.wait(part, Cause::Fact { fact: FactKind::Running });
         };
         let remembered = part.mount.as_ref().and_then(|name| self.memory.mounts.get(name));
-        let life = 1 + volume.life.max(remembered.map_or(0, |mount| mount.life));
+        let sealed = self.newest_seal(part).map_or(0, |seal| seal.life);
+        let life = 1 + volume.life.max(sealed).max(remembered.map_or(0, |mount| mount.life));
         let act = Act::Attach { volume: volume.id.clone(), life, machine: machine.id.clone() };
         let facts = Facts {
             needs: &[FactKind::Running, FactKind::Exists],
@@ -310,7 +345,7 @@ impl Ladder<'_, '_> {
         }
         match (at.state, machine.state) {
             (AttachmentState::Attached, MachineState::Running | MachineState::Stopped) if current => {
-                self.detach(part, id, &machine.id, format!("{id} is attached and not mounted"));
+                self.detach(part, volume, &machine.id, format!("{id} is attached and not mounted"));
             }
             (AttachmentState::Attached, MachineState::Impaired) => {
                 self.wait(part, Cause::Fact { fact: FactKind::NoMachine });

@@ -86,7 +86,9 @@ impl<'a> Ladder<'a, '_> {
             return Ok(());
         }
         let machine = self.machine().map(|machine| format!("machine {}", machine.id));
-        let volumes = self.seen.volumes.iter().map(|volume| format!("volume {}", volume.id));
+        // What is retired was agreed to already; it only waits for its grace.
+        let kept = self.seen.volumes.iter().filter(|volume| volume.retired.is_none());
+        let volumes = kept.flat_map(|volume| [format!("volume {}", volume.id), format!("data of {}", volume.id)]);
         let mut refused = Ok(());
         for key in machine.into_iter().chain(volumes) {
             match consent::ask_first(self.context, &key) {
@@ -125,6 +127,16 @@ impl<'a> Ladder<'a, '_> {
             let known = names.contains(name) || wanted.iter().any(|mount| mount.was.as_ref() == Some(name));
             if !known && volume.state != VolumeState::Deleted {
                 names.push(name.clone());
+            }
+        }
+        // When everything ends, so do the snapshots of mounts that the file does not know any more.
+        if self.context.input.demands.ending == crate::demand::Ending::Everything {
+            let tags = self.seen.snapshots.iter().filter_map(|snapshot| snapshot.tags.mount.as_ref());
+            for name in tags {
+                let known = names.contains(name) || wanted.iter().any(|mount| mount.was.as_ref() == Some(name));
+                if !known {
+                    names.push(name.clone());
+                }
             }
         }
         names
@@ -168,7 +180,9 @@ impl<'a> Ladder<'a, '_> {
         }
         // What the policy puts away by itself was agreed to in the file.
         let danger = match self.leftover {
-            Some(Leftover::Away | Leftover::Prune) => danger.min(Danger::EndsDeadMachine),
+            Some(Leftover::Away | Leftover::Prune) if !self.is_adopted(&act) => {
+                danger.min(Danger::EndsDeadMachine)
+            }
             _ => danger,
         };
         let node = self.node();
@@ -192,6 +206,16 @@ impl<'a> Ladder<'a, '_> {
             ends: facts.ends.iter().map(fact).collect(),
             danger,
         });
+    }
+
+    /// Whether a step ends something that is known by its tags only: no policy agrees to that.
+    fn is_adopted(&self, act: &Act) -> bool {
+        let adopted = &self.context.input.view.adopted;
+        match act {
+            Act::EndMachine { machine } => adopted.contains(machine.as_str()),
+            Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => adopted.contains(volume.as_str()),
+            _ => false,
+        }
     }
 
     /// Says that a part waits.

@@ -69,6 +69,10 @@ impl Ladder<'_, '_> {
                 None => self.first(name, spec, generation, &mount_id),
             };
         };
+        // One that is known and not seen may hold later writes than any that is.
+        if let Some(object) = unseen {
+            return Err(Cause::NotSeen { object: object.to_string() });
+        }
         let sealed = own.iter().filter(|snapshot| snapshot.life == life && snapshot.seal.is_some());
         let whole = sealed.clone().filter(|snapshot| snapshot.state == SnapshotState::Completed);
         if let Some(snapshot) = whole.max_by_key(|snapshot| (snapshot.at, &snapshot.id)) {
@@ -76,9 +80,6 @@ impl Ladder<'_, '_> {
         }
         if let Some(pending) = sealed.clone().find(|snapshot| snapshot.state == SnapshotState::Pending) {
             return Err(Cause::Under { what: format!("snapshot {} is being taken", pending.id) });
-        }
-        if let Some(object) = unseen {
-            return Err(Cause::NotSeen { object: object.to_string() });
         }
         if consent.blank.contains(&mount_id) {
             let act = Act::CreateVolume { generation, size: spec.size, life, from: None };

@@ -625,7 +625,7 @@ impl World {
                 (Some(own), Some(to)) => guard::attach(slot.cloud, own, to),
                 _ => Ok(()),
             },
-            Act::Detach { volume: id, machine: from } => match (volume(id), machine(from)) {
+            Act::Detach { volume: id, machine: from, .. } => match (volume(id), machine(from)) {
                 (Some(own), Some(from)) => {
                     guard::detach(slot.cloud, own, from, self.agent(slot, seen, from)).map(drop)
                 }
