@@ -6,6 +6,10 @@ export CARGO_TARGET_DIR
 # Everything that is built to be tested is built once, with this profile.
 PROFILE := gate
 IDEAL := $(CARGO_TARGET_DIR)/$(PROFILE)/ideal
+# The program as it is shipped: one static file that runs on any Linux of this architecture. The host is named as
+# the target because only then do build scripts and procedural macros stay dynamic, as they must.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+SHIPPED := $(CARGO_TARGET_DIR)/$(HOST)/release/ideal
 TOOLS := $(CARGO_TARGET_DIR)/tools
 TYPOS := $(TOOLS)/bin/typos
 TYPOS_VERSION := 1.52.0
@@ -13,7 +17,7 @@ NEXTEST_VERSION := 0.9.143
 # How long `make soak` goes on.
 MINUTES ?= 10
 
-.PHONY: help build setup check deny test ci soak demo bench
+.PHONY: help build size setup check deny test ci soak demo bench
 
 help:
 	@echo 'make demo    show the whole loop on this machine, each claim checked'
@@ -22,10 +26,14 @@ help:
 	@echo 'make soak    seeds of the simulation for MINUTES=$(MINUTES), and the rate'
 	@echo 'make deny    the dependencies against deny.toml and its network database (needs cargo-deny)'
 	@echo 'make bench   the measurements beside their peers; see bench/src/main.rs'
-	@echo 'make build   the program as it is shipped: $(CARGO_TARGET_DIR)/release/ideal'
+	@echo 'make build   the program as it is shipped: $(SHIPPED)'
+	@echo 'make size    that it is static, and small enough to be sent to every node'
 
 build:
-	cargo build --locked --release -p ideal-cli
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target $(HOST) -p ideal-cli
+
+size: build
+	scripts/size.sh $(SHIPPED)
 
 # Installs what is missing and nothing else; as often as you like. Root is not needed.
 setup: $(TYPOS)
@@ -60,7 +68,7 @@ soak:
 
 # Shows the whole loop on this machine, and checks each claim. Leaves nothing behind.
 demo: build
-	scripts/demo.sh $(CARGO_TARGET_DIR)/release/ideal
+	scripts/demo.sh $(SHIPPED)
 
 # Measures this program beside its peers: BENCH=plan, launch or status. What is not installed is said to be missing.
 BENCH ?= plan

@@ -97,7 +97,7 @@ async fn launch(parts: usize) -> anyhow::Result<()> {
     engine.demand(&[Scope::Whole], State::Launched, ForGood::No).await?;
     let ending = engine.pursue().await?;
     engine.close_run(&run, "met").await?;
-    engine.release()?;
+    engine.release().await?;
     let time = begin.elapsed();
     ensure!(ending == Ending::Met, "it ended otherwise: {ending:?}");
     // A machine, a volume, an attachment, a mount and a configuration for each node with its mount.

@@ -79,7 +79,7 @@ impl Errand {
         let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
         engine.consent = self.consent.clone();
         if self.demand.is_none() && !matches!(engine.standing().how, How::Recorded | How::Mirrored) {
-            engine.release().map_err(failure)?;
+            engine.release().await.map_err(failure)?;
             let failure =
                 Failure::new("no-demand", Exit::BadInput, "nothing is demanded yet, so nothing is done");
             return Err(failure.next("ideal up        demands that it is launched").into());
@@ -96,7 +96,7 @@ impl Errand {
         }
         let ending = listening(&mut engine, teller).await.map_err(failure)?;
         engine.close_run(&run, word(&ending)).await.map_err(failure)?;
-        engine.release().map_err(failure)?;
+        engine.release().await.map_err(failure)?;
         Ok(Pursued {
             run,
             ending,

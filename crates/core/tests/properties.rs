@@ -1,6 +1,5 @@
-//! What holds of every decision, whatever is wanted, seen and remembered.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(unreachable_code, reason = "the last property ends inside of its loop")]
+//! What holds of every decision, whatever is wanted, seen and remembered. `PROPTEST_CASES` says how often.
+#![expect(clippy::unwrap_used, reason = "names of this test's own worlds")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -370,7 +369,7 @@ proptest! {
         let demands = Arc::new(world.demands.clone());
         let mut made = 0;
         let mut passes = 0;
-        loop {
+        let waiting = loop {
             let mut observed = world.observed();
             // A read by id says at once what is gone.
             let there = world.ids();
@@ -407,17 +406,16 @@ proptest! {
                 *seen = ahead.seen;
             }
             if steps.is_empty() && !settled {
-                let observed = world.observed();
-                let plan = world.with(&observed, &view, forecast);
-                // What waits for a day, or for a person, may still be told; nothing is done.
-                let undone: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step)
-                    .filter(|step| !text::is_quiet(&step.act)).collect();
-                let waits = decision.waiting.iter().any(|waiting| waiting.cause.needs_person());
-                prop_assert!(undone.is_empty() || waits, "{undone:?}");
-                return Ok(());
+                break decision.waiting;
             }
             passes += 1;
             prop_assert!(passes < 80, "it does not come to rest: {steps:?}");
-        }
+        };
+        let plan = world.with(&world.observed(), &view, forecast);
+        // What waits for a person may still be told; nothing is done.
+        let undone: Vec<&Step> = plan.steps.iter().map(|planned| &planned.step)
+            .filter(|step| !text::is_quiet(&step.act)).collect();
+        let waits = waiting.iter().any(|waiting| waiting.cause.needs_person());
+        prop_assert!(undone.is_empty() || waits, "{undone:?}\n{waiting:?}");
     }
 }

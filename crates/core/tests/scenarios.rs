@@ -1,7 +1,6 @@
 //! Golden stories: `scenarios/<name>/story.txt` is played, and what came of it is compared with `golden.txt`.
 //! `UPDATE_GOLDEN=1` writes the golden texts anew; read the difference before it is committed.
-#![expect(clippy::disallowed_methods, reason = "a test reads its stories")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads its stories")]
 
 mod story;
 

@@ -1,12 +1,16 @@
 //! Who may act: the lease, held in the store and at the agents.
 
-use ideal_core::id::Epoch;
-use ideal_core::observed::{Authority, Observed};
+use futures_util::stream::{self, StreamExt};
+use ideal_api::{Order, Verb};
+use ideal_core::id::{Epoch, Generation, SlotId};
+use ideal_core::observed::{Authority, MachineState, Observed};
+use ideal_core::slice::ForNode;
 use ideal_core::time::{Span, Time};
 use ideal_store::{JournalError, Wish};
 
+use crate::observe::AGENTS_AT_ONCE;
 use crate::outside::Outside;
-use crate::reconcile::EngineError;
+use crate::reconcile::{Engine, EngineError};
 
 /// How long a lease lasts without being renewed: longer than any single call, short enough that a person who
 /// lost a laptop does not wait long.
@@ -66,4 +70,31 @@ pub(crate) fn hold(
         outside.journal.renew(held.epoch, held.until)?;
     }
     Ok(held.clone())
+}
+
+impl Engine {
+    /// Gives the lease back, in the store and at the agents that still hold us to it: somebody else need not wait
+    /// until it is over. An agent that does not answer waits it out.
+    pub async fn release(&mut self) -> Result<(), EngineError> {
+        let common = self.common();
+        let now = common.outside.clock.now();
+        let authority = Authority { until: now, ..common.authority.borrow().clone() };
+        let held = self.observed().slots.iter().filter_map(|(slot, seen)| {
+            let known = seen.agent.report()?.authority.as_ref()?;
+            let machine = seen.machines.iter().find(|machine| machine.state == MachineState::Running)?;
+            let held = known.epoch == authority.epoch && known.until > now;
+            held.then_some((*slot, machine.tags.generation, machine.agent.clone()?))
+        });
+        let tell = |(slot, generation, address): (SlotId, Generation, String)| {
+            let demand = (**common.demands.borrow()).clone();
+            let (node, verb) = (ForNode { slot, generation }, Verb::Note { demand });
+            let order = Order { node, authority: authority.clone(), verb };
+            let outside = common.outside.clone();
+            async move {
+                let _ = outside.effect("note", outside.link.ask(&address, &order)).await;
+            }
+        };
+        stream::iter(held).map(tell).buffer_unordered(AGENTS_AT_ONCE).collect::<Vec<()>>().await;
+        Ok(common.outside.journal.release(authority.epoch)?)
+    }
 }

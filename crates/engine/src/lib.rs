@@ -8,6 +8,7 @@
 
 mod act;
 mod disown;
+mod flight;
 mod glance;
 mod lease;
 mod observe;

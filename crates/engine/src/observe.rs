@@ -17,7 +17,7 @@ use ideal_providers::{Object, ObjectId, Provider};
 use crate::outside::Outside;
 
 /// How many agents are asked at once.
-const AGENTS_AT_ONCE: usize = 128;
+pub(crate) const AGENTS_AT_ONCE: usize = 128;
 
 /// What is kept from one look to the next.
 #[derive(Debug, Default)]

@@ -2,11 +2,9 @@
 //! next pass is the retry.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use ideal_core::demand::{Demands, Ending as ForGood, Scope, State};
 use ideal_core::id::SlotId;
 use ideal_core::ideal::Ideal;
@@ -21,18 +19,19 @@ use ideal_core::slice::MountOrder;
 use ideal_core::time::{Span, Time};
 use ideal_store::JournalError;
 
-use crate::act::{self, Common, Ended, Task};
+use crate::act::{Common, Ended, Task};
+use crate::flight::Flight;
 use crate::lease;
 use crate::observe::{self, Memory, provider_of};
-use crate::outside::{Outside, Side, Soon};
+use crate::outside::{Outside, Side};
 use crate::progress::{Event, Go};
 
-/// Outcomes are committed together, at most this many.
-const GROUP: usize = 500;
-/// Objects whose demands are mirrored in one call.
-const MIRROR_AT_ONCE: usize = 200;
 /// A store is folded into a checkpoint after this many records.
 const CHECKPOINT_EVERY: usize = 1000;
+
+/// How often nothing must be seen, as far apart as the provider needs to settle, before it is believed by a journal
+/// that knows nothing either.
+const LOOKS_AT_NOTHING: u32 = 3;
 
 /// How an engine works.
 #[derive(Debug, Clone)]
@@ -196,11 +195,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives the lease back.
-    pub fn release(&mut self) -> Result<(), EngineError> {
-        Ok(self.common.outside.journal.release(self.epoch())?)
-    }
-
     /// Looks again.
     pub async fn look(&mut self) -> Result<(), EngineError> {
         let authority = self.common.authority.borrow().clone();
@@ -292,6 +286,7 @@ impl Engine {
         let mut flight = Flight::new(&common, self.ideal.policy.concurrency as usize);
         let mut pause = self.settings.poll.0;
         let mut told = Vec::new();
+        let mut looks = 1;
         loop {
             self.look().await?;
             let decision = self.decide();
@@ -301,6 +296,16 @@ impl Engine {
                 parts: decision.parts,
                 waiting: decision.waiting.clone(),
             });
+            if decision.is_met() && looks < LOOKS_AT_NOTHING && self.sees_nothing() {
+                looks += 1;
+                let settle = common.outside.traits().values().map(|traits| traits.settle).max();
+                common
+                    .outside
+                    .clock
+                    .sleep_until(common.outside.clock.now() + settle.unwrap_or_default())
+                    .await;
+                continue;
+            }
             if flight.is_empty()
                 && let Some(ending) = self.ending(&decision)
             {
@@ -326,6 +331,12 @@ impl Engine {
                 self.collect(&mut flight, decision.parts).await?;
             }
         }
+    }
+
+    /// Nothing is seen, and the journal knows of nothing that could be missed: after a lost store, only further
+    /// looks can tell an empty cluster from an empty answer.
+    fn sees_nothing(&self) -> bool {
+        self.view.slots.is_empty() && self.observed.slots.is_empty()
     }
 
     fn ending(&self, decision: &Decision) -> Option<Ending> {
@@ -490,92 +501,6 @@ pub(crate) fn within(inner: Scope, outer: Scope) -> bool {
 
 fn intent(step: &Step) -> Record {
     Record::Intent { part: step.part.clone(), act: step.act.clone(), reason: step.reason.clone() }
-}
-
-type Done = (Step, Ended, Span);
-
-/// Steps under way, and those that wait for room.
-struct Flight<'a> {
-    common: &'a Common,
-    room: usize,
-    waiting: VecDeque<Vec<Task>>,
-    running: FuturesUnordered<Soon<'a, Vec<Done>>>,
-}
-
-impl<'a> Flight<'a> {
-    fn new(common: &'a Common, room: usize) -> Flight<'a> {
-        Flight { common, room, waiting: VecDeque::new(), running: FuturesUnordered::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
-    }
-
-    /// Nothing runs any more; what has not begun yet need not.
-    fn only_waiting(&mut self) -> bool {
-        self.waiting.clear();
-        self.running.is_empty()
-    }
-
-    fn add(&mut self, tasks: Vec<Task>) {
-        let (mirrors, others): (Vec<Task>, Vec<Task>) =
-            tasks.into_iter().partition(|task| matches!(task.step.act, Act::Mirror { .. }));
-        // Mirrors go together: one call for many objects of one provider.
-        let mut batch: Vec<Task> = Vec::new();
-        for task in mirrors {
-            let same = batch.last().is_none_or(|last| Rc::ptr_eq(&last.provider, &task.provider));
-            if !same || batch.len() >= MIRROR_AT_ONCE {
-                self.waiting.push_back(std::mem::take(&mut batch));
-            }
-            batch.push(task);
-        }
-        if !batch.is_empty() {
-            self.waiting.push_back(batch);
-        }
-        self.waiting.extend(others.into_iter().map(|task| vec![task]));
-        self.fill();
-    }
-
-    fn fill(&mut self) {
-        while self.running.len() < self.room
-            && let Some(tasks) = self.waiting.pop_front()
-        {
-            let common = self.common;
-            self.running.push(Box::pin(run(common, tasks)));
-        }
-    }
-
-    /// The next outcomes: as soon as there is one, with all that come within 10 ms, 500 at most.
-    async fn group(&mut self, clock: &dyn crate::outside::Clock) -> Vec<Done> {
-        let mut group = Vec::new();
-        let Some(first) = self.running.next().await else { return group };
-        group.extend(first);
-        self.fill();
-        let mut end = clock.sleep_until(clock.now() + Span::millis(10));
-        while group.len() < GROUP && !self.running.is_empty() {
-            let next = futures_util::future::select(self.running.next(), &mut end).await;
-            match next {
-                futures_util::future::Either::Left((Some(done), _)) => group.extend(done),
-                _ => break,
-            }
-            self.fill();
-        }
-        group
-    }
-}
-
-async fn run(common: &Common, tasks: Vec<Task>) -> Vec<Done> {
-    let clock = &common.outside.clock;
-    let began = clock.now();
-    for task in &tasks {
-        common.outside.progress.tell(&Event::Began(task.step.clone()));
-    }
-    let ended = match tasks.as_slice() {
-        [task] if !matches!(task.step.act, Act::Mirror { .. }) => vec![act::act(common, task).await],
-        mirrors => act::mirror(common, mirrors).await,
-    };
-    let took = clock.now().since(began);
-    tasks.into_iter().map(|task| task.step).zip(ended).map(|(step, ended)| (step, ended, took)).collect()
 }
 
 /// What a provider or agent said that made a step fail, for people.

@@ -218,7 +218,7 @@ fn every_planted_fault_is_caught() {
 
 fn seeded(plant: Plant) -> impl Iterator<Item = (String, Scenario, Options)> {
     // These two show only when one engine acts on what another has changed.
-    let seeds = if matches!(plant, Plant::NoFencing | Plant::OneAct) { 0 } else { 100 };
+    let seeds = if matches!(plant, Plant::NoFencing | Plant::OneAct) { 0 } else { 400 };
     (0..seeds).map(move |seed| {
         let (scenario, mut options) = seed_options(seed);
         options.faults.enforces_marks = false;

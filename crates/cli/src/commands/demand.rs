@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &Demand, global: &Global, output: &Output) -> anyhow::
         let mut engine = Engine::open(outside, world.ideal.clone(), settings).await.map_err(failure)?;
         engine.demand(&covered, state, Ending::No).await.map_err(failure)?;
         let words = scopes::words(&world.ideal, &engine.standing().demands);
-        engine.release().map_err(failure)?;
+        engine.release().await.map_err(failure)?;
         if output.is_json() {
             output.document("demand", json!({"demanded": words, "known": "recorded"}))?;
         } else {

@@ -45,7 +45,7 @@ pub(crate) fn run(wanted: &Release, global: &Global, output: &Output) -> anyhow:
             .close_run(&run, if refused.is_empty() { "released" } else { "released in part" })
             .await
             .map_err(failure)?;
-        engine.release().map_err(failure)?;
+        engine.release().await.map_err(failure)?;
         if output.is_json() {
             let store = world.store.display().to_string();
             output.document("release", json!({"released": released, "refused": refused, "store": store}))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::id::CloudId;
 use crate::ideal::Ideal;
 use crate::plan::{Act, Danger, Part, Plan, Planned, Waiting};
 
@@ -11,6 +12,27 @@ pub fn address(ideal: &Ideal, part: &Part) -> String {
     match &part.mount {
         None => ideal.address(part.slot),
         Some(mount) => format!("{}:{mount}", ideal.address(part.slot)),
+    }
+}
+
+/// The addresses of many parts: the name of each cloud is looked up and written once.
+struct Addresses<'a> {
+    ideal: &'a Ideal,
+    paths: BTreeMap<CloudId, String>,
+}
+
+impl<'a> Addresses<'a> {
+    fn new(ideal: &'a Ideal) -> Addresses<'a> {
+        let paths = ideal.clouds.iter().map(|cloud| (cloud.id, cloud.path.to_string()));
+        Addresses { ideal, paths: paths.collect() }
+    }
+
+    fn of(&self, part: &Part) -> String {
+        match (self.paths.get(&part.slot.cloud), &part.mount) {
+            (None, _) => address(self.ideal, part),
+            (Some(path), None) => format!("{path}[{}]", part.slot.index),
+            (Some(path), Some(mount)) => format!("{path}[{}]:{mount}", part.slot.index),
+        }
     }
 }
 
@@ -84,17 +106,19 @@ pub fn waiting_line(ideal: &Ideal, waiting: &Waiting) -> String {
 }
 
 fn lines(text: &mut String, ideal: &Ideal, shown: &[&Planned]) {
+    let addresses = Addresses::new(ideal);
     for planned in shown {
-        let address = address(ideal, &planned.step.part);
+        let address = addresses.of(&planned.step.part);
         let words = words(&planned.step.act);
         let _ = writeln!(text, "  {}  {words:<16} {address:<22} {}", sign(planned), planned.step.reason);
     }
 }
 
 fn sum_up(text: &mut String, ideal: &Ideal, shown: &[&Planned]) {
+    let addresses = Addresses::new(ideal);
     let mut counts: BTreeMap<(String, u32, String, char), usize> = BTreeMap::new();
     for planned in shown {
-        let address = address(ideal, &planned.step.part);
+        let address = addresses.of(&planned.step.part);
         let cloud = address.split('[').next().unwrap_or_default().to_owned();
         let key = (cloud, planned.round, words(&planned.step.act), sign(planned));
         *counts.entry(key).or_default() += 1;

@@ -176,7 +176,9 @@ pub(super) fn outdated(cloud: &Cloud, machine: &crate::observed::Machine) -> boo
 /// Which slot of a cloud may be replaced now: one at a time, and only while all others are well. A slot that is
 /// down already goes first.
 fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
-    let slots = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index });
+    // A slot that is to be down disturbs nobody.
+    let is_up = |slot: &SlotId| input.demands.of(*slot).is_some_and(State::is_up);
+    let slots = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }).filter(is_up);
     let mut first_outdated = None;
     let mut disturbed = None;
     for slot in slots {

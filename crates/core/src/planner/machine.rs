@@ -220,6 +220,11 @@ impl Ladder<'_, '_> {
         }
         self.descend_mounts(target, Some(machine), free);
         let separated = !self.holds_volumes(machine);
+        if separated && mounted {
+            let what =
+                format!("the agent of {} still has something mounted that is not attached to it", machine.id);
+            self.wait(&self.node(), Cause::Broken { what });
+        }
         free && separated && !mounted
     }
 

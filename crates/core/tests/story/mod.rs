@@ -40,72 +40,75 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 fn scene(world: &mut World, line: &str, read: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let quiet = |()| String::new();
-    match words(line).as_slice() {
-        ["file", file] => world.file(file, &read(file).ok_or("no such file")?).map(quiet),
-        ["demand", "nothing"] => Ok(quiet(world.demand_nothing())),
-        ["demand", "the", "end"] => Ok(quiet(world.demand_the_end())),
-        ["demand", state] => world.demand(state.parse().map_err(err)?, None).map(quiet),
-        ["demand", state, "of", at] => world.demand(state.parse().map_err(err)?, Some(at)).map(quiet),
+    let words = words(line);
+    match words.as_slice() {
         ["run"] => Ok(world.run()),
         ["plan"] => Ok(world.plan()),
         ["status"] => Ok(world.status()),
-        ["advance", span] => Ok(quiet(world.advance(span.parse::<Span>().map_err(err)?))),
-        ["ask", "again"] => Ok(quiet(world.open_run())),
-        ["forget", "the", "store"] => Ok(quiet(world.forget())),
-        ["agree"] => Ok(quiet(world.consent = Consent::to_all())),
-        ["agree", "to", "nothing"] => Ok(quiet(world.consent = Consent::default())),
+        ["backup", "of", at] => world.backup(at),
+        ["may", "end", at] => world.may("end", at),
+        ["may", verb, at] => world.may(verb, at),
+        words => befalls(world, words, read).map(|()| String::new()),
+    }
+}
+
+/// What people and fate do; it is only seen in what is asked next.
+fn befalls(world: &mut World, words: &[&str], read: &dyn Fn(&str) -> Option<String>) -> Result<(), String> {
+    match words {
+        ["file", file] => world.file(file, &read(file).ok_or("no such file")?)?,
+        ["demand", "nothing"] => world.demand_nothing(),
+        ["demand", "the", "end"] => world.demand_the_end(),
+        ["demand", state] => world.demand(state.parse().map_err(err)?, None)?,
+        ["demand", state, "of", at] => world.demand(state.parse().map_err(err)?, Some(at))?,
+        ["advance", span] => world.advance(span.parse::<Span>().map_err(err)?),
+        ["ask", "again"] => world.open_run(),
+        ["forget", "the", "store"] => world.forget(),
+        ["agree"] => world.consent = Consent::to_all(),
+        ["agree", "to", "nothing"] => world.consent = Consent::default(),
         ["agree", "to", "all", "but", "adopted", "things"] => {
-            Ok(quiet(world.consent = Consent { adopted: false, ..Consent::to_all() }))
+            world.consent = Consent { adopted: false, ..Consent::to_all() }
         }
         ["agree", "to", "end", kind, id] => {
             world.consent.endings.insert(format!("{kind} {id}"));
-            Ok(String::new())
         }
-        ["agree", "to", "begin", at, "blank"] => world.blank(at).map(quiet),
-        ["restore", at, "from", snapshot] => world.restore(at, snapshot).map(quiet),
-        ["lose", "node", at] => world.machine(at, Some(MachineState::Impaired)).map(quiet),
+        ["agree", "to", "begin", at, "blank"] => world.blank(at)?,
+        ["restore", at, "from", snapshot] => world.restore(at, snapshot)?,
+        ["lose", "node", at] => world.machine(at, Some(MachineState::Impaired))?,
         ["machine", at, "is", "stopped", "by", "somebody"] => {
-            world.machine(at, Some(MachineState::Stopped)).map(quiet)
+            world.machine(at, Some(MachineState::Stopped))?
         }
-        ["machine", at, "ended", "by", "somebody"] => world.machine(at, None).map(quiet),
-        ["machine", at, "is", "copied"] => world.second_machine(at).map(quiet),
-        ["agent", "of", at, "silent"] => world.silent(at, true).map(quiet),
-        ["agent", "of", at, "answers"] => world.silent(at, false).map(quiet),
-        ["busy", at, why] => world.busy(at, Some(why)).map(quiet),
-        ["busy", at, "no", "more"] => world.busy(at, None).map(quiet),
-        ["hook", hook, "of", at, "refuses", why] => world.hook(hook_of(hook)?, at, Some(why)).map(quiet),
-        ["hook", hook, "of", at, "agrees"] => world.hook(hook_of(hook)?, at, None).map(quiet),
-        ["node", at, "is", "not", "right", why] => world.not_right(at, Some(why)).map(quiet),
-        ["node", at, "is", "right"] => world.not_right(at, None).map(quiet),
-        ["snapshots", "of", at, "fail"] => world.snapshots(at, Some(SnapshotState::Error)).map(quiet),
-        ["snapshots", "of", at, "stay", "pending"] => {
-            world.snapshots(at, Some(SnapshotState::Pending)).map(quiet)
-        }
-        ["snapshots", "of", at, "complete"] => world.snapshots(at, None).map(quiet),
-        ["backup", "of", at] => world.backup(at),
-        ["snapshot", "of", at, "deleted", "by", "somebody"] => world.delete_snapshots(at).map(quiet),
-        ["snapshot", id, "deleted", "by", "somebody"] => Ok(quiet(world.delete_snapshot(id))),
-        ["volume", "of", at, "deleted", "by", "somebody"] => world.delete_volume(at).map(quiet),
-        ["volume", "of", at, "attached", "to", machine, "by", "somebody"] => {
-            world.steal(at, machine).map(quiet)
-        }
-        ["volume", "of", at, "is", "retired", "by", "somebody"] => world.retire(at).map(quiet),
-        [thing, "of", at, "not", "listed"] => world.hide(thing, at).map(quiet),
-        ["everything", "listed", "again"] => Ok(quiet(world.hidden.clear())),
-        ["provider", "cannot", "be", "seen"] => Ok(quiet(world.blind = Some("timed out".to_owned()))),
-        ["listing", "lacks", "a", "page"] => Ok(quiet(world.partial = true)),
-        ["provider", "can", "be", "seen"] => Ok(quiet((world.blind, world.partial) = (None, false))),
-        ["provider", "does", "not", "enforce", "marks"] => Ok(quiet(world.traits.enforces_marks = false)),
-        ["reads", "settle", "after", span] => Ok(quiet(world.traits.settle = span.parse().map_err(err)?)),
-        [verb, "of", at, "fails", why] => world.fate(verb, at, Fate::Fails((*why).to_owned())).map(quiet),
-        [verb, "of", at, "is", "lost"] => world.fate(verb, at, Fate::Lost).map(quiet),
-        ["answer", "of", verb, "of", at, "is", "lost"] => world.fate(verb, at, Fate::AnswerLost).map(quiet),
-        [verb, "of", at, "works"] => world.works(verb, at).map(quiet),
-        ["may", "end", at] => world.may("end", at),
-        ["may", verb, at] => world.may(verb, at),
-        _ => Err("nobody understands this line".to_owned()),
+        ["machine", at, "ended", "by", "somebody"] => world.machine(at, None)?,
+        ["machine", at, "is", "copied"] => world.second_machine(at)?,
+        ["agent", "of", at, "silent"] => world.silent(at, true)?,
+        ["agent", "of", at, "answers"] => world.silent(at, false)?,
+        ["busy", at, why] => world.busy(at, Some(why))?,
+        ["busy", at, "no", "more"] => world.busy(at, None)?,
+        ["hook", hook, "of", at, "refuses", why] => world.hook(hook_of(hook)?, at, Some(why))?,
+        ["hook", hook, "of", at, "agrees"] => world.hook(hook_of(hook)?, at, None)?,
+        ["node", at, "is", "not", "right", why] => world.not_right(at, Some(why))?,
+        ["node", at, "is", "right"] => world.not_right(at, None)?,
+        ["snapshots", "of", at, "fail"] => world.snapshots(at, Some(SnapshotState::Error))?,
+        ["snapshots", "of", at, "stay", "pending"] => world.snapshots(at, Some(SnapshotState::Pending))?,
+        ["snapshots", "of", at, "complete"] => world.snapshots(at, None)?,
+        ["snapshot", "of", at, "deleted", "by", "somebody"] => world.delete_snapshots(at)?,
+        ["snapshot", id, "deleted", "by", "somebody"] => world.delete_snapshot(id),
+        ["volume", "of", at, "deleted", "by", "somebody"] => world.delete_volume(at)?,
+        ["volume", "of", at, "attached", "to", machine, "by", "somebody"] => world.steal(at, machine)?,
+        ["volume", "of", at, "is", "retired", "by", "somebody"] => world.retire(at)?,
+        [thing, "of", at, "not", "listed"] => world.hide(thing, at)?,
+        ["everything", "listed", "again"] => world.hidden.clear(),
+        ["provider", "cannot", "be", "seen"] => world.blind = Some("timed out".to_owned()),
+        ["listing", "lacks", "a", "page"] => world.partial = true,
+        ["provider", "can", "be", "seen"] => (world.blind, world.partial) = (None, false),
+        ["provider", "does", "not", "enforce", "marks"] => world.traits.enforces_marks = false,
+        ["reads", "settle", "after", span] => world.traits.settle = span.parse().map_err(err)?,
+        [verb, "of", at, "fails", why] => world.fate(verb, at, Fate::Fails((*why).to_owned()))?,
+        [verb, "of", at, "is", "lost"] => world.fate(verb, at, Fate::Lost)?,
+        ["answer", "of", verb, "of", at, "is", "lost"] => world.fate(verb, at, Fate::AnswerLost)?,
+        [verb, "of", at, "works"] => world.works(verb, at)?,
+        _ => return Err("nobody understands this line".to_owned()),
     }
+    Ok(())
 }
 
 fn err(error: impl ToString) -> String {

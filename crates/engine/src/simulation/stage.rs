@@ -452,7 +452,7 @@ impl<'a> Stage<'a> {
         }
         let ending = engine.pursue().await?;
         engine.close_run(&run, "ended").await?;
-        engine.release()?;
+        engine.release().await?;
         Ok(ending)
     }
 

@@ -34,9 +34,15 @@ impl State {
     /// I-6: a slot has one machine.
     pub(super) fn judge_new_machine(&mut self, tags: &Tags) {
         let Some(slot) = tags.slot() else { return };
-        let other = self.machines.values().find(|own| {
-            own.machine.tags.slot() == Some(slot)
-                && !matches!(own.machine.state, MachineState::Terminated | MachineState::Terminating)
+        let other = self.of_slot.get(&slot).into_iter().flatten().find_map(|id| {
+            match id {
+                ObjectId::Machine(id) => self.machines.get(id),
+                _ => None,
+            }
+            .filter(|own| {
+                own.machine.tags.slot() == Some(slot)
+                    && !matches!(own.machine.state, MachineState::Terminated | MachineState::Terminating)
+            })
         });
         if let Some(other) = other.map(|own| own.machine.id.clone()) {
             self.violated("I-6", format!("[{}] gets a second machine beside {other}", slot.index));
@@ -46,9 +52,15 @@ impl State {
     /// I-6, I-1: a mount has one volume, and what it is made of is its newest content.
     pub(super) fn judge_new_volume(&mut self, tags: &Tags, data: u64) {
         let Some(mount) = tags.mount_id() else { return };
-        let other = self.volumes.values().find(|own| {
-            own.volume.tags.mount_id().as_ref() == Some(&mount)
-                && !matches!(own.volume.state, VolumeState::Deleted | VolumeState::Deleting)
+        let other = self.of_slot.get(&mount.slot).into_iter().flatten().find_map(|id| {
+            match id {
+                ObjectId::Volume(id) => self.volumes.get(id),
+                _ => None,
+            }
+            .filter(|own| {
+                own.volume.tags.mount_id().as_ref() == Some(&mount)
+                    && !matches!(own.volume.state, VolumeState::Deleted | VolumeState::Deleting)
+            })
         });
         if let Some(other) = other.map(|own| own.volume.id.clone()) {
             self.violated("I-6", format!("{} gets a second volume beside {other}", mount.name));

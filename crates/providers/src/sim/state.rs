@@ -33,6 +33,17 @@ pub(super) struct SimMachine {
     pub(super) agent: Agent,
 }
 
+impl SimMachine {
+    fn settle(&mut self) {
+        let before = self.machine.state;
+        model::settle_machine(&mut self.machine);
+        if before != self.machine.state && self.machine.state == MachineState::Running {
+            self.machine.address = Some("10.0.0.1".to_owned());
+            self.machine.agent = Some(self.machine.id.to_string());
+        }
+    }
+}
+
 pub(super) struct SimVolume {
     pub(super) volume: Volume,
     pub(super) due: Time,
@@ -77,8 +88,17 @@ pub struct State {
     pub(super) harmed: BTreeSet<MountId>,
     pub(super) past: VecDeque<(Time, Listing)>,
     pub(super) writes: u64,
+    /// What was made for each slot: so that judging a creation does not cost a look at everything.
+    pub(super) of_slot: BTreeMap<SlotId, Vec<ObjectId>>,
     made: u64,
-    changed: bool,
+    unsettled: Unsettled,
+}
+
+/// What may be under way. Without latency it is what was just touched; looking at all of a large cloud with each
+/// call would cost its square.
+enum Unsettled {
+    All,
+    These(Vec<ObjectId>),
 }
 
 impl std::fmt::Debug for State {
@@ -108,8 +128,9 @@ impl State {
             harmed: BTreeSet::new(),
             past: VecDeque::new(),
             writes: 0,
+            of_slot: BTreeMap::new(),
             made: 0,
-            changed: true,
+            unsettled: Unsettled::All,
         }
     }
 
@@ -159,16 +180,14 @@ impl State {
     /// Lets time pass: what is due comes to its end.
     pub(super) fn advance(&mut self, now: Time) {
         self.now = now;
-        if !self.changed && self.faults.instant {
-            return;
+        if let Unsettled::These(ids) = &mut self.unsettled {
+            let ids = std::mem::take(ids);
+            if ids.iter().all(|id| self.settle_one(id)) {
+                return;
+            }
         }
         for own in self.machines.values_mut().filter(|own| own.due <= now) {
-            let before = own.machine.state;
-            model::settle_machine(&mut own.machine);
-            if before != own.machine.state && own.machine.state == MachineState::Running {
-                own.machine.address = Some("10.0.0.1".to_owned());
-                own.machine.agent = Some(own.machine.id.to_string());
-            }
+            own.settle();
         }
         let over: BTreeSet<MachineId> = self
             .machines
@@ -190,9 +209,46 @@ impl State {
                 false => model::settle_snapshot(&mut own.snapshot),
             }
         }
-        self.changed = self.machines.values().any(|own| own.due > now)
+        let later = self.machines.values().any(|own| own.due > now)
             || self.volumes.values().any(|own| own.due > now)
             || self.snapshots.values().any(|own| own.due > now);
+        self.unsettled = match later || !self.faults.instant {
+            true => Unsettled::All,
+            false => Unsettled::These(Vec::new()),
+        };
+    }
+
+    /// Settles one object. False when others must be looked at too.
+    fn settle_one(&mut self, id: &ObjectId) -> bool {
+        match id {
+            ObjectId::Machine(id) => self.machines.get_mut(id).is_none_or(|own| {
+                own.settle();
+                !own.machine.state.is_over()
+            }),
+            ObjectId::Volume(id) => {
+                if let Some(own) = self.volumes.get_mut(id) {
+                    model::settle_volume(&mut own.volume);
+                }
+                true
+            }
+            ObjectId::Snapshot(_) => false,
+        }
+    }
+
+    /// What a call touched may have something under way.
+    fn unsettle(&mut self, call: &Call, answer: &Result<Answer, ProviderError>) {
+        let Unsettled::These(ids) = &mut self.unsettled else { return };
+        match (call, answer) {
+            (_, Ok(Answer::Made(Object::Machine(machine)))) => {
+                ids.push(ObjectId::Machine(machine.id.clone()))
+            }
+            (_, Ok(Answer::Made(Object::Volume(volume)))) => ids.push(ObjectId::Volume(volume.id.clone())),
+            (Call::NewLife { volume, .. } | Call::Attach { volume, .. }, _) => {
+                ids.push(ObjectId::Volume(volume.clone()));
+            }
+            (Call::Mirror { .. } | Call::Rename { .. }, _) => {}
+            _ => self.unsettled = Unsettled::All,
+        }
     }
 
     /// The listing as it truly is now.
@@ -309,8 +365,8 @@ impl State {
             let listing = self.listing();
             self.past.push_back((self.now, listing));
         }
-        self.changed = true;
         let answer = self.effect(call);
+        self.unsettle(call, &answer);
         let worked = answer.is_ok();
         self.event(|| format!("{} {}", if worked { "did    " } else { "refused" }, brief(call)));
         if self.faults.twice {
@@ -342,6 +398,7 @@ impl State {
                 let due = self.due(Span::secs(2), Span::secs(20));
                 self.tokens.insert(token.clone(), (ObjectId::Machine(id.clone()), params));
                 let agent = Agent::new(tags.generation);
+                self.note_slot(tags, ObjectId::Machine(id.clone()));
                 self.machines.insert(id, SimMachine { machine: machine.clone(), due, agent });
                 Ok(Answer::Made(Object::Machine(machine)))
             }
@@ -380,6 +437,7 @@ impl State {
                 let volume = model::new_volume(id.clone(), tags.clone(), *size, *life, from.clone());
                 let due = self.due(Span::secs(1), Span::secs(8));
                 self.tokens.insert(token.clone(), (ObjectId::Volume(id.clone()), params));
+                self.note_slot(tags, ObjectId::Volume(id.clone()));
                 self.volumes.insert(id, SimVolume { volume: volume.clone(), due, data });
                 Ok(Answer::Made(Object::Volume(volume)))
             }
@@ -390,6 +448,7 @@ impl State {
                     return Err(refused(format!("{volume} belongs to somebody")));
                 }
                 own.volume.tags = tags.clone();
+                self.note_slot(tags, ObjectId::Volume(volume.clone()));
                 Ok(Answer::Accepted)
             }
             Call::Seal { permit, token, tags, kind } => {
@@ -457,6 +516,12 @@ impl State {
                 }
                 Ok(Answer::Accepted)
             }
+        }
+    }
+
+    fn note_slot(&mut self, tags: &Tags, id: ObjectId) {
+        if let Some(slot) = tags.slot() {
+            self.of_slot.entry(slot).or_default().push(id);
         }
     }
 
@@ -610,7 +675,7 @@ impl State {
     /// A machine is dead (or ended by somebody else) from now on.
     pub fn kill(&mut self, id: &MachineId, state: MachineState) {
         self.seen(if state.is_over() { "machine ended by others" } else { "machine died" });
-        self.changed = true;
+        self.unsettled = Unsettled::All;
         self.event(|| format!("others  {id} becomes {state:?}"));
         let now = self.now;
         if let Some(own) = self.machines.get_mut(id) {
