@@ -1,7 +1,8 @@
 //! The journal in one SQLite file: write-ahead log, `synchronous=FULL`, a checksum chain over all rows.
 //!
-//! The chain: each row's sum is BLAKE3 of the sum before it, its number, time, epoch and text. A changed,
-//! missing or swapped row is found when the journal is loaded.
+//! The chain: each row's sum is BLAKE3 of the sum before it, its number, time, epoch and text. Loading compares
+//! the row that the checkpoint was made at with the sum kept there, and checks every row after it: a changed,
+//! missing or swapped one is found. Rows before the checkpoint are not read then; `verify` checks all rows.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -191,6 +192,23 @@ fn each_row(
     Ok(())
 }
 
+/// Whether the row that a checkpoint was made at is still the one it was. If not, rows are missing.
+fn follows(connection: &Connection, at: u64, sum: &[u8; 32]) -> Result<(), JournalError> {
+    let there: Option<[u8; 32]> =
+        connection.query_row("select sum from records where seq = ?1", [at], |row| row.get(0)).optional()?;
+    match there {
+        Some(there) if there == *sum => Ok(()),
+        Some(_) => Err(JournalError::Damaged {
+            why: format!("row {at} is not the one that the checkpoint was made at"),
+        }),
+        // Made when there was no row yet.
+        None if at == 0 => Ok(()),
+        None => Err(JournalError::Damaged {
+            why: format!("row {at}, which the checkpoint was made at, is missing"),
+        }),
+    }
+}
+
 impl Journal for Sqlite {
     fn name(&self) -> &str {
         &self.name
@@ -204,11 +222,15 @@ impl Journal for Sqlite {
             })
             .optional()?;
         let (mut seq, mut chain, mut view) = (0, [0; 32], View::default());
-        // A checkpoint that does not match its sum is only a lost short cut: all rows are still there.
+        // A checkpoint that does not match its sum, or that is not understood, is only a lost short cut: all rows
+        // are still there.
         if let Some((at, sum, text, own)) = kept
             && *blake3::hash(text.as_bytes()).as_bytes() == own
         {
-            (seq, chain, view) = (at, sum, serde_json::from_str(&text)?);
+            follows(&connection, at, &sum)?;
+            if let Ok(known) = serde_json::from_str(&text) {
+                (seq, chain, view) = (at, sum, known);
+            }
         }
         each_row(&connection, seq, |row| {
             chain = row.checked(&chain)?;
@@ -364,5 +386,54 @@ mod tests {
         let error = store.load().unwrap_err().to_string();
         assert_eq!(error, "the store is damaged: row 3 does not match its checksum");
         assert!(store.verify().is_err());
+    }
+
+    fn with_checkpoint() -> (Sqlite, View) {
+        let store = Sqlite::in_memory("test").unwrap();
+        store.checkpoint(&store.load().unwrap()).unwrap();
+        assert_eq!(store.load().unwrap(), View::default(), "a checkpoint of no rows");
+        let wish = Wish { holder: "a".into(), now: Time(1), until: Time(2), above: 0, force: false };
+        let epoch = store.take(&wish).unwrap();
+        for n in 0..5 {
+            let record = Record::RunOpened { run: format!("r-{n}"), what: String::new(), by: String::new() };
+            store.append(epoch, Time(n), &[record]).unwrap();
+        }
+        let view = store.load().unwrap();
+        store.checkpoint(&view).unwrap();
+        (store, view)
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_understood_is_only_a_lost_short_cut() {
+        let (store, view) = with_checkpoint();
+        for text in ["{", "[\"of another version\"]"] {
+            let own = *blake3::hash(text.as_bytes()).as_bytes();
+            let changed = store
+                .connection
+                .borrow()
+                .execute("update checkpoint set view = ?1, own = ?2", params![text, own])
+                .unwrap();
+            assert_eq!((changed, store.load().unwrap()), (1, view.clone()));
+        }
+    }
+
+    #[test]
+    fn rows_missing_before_a_checkpoint_are_found() {
+        let (store, _) = with_checkpoint();
+        store.connection.borrow().execute("delete from records where seq > 3", []).unwrap();
+        let error = store.load().unwrap_err().to_string();
+        assert_eq!(error, "the store is damaged: row 5, which the checkpoint was made at, is missing");
+    }
+
+    #[test]
+    fn another_row_in_the_place_of_a_checkpoint_is_found() {
+        let (store, _) = with_checkpoint();
+        store
+            .connection
+            .borrow()
+            .execute("update records set sum = (select sum from records where seq = 4) where seq = 5", [])
+            .unwrap();
+        let error = store.load().unwrap_err().to_string();
+        assert_eq!(error, "the store is damaged: row 5 is not the one that the checkpoint was made at");
     }
 }

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod care;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod crashes;

@@ -1,8 +1,9 @@
 //! The data folder: where everything lies, and what is written of it.
 //!
 //! `machines/<id>/`, `volumes/<id>/`, `snapshots/<id>/` each with a `meta.json`; `tokens/`; `trash/` for what is
-//! being removed; `lock` for every call. A thing without a `meta.json`, or whose `meta.json` says that it is not
-//! whole, is half made: it belongs to the process that holds its own lock, or to the sweep.
+//! being removed; `lock` for every call. A thing whose `meta.json` says that it is not whole, or that has neither
+//! a `meta.json` nor data, is half made: it belongs to the process that holds its own lock, or to the sweep.
+//! Whatever else lies there is somebody's, and is left alone.
 
 use std::fs;
 use std::io;
@@ -216,7 +217,11 @@ pub(super) const META: &str = "meta.json";
 
 fn meta<T: serde::de::DeserializeOwned>(path: io::Result<PathBuf>) -> io::Result<Option<T>> {
     match path {
-        Ok(path) => durable::read_json(&path),
+        Ok(path) => match durable::read_json(&path) {
+            // A file where a folder should be is nothing of ours.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            other => other,
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,7 +1,8 @@
 //! What is there: listing, reading by id, and the sweep of what a crash left half made.
 
-use std::io;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::Listing;
@@ -10,6 +11,7 @@ use ideal_host::durable::{self, Lock, UNFINISHED};
 use ideal_host::now;
 
 use super::disk::{Disk, End};
+use super::machines::attached;
 use crate::{Object, ObjectId};
 
 /// How long an ended machine is shown.
@@ -75,31 +77,56 @@ impl Disk {
                 continue;
             }
             let Some(meta) = self.machine_meta(&MachineId::new(name))? else { continue };
-            if matches!(meta.end, End::Done(at) if now().since(at) > SHOWN) {
+            if matches!(meta.end, End::Done(at) if now().since(at) > SHOWN)
+                && attached(&self.home(&meta.id)?)?.is_empty()
+            {
                 swept.push(path);
             }
         }
         for name in self.names("volumes")? {
-            let whole = self.volume_meta(&VolumeId::new(name.clone()))?.is_some_and(|meta| meta.whole);
+            let meta = self.volume_meta(&VolumeId::new(name.clone()))?;
+            let whole = meta.map(|meta| meta.whole || meta.id.as_str() != name);
             self.sweep_unless(whole, self.data.join("volumes").join(name), &mut swept)?;
         }
         for name in self.names("snapshots")? {
-            let whole = self
-                .snapshot_meta(&SnapshotId::new(name.clone()))?
-                .is_some_and(|meta| meta.checksum.is_some());
+            let meta = self.snapshot_meta(&SnapshotId::new(name.clone()))?;
+            let whole = meta.map(|meta| meta.checksum.is_some() || meta.id.as_str() != name);
             self.sweep_unless(whole, self.data.join("snapshots").join(name), &mut swept)?;
         }
         for path in &swept {
-            durable::remove(path)?;
+            // At once: half removed it could no longer be told from what is left alone.
+            let trash = self.discard(path)?;
+            durable::remove(&trash)?;
         }
         Ok(swept)
     }
 
-    fn sweep_unless(&self, whole: bool, path: PathBuf, swept: &mut Vec<PathBuf>) -> io::Result<()> {
+    /// `whole` is what was read of it; none: nothing was.
+    fn sweep_unless(&self, whole: Option<bool>, path: PathBuf, swept: &mut Vec<PathBuf>) -> io::Result<()> {
+        let half = match whole {
+            Some(whole) => !whole,
+            None => path.is_dir() && (is_unfinished(path.as_os_str()) || is_hollow(&path)?),
+        };
         // Whoever makes it holds its lock; a crash gave it back.
-        if !whole && Lock::try_take(&path.join("lock"))?.is_some() {
+        if half && Lock::try_take(&path.join("lock"))?.is_some() {
             swept.push(path);
         }
         Ok(())
     }
+}
+
+fn is_unfinished(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes())
+}
+
+/// Whether nothing is in a folder but what its maker begins with: its lock, unfinished things, empty data.
+fn is_hollow(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let is_empty = || Ok::<_, io::Error>(fs::read_dir(folder.join(&name))?.next().is_none());
+        if name != "lock" && !is_unfinished(&name) && !(name == "data" && is_empty()?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -1,12 +1,13 @@
 //! Machines: a home, and a keeper that lives in it.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ideal_core::id::{MachineId, SlotId, Token};
+use ideal_core::id::{MachineId, SlotId, Token, VolumeId};
 use ideal_core::observed::{MachineState, Tags};
 use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock};
@@ -231,16 +232,19 @@ impl Disk {
     fn bury_machine(&self, id: &MachineId, home: &Home) -> Result<Vec<std::path::PathBuf>, ProviderError> {
         let _lock = self.lock()?;
         let mut meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
-        for name in self.names("volumes")? {
-            let volume = self.volume_meta(&ideal_core::id::VolumeId::new(name))?;
+        // What is attached lies here; how the other volumes are is not asked.
+        for name in attached(home)? {
+            let volume = match name.into_string() {
+                Ok(name) => self.volume_meta(&VolumeId::new(name))?,
+                Err(_) => None,
+            };
             if let Some(volume) = volume.filter(|volume| volume.machine.as_ref() == Some(id))
                 && matches!(self.place(&volume)?, Place::On(_))
             {
                 self.bring_back(volume)?;
             }
         }
-        let stray = std::fs::read_dir(home.volumes()).is_ok_and(|mut entries| entries.next().is_some());
-        if stray {
+        if !attached(home)?.is_empty() {
             // Data that no volume claims is not ours to remove.
             return Err(ProviderError::refused(format!(
                 "{} holds data of no volume",
@@ -296,22 +300,39 @@ fn ending(home: &Home) -> std::path::PathBuf {
     home.path().join("ending.lock")
 }
 
+/// The names of what lies where volumes are attached.
+pub(super) fn attached(home: &Home) -> io::Result<Vec<OsString>> {
+    let entries = match std::fs::read_dir(home.volumes()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| Ok(entry?.file_name())).collect()
+}
+
 /// Ends the keeper, and answers its lock: while it is held none can start.
-fn end_keeper(home: &Home) -> io::Result<Lock> {
+fn end_keeper(home: &Home) -> Result<Lock, ProviderError> {
     let begun = Instant::now();
-    let mut asked = None;
+    let (mut asked, mut killed) = (None, false);
     loop {
         if let Some(lock) = Lock::try_take(&home.keeper_lock())? {
             return Ok(lock);
         }
+        let waited = begun.elapsed();
         // It may have the lock and not yet be written down.
         if let Some(keeper) = keeper(home)?.filter(KeeperRecord::is_alive) {
-            if begun.elapsed() > GRACE {
+            if waited > GRACE {
                 keeper.process.signal(Signal::KILL)?;
+                killed = true;
             } else if asked != Some(keeper.process) {
                 keeper.process.signal(Signal::TERM)?;
                 asked = Some(keeper.process);
             }
+        }
+        // Who was killed is waited for once more; who is not written down cannot be told to go.
+        if waited > if killed { 2 * GRACE } else { GRACE } {
+            let why = format!("{} is held, and its holder does not go", home.keeper_lock().display());
+            return Err(ProviderError::Retry { why, after: Some(Span::secs(1)) });
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -10,6 +10,7 @@ use ideal_core::observed::{
 use ideal_core::time::Bytes;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::Attached;
+use ideal_host::now;
 
 use super::copy;
 use super::disk::{Disk, VolumeMeta, no_such, shown};
@@ -257,10 +258,13 @@ impl Disk {
             if meta.life != life {
                 return Err(ProviderError::refused(format!("{id} is in life {}, not in {life}", meta.life)));
             }
-            if meta.retired.is_none_or(|mark| mark.life != meta.life) {
+            let Some(mark) = meta.retired.filter(|mark| mark.life == meta.life) else {
                 return Err(ProviderError::refused(format!(
                     "{id} is not marked as retired in its present life"
                 )));
+            };
+            if now() < mark.until {
+                return Err(ProviderError::refused(format!("{id} may not be deleted yet, by its mark")));
             }
             let volume = self.show_volume(meta)?;
             let token = volume.tags.token.clone();
