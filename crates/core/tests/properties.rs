@@ -257,7 +257,7 @@ impl World {
 fn touched(step: &Step) -> Vec<String> {
     match &step.act {
         Act::StartMachine { machine } | Act::EndMachine { machine } => vec![machine.to_string()],
-        Act::Attach { volume, machine, .. } | Act::Detach { volume, machine } => {
+        Act::Attach { volume, machine, .. } | Act::Detach { volume, machine, .. } => {
             vec![volume.to_string(), machine.to_string()]
         }
         Act::Mount { volume, .. }
