@@ -22,17 +22,16 @@ pub(crate) fn run(wanted: &Destroy, global: &Global, output: &Output) -> anyhow:
         let glance = world.glance().await?;
         let demands = scopes::demands_if(&glance, &covered, State::Away, ending);
         let plan = glance.plan(&demands, &Consent::default());
-        let mut losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
-        if wanted.snapshots {
-            losses.nothing_is_kept(&world.ideal, &glance.observed);
-        }
+        let losses = Losses::of(&glance, &demands, &plan);
         up::show(&world, &plan, output);
         if !ask::agree(&losses, &world.name(), &up::agreed(&wanted.pursuit), output)? {
             return Ok(Exit::Failed);
         }
         let what = if wanted.snapshots { "destroy --snapshots" } else { "destroy" };
         let demand = (covered.clone(), State::Away, ending);
-        let errand = up::errand(what, demand, Consent::to_all(), &wanted.pursuit);
+        // Who typed the name agreed to the end of everything, also of seals that are yet to be taken.
+        let given = Consent { all: wanted.snapshots, ..Consent::default() };
+        let errand = up::errand(what, demand, losses.consent(given), &wanted.pursuit);
         let pursued = errand.run(&world, output).await?;
         let kept = receipt::kept(&world.ideal, &pursued.observed, &covered);
         let retired = receipt::retired(&world.ideal, &pursued.observed, &covered);

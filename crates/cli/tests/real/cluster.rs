@@ -120,9 +120,17 @@ fn a_lost_store_loses_nothing() {
     bench.counted(3);
     std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
     bench.run(&["plan", "--check"]).ended(0).says("the store did not have it").says("nothing to do");
-    // The agents know another store's lease, until it is over or taken over.
+    // One that gave orders and was killed did not give its lease back: the agents know it, until it is over or
+    // taken over.
+    bench.write(&file(1).replace("services:\n", "services:\n  ill: {on: shop.web, command: [/bin/sleep, '100'], health: {command: [/bin/false], every: 100ms}}\n"));
+    let ordering = bench.start(&["up"]);
+    eventually("orders", || !bench.status()["clouds"][1]["services"]["ill[0]"].is_null());
+    kill(ordering.id(), Signal::KILL);
+    Bench::end(ordering);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.write(&file(1));
     bench.run(&["up"]).ended(8).says("--take-over");
-    bench.run(&["up", "--take-over"]).ended(0).says("nothing had to be done");
+    bench.run(&["up", "--take-over"]).ended(0).says("shop is launched");
     bench.run(&["away"]).ended(2).says("known by tags only");
     bench.run(&["away", "--yes"]).ended(0);
     whole(&bench.sealed()[0]);
@@ -130,6 +138,37 @@ fn a_lost_store_loses_nothing() {
     bench.run(&["plan", "--check"]).ended(0).says("nothing to do");
     bench.run(&["wake"]).ended(0);
     assert!(bench.counted(1).starts_with(&bench.sealed()[0]));
+}
+
+#[test]
+fn away_after_a_lost_store() {
+    let bench = Bench::new(&file(2));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.run(&["away"]).ended(2).says("4 things known by tags only");
+    assert_eq!(bench.machines().len(), 3);
+    bench.run(&["away", "--yes"]).ended(0).says("Nothing of it runs");
+    assert_eq!((bench.processes(), bench.machines().len()), (0, 0));
+    whole(&bench.sealed()[0]);
+    bench.run(&["wake"]).ended(0);
+    assert!(bench.counted(1).starts_with(&bench.sealed()[0]));
+}
+
+#[test]
+fn data_that_need_not_be_kept_ends_by_name_also_after_a_lost_store() {
+    let text = file(0).replace("at: /data}", "at: /data, keep: delete}");
+    let bench = Bench::new(&text);
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.run(&["away", "--yes"]).ended(2).says("THE DATA OF shop.db[0]:data").says("2 things known by tags");
+    bench.run(&["away", "--yes", "--name", "shop"]).ended(0).says("retired");
+    assert_eq!((bench.machines().len(), bench.metas("snapshots").len()), (0, 0));
+    assert!(!bench.metas("volumes")[0]["retired"].is_null());
+    bench.run(&["up"]).ended(0);
+    bench.run(&["destroy", "--yes"]).ended(2).says("--name shop");
+    bench.run(&["destroy", "--yes", "--name", "shop"]).ended(0).says("retired");
 }
 
 #[test]
