@@ -79,6 +79,31 @@ fn more_nodes_and_fewer() {
 }
 
 #[test]
+fn what_is_left_after_the_end_is_said() {
+    let bench = Bench::new(&file(0));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let id = bench.metas("snapshots")[0]["id"].as_str().unwrap().to_owned();
+    // It does not tell any more of which mount it is, so nothing decides about it.
+    let path = bench.local().join("snapshots").join(&id).join("meta.json");
+    let meta = std::fs::read(&path).unwrap();
+    let mut other: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+    other["tags"]["mount"] = serde_json::Value::Null;
+    std::fs::write(&path, other.to_string()).unwrap();
+    let destroy = ["destroy", "--snapshots", "--yes", "--name", "shop"];
+    let ran = bench.run(&destroy).ended(0).says("left     shop.db[0]").says(&format!("snapshot {id}"));
+    assert!(!ran.says("the provider's own tools").out.contains("nothing of it is left"));
+    assert_eq!(bench.metas("snapshots").len(), 1);
+    let told =
+        bench.run(&["destroy", "--snapshots", "--yes", "--name", "shop", "-o", "json"]).ended(0).data();
+    assert_eq!(told["more"]["left"][0]["id"], id.as_str(), "{told}");
+    std::fs::write(&path, meta).unwrap();
+    bench.run(&destroy).ended(0).says("nothing of it is left");
+    assert!(!bench.folder.join("p/.ideal").exists());
+}
+
+#[test]
 fn names_change_and_things_stay() {
     let bench = Bench::new(&file(1));
     bench.run(&["up"]).ended(0);
