@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 
+use ideal_core::demand::{Demands, Ending};
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::{MountMemory, View};
-use ideal_core::observed::Observed;
+use ideal_core::observed::{Observed, VolumeState};
 use ideal_core::plan::text::address;
 use ideal_core::plan::{Act, Danger, Part, Plan};
-use ideal_core::planner::key;
+use ideal_core::planner::{Consent, key};
+use ideal_engine::Glance;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,10 +41,11 @@ pub(crate) struct Agreed<'a> {
 }
 
 impl Losses {
-    /// Of a plan.
-    pub(crate) fn of(ideal: &Ideal, plan: &Plan, view: &View, observed: &Observed) -> Losses {
+    /// Of a plan for these demands.
+    pub(crate) fn of(glance: &Glance, demands: &Demands, plan: &Plan) -> Losses {
+        let ideal = &glance.ideal;
         let mut losses = Losses::default();
-        let unknown = unknown(view, observed);
+        let unknown = unknown(&glance.view, &glance.observed);
         let mut data = BTreeSet::new();
         for planned in &plan.steps {
             let step = &planned.step;
@@ -63,11 +66,19 @@ impl Losses {
             }
         }
         losses.data = data.into_iter().collect();
+        if demands.ending == Ending::Everything {
+            losses.nothing_is_kept(ideal, &glance.observed, &unknown);
+        }
         losses
     }
 
+    /// What a person has consented to who agreed to these losses, or said `--yes` to them.
+    pub(crate) fn consent(self, given: Consent) -> Consent {
+        Consent { adopted: self.adopted > 0, endings: self.keys, ..given }
+    }
+
     /// Snapshots end too: what a seal would have kept is lost with it.
-    pub(crate) fn nothing_is_kept(&mut self, ideal: &Ideal, observed: &Observed) {
+    fn nothing_is_kept(&mut self, ideal: &Ideal, observed: &Observed, unknown: &BTreeSet<String>) {
         let mut data: BTreeSet<String> = std::mem::take(&mut self.data).into_iter().collect();
         for (slot, seen) in &observed.slots {
             let volumes = seen.volumes.iter().map(|own| &own.tags);
@@ -80,6 +91,13 @@ impl Losses {
         self.data = data.into_iter().collect();
         self.volumes = 0;
         self.snapshots = observed.slots.values().map(|seen| seen.snapshots.len()).sum();
+        let ids = observed.slots.values().flat_map(|seen| {
+            let machines = seen.machines.iter().filter(|own| !own.state.is_over());
+            let volumes = seen.volumes.iter().filter(|own| own.state != VolumeState::Deleted);
+            let things = machines.map(|own| own.id.as_str()).chain(volumes.map(|own| own.id.as_str()));
+            things.chain(seen.snapshots.iter().map(|own| own.id.as_str()))
+        });
+        self.adopted = ids.filter(|id| unknown.contains(*id)).count();
     }
 
     fn is_nothing(&self) -> bool {

@@ -19,7 +19,9 @@ impl Engine {
         let common = self.common();
         for (slot, objects) in self.all_objects() {
             let seen = self.observed().slots.get(&slot);
-            let Some((_, provider)) = provider_of(&common.outside, self.ideal(), slot, seen) else { continue };
+            let Some((_, provider)) = provider_of(&common.outside, self.ideal(), slot, seen) else {
+                continue;
+            };
             lease::hold(&common.outside, &common.authority)?;
             let number = objects.len();
             let names = objects.iter().map(ToString::to_string).collect();

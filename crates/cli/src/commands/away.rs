@@ -24,15 +24,16 @@ pub(crate) fn run(wanted: &Away, global: &Global, output: &Output) -> anyhow::Re
         let glance = world.glance().await?;
         let demands = scopes::demands_if(&glance, &covered, State::Away, Ending::No);
         let plan = glance.plan(&demands, &Consent::default());
-        let losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
+        let losses = Losses::of(&glance, &demands, &plan);
         up::show(&world, &plan, output);
         if !ask::agree(&losses, &world.name(), &up::agreed(&wanted.pursuit), output)? {
             return Ok(Exit::Failed);
         }
         let what = up::what("away", &wanted.addresses);
         let demand = (covered.clone(), State::Away, Ending::No);
-        let pursued =
-            up::errand(&what, demand, Consent::to_all(), &wanted.pursuit).run(&world, output).await?;
+        // What ends and was not in the plan that was shown needs another question.
+        let consent = losses.consent(Consent::default());
+        let pursued = up::errand(&what, demand, consent, &wanted.pursuit).run(&world, output).await?;
         let kept = receipt::kept(&world.ideal, &pursued.observed, &covered);
         let retired = receipt::retired(&world.ideal, &pursued.observed, &covered);
         let name = if wanted.addresses.is_empty() { world.name() } else { wanted.addresses.join(" ") };

@@ -22,36 +22,47 @@ pub(crate) fn run(wanted: &Destroy, global: &Global, output: &Output) -> anyhow:
         let glance = world.glance().await?;
         let demands = scopes::demands_if(&glance, &covered, State::Away, ending);
         let plan = glance.plan(&demands, &Consent::default());
-        let mut losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
-        if wanted.snapshots {
-            losses.nothing_is_kept(&world.ideal, &glance.observed);
-        }
+        let losses = Losses::of(&glance, &demands, &plan);
         up::show(&world, &plan, output);
         if !ask::agree(&losses, &world.name(), &up::agreed(&wanted.pursuit), output)? {
             return Ok(Exit::Failed);
         }
         let what = if wanted.snapshots { "destroy --snapshots" } else { "destroy" };
         let demand = (covered.clone(), State::Away, ending);
-        let errand = up::errand(what, demand, Consent::to_all(), &wanted.pursuit);
+        // Who typed the name agreed to the end of everything, also of seals that are yet to be taken.
+        let given = Consent { all: wanted.snapshots, ..Consent::default() };
+        let errand = up::errand(what, demand, losses.consent(given), &wanted.pursuit);
         let pursued = errand.run(&world, output).await?;
         let kept = receipt::kept(&world.ideal, &pursued.observed, &covered);
         let retired = receipt::retired(&world.ideal, &pursued.observed, &covered);
+        let left = receipt::left(&world.ideal, &pursued.observed);
         let took = words::span(pursued.took);
         let name = world.name();
         let met = match wanted.snapshots {
-            true if retired.is_empty() => format!("{name} is no more: nothing of it is left.   {took}"),
-            true => format!(
-                "{}{name} is ended; the same again, after that, ends the rest.   {took}",
-                receipt::render(&kept, &retired)
-            ),
+            true if retired.is_empty() && left.is_empty() => {
+                format!("{name} is no more: nothing of it is left.   {took}")
+            }
+            true => {
+                let next = match retired.is_empty() {
+                    true => {
+                        "what is left has no place in the file: end it with the provider's own tools, then do the same again"
+                    }
+                    false => "the same again, after that, ends the rest",
+                };
+                let (left, retired) = (receipt::render_left(&left), receipt::render(&[], &retired));
+                format!("{left}{retired}{name} is ended; {next}.   {took}")
+            }
             false => format!(
                 "{}{name} is ended; its snapshots stay, and `ideal wake` would bring it back.   {took}",
                 receipt::render(&kept, &retired)
             ),
         };
-        let more = json!({"kept": kept, "retired": retired});
+        let mut more = json!({"kept": kept, "retired": retired});
+        if wanted.snapshots {
+            more["left"] = json!(left);
+        }
         let exit = pursued.tell_with(&world, output, &format!("ideal {what}"), &met, more)?;
-        if exit == Exit::Done && wanted.snapshots && retired.is_empty() && kept.is_empty() {
+        if exit == Exit::Done && wanted.snapshots && retired.is_empty() && left.is_empty() {
             world.bury()?;
         }
         Ok(exit)

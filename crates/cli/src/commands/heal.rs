@@ -30,11 +30,11 @@ pub(crate) fn run(wanted: &Heal, global: &Global, output: &Output) -> anyhow::Re
         if pursuit.yes {
             let glance = world.glance().await?;
             let plan = glance.plan(&glance.standing.demands, &consent);
-            let losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
+            let losses = Losses::of(&glance, &glance.standing.demands, &plan);
             if !ask::agree(&losses, &world.name(), &up::agreed(pursuit), output)? {
                 return Ok(Exit::Failed);
             }
-            consent = Consent { endings: losses.keys, adopted: true, ..consent };
+            consent = losses.consent(consent);
         }
         let errand = Errand {
             consent,

@@ -61,15 +61,13 @@ fn go(wanted: &Up, global: &Global, output: &Output, verb: &str) -> anyhow::Resu
         if let Some(saved) = &saved {
             saved.must_be_fresh(&glance, &demands)?;
             consent.endings.clone_from(&saved.endings);
-            consent.adopted = true;
         } else {
-            let losses = Losses::of(&world.ideal, &plan, &glance.view, &glance.observed);
+            let losses = Losses::of(&glance, &demands, &plan);
             show(&world, &plan, output);
             if !ask::agree(&losses, &world.name(), &agreed(&wanted.pursuit), output)? {
                 return Ok(Exit::Failed);
             }
-            consent.adopted = !losses.keys.is_empty();
-            consent.endings = losses.keys;
+            consent = losses.consent(consent);
         }
         let what = what(verb, addresses);
         let errand = errand(&what, (covered.clone(), state, Ending::No), consent, &wanted.pursuit);

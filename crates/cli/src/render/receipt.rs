@@ -1,8 +1,9 @@
 //! The receipt of an away: where each mount's data is now, how it is known to be whole, and what is still to go.
 
 use ideal_core::demand::Scope;
+use ideal_core::id::Name;
 use ideal_core::ideal::Ideal;
-use ideal_core::observed::{Observed, SealKind, Snapshot, SnapshotState, VolumeState};
+use ideal_core::observed::{Observed, SealKind, Snapshot, SnapshotState, Volume, VolumeState};
 use ideal_core::plan::Part;
 use ideal_core::plan::text::address;
 use serde::Serialize;
@@ -74,6 +75,49 @@ pub(crate) fn retired(ideal: &Ideal, observed: &Observed, covered: &[Scope]) -> 
         }
     }
     all
+}
+
+/// Something that is there although all was to end.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Left {
+    pub(crate) part: String,
+    /// `machine`, `volume` or `snapshot`.
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+}
+
+/// All that was seen and neither is over nor only waits for its grace: snapshots in whatever state, of whatever
+/// mount, seals or not.
+pub(crate) fn left(ideal: &Ideal, observed: &Observed) -> Vec<Left> {
+    let mut all = Vec::new();
+    for machine in &observed.unslotted {
+        all.push(Left { part: "no slot".to_owned(), kind: "machine", id: machine.id.to_string() });
+    }
+    for (slot, seen) in &observed.slots {
+        let node = Part::node(*slot);
+        let of = |name: &Option<Name>| match name {
+            Some(name) => address(ideal, &Part::mount(*slot, name)),
+            None => address(ideal, &node),
+        };
+        for own in seen.machines.iter().filter(|own| !own.state.is_over()) {
+            all.push(Left { part: address(ideal, &node), kind: "machine", id: own.id.to_string() });
+        }
+        let stays = |own: &&Volume| {
+            own.state != VolumeState::Deleted && (own.retired.is_none() || own.tags.mount.is_none())
+        };
+        for own in seen.volumes.iter().filter(stays) {
+            all.push(Left { part: of(&own.tags.mount), kind: "volume", id: own.id.to_string() });
+        }
+        for own in &seen.snapshots {
+            all.push(Left { part: of(&own.tags.mount), kind: "snapshot", id: own.id.to_string() });
+        }
+    }
+    all
+}
+
+/// What is left, as text.
+pub(crate) fn render_left(left: &[Left]) -> String {
+    left.iter().map(|own| format!("  left     {:<22} {} {}\n", own.part, own.kind, own.id)).collect()
 }
 
 /// The receipt as text.

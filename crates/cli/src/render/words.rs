@@ -7,11 +7,12 @@ pub(crate) fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// `0.2s`, `12.0s`, `1m17s`, `2h05m`, `3d`.
+/// `43ms`, `12.0s`, `1m17s`, `2h05m`, `3d`.
 pub(crate) fn span(span: Span) -> String {
     let seconds = span.0 / 1000;
     match seconds {
-        0..60 => format!("{}.{}s", seconds, span.0 % 1000 / 100),
+        0 => format!("{}ms", span.0),
+        1..60 => format!("{}.{}s", seconds, span.0 % 1000 / 100),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d", seconds / 86_400),

@@ -79,6 +79,31 @@ fn more_nodes_and_fewer() {
 }
 
 #[test]
+fn what_is_left_after_the_end_is_said() {
+    let bench = Bench::new(&file(0));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let id = bench.metas("snapshots")[0]["id"].as_str().unwrap().to_owned();
+    // It does not tell any more of which mount it is, so nothing decides about it.
+    let path = bench.local().join("snapshots").join(&id).join("meta.json");
+    let meta = std::fs::read(&path).unwrap();
+    let mut other: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+    other["tags"]["mount"] = serde_json::Value::Null;
+    std::fs::write(&path, other.to_string()).unwrap();
+    let destroy = ["destroy", "--snapshots", "--yes", "--name", "shop"];
+    let ran = bench.run(&destroy).ended(0).says("left     shop.db[0]").says(&format!("snapshot {id}"));
+    assert!(!ran.says("the provider's own tools").out.contains("nothing of it is left"));
+    assert_eq!(bench.metas("snapshots").len(), 1);
+    let told =
+        bench.run(&["destroy", "--snapshots", "--yes", "--name", "shop", "-o", "json"]).ended(0).data();
+    assert_eq!(told["more"]["left"][0]["id"], id.as_str(), "{told}");
+    std::fs::write(&path, meta).unwrap();
+    bench.run(&destroy).ended(0).says("nothing of it is left");
+    assert!(!bench.folder.join("p/.ideal").exists());
+}
+
+#[test]
 fn names_change_and_things_stay() {
     let bench = Bench::new(&file(1));
     bench.run(&["up"]).ended(0);
@@ -120,8 +145,22 @@ fn a_lost_store_loses_nothing() {
     bench.counted(3);
     std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
     bench.run(&["plan", "--check"]).ended(0).says("the store did not have it").says("nothing to do");
+<<<<<<< HEAD
     // The lease was given back at the agents too: nobody has to wait until it is over.
     bench.run(&["up"]).ended(0).says("nothing had to be done");
+=======
+    // One that gave orders and was killed did not give its lease back: the agents know it, until it is over or
+    // taken over.
+    bench.write(&file(1).replace("services:\n", "services:\n  ill: {on: shop.web, command: [/bin/sleep, '100'], health: {command: [/bin/false], every: 100ms}}\n"));
+    let ordering = bench.start(&["up"]);
+    eventually("orders", || !bench.status()["clouds"][1]["services"]["ill[0]"].is_null());
+    kill(ordering.id(), Signal::KILL);
+    Bench::end(ordering);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.write(&file(1));
+    bench.run(&["up"]).ended(8).says("--take-over");
+    bench.run(&["up", "--take-over"]).ended(0).says("shop is launched");
+>>>>>>> cli
     bench.run(&["away"]).ended(2).says("known by tags only");
     bench.run(&["away", "--yes"]).ended(0);
     whole(&bench.sealed()[0]);
@@ -129,6 +168,37 @@ fn a_lost_store_loses_nothing() {
     bench.run(&["plan", "--check"]).ended(0).says("nothing to do");
     bench.run(&["wake"]).ended(0);
     assert!(bench.counted(1).starts_with(&bench.sealed()[0]));
+}
+
+#[test]
+fn away_after_a_lost_store() {
+    let bench = Bench::new(&file(2));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.run(&["away"]).ended(2).says("4 things known by tags only");
+    assert_eq!(bench.machines().len(), 3);
+    bench.run(&["away", "--yes"]).ended(0).says("Nothing of it runs");
+    assert_eq!((bench.processes(), bench.machines().len()), (0, 0));
+    whole(&bench.sealed()[0]);
+    bench.run(&["wake"]).ended(0);
+    assert!(bench.counted(1).starts_with(&bench.sealed()[0]));
+}
+
+#[test]
+fn data_that_need_not_be_kept_ends_by_name_also_after_a_lost_store() {
+    let text = file(0).replace("at: /data}", "at: /data, keep: delete}");
+    let bench = Bench::new(&text);
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
+    bench.run(&["away", "--yes"]).ended(2).says("THE DATA OF shop.db[0]:data").says("2 things known by tags");
+    bench.run(&["away", "--yes", "--name", "shop"]).ended(0).says("retired");
+    assert_eq!((bench.machines().len(), bench.metas("snapshots").len()), (0, 0));
+    assert!(!bench.metas("volumes")[0]["retired"].is_null());
+    bench.run(&["up"]).ended(0);
+    bench.run(&["destroy", "--yes"]).ended(2).says("--name shop");
+    bench.run(&["destroy", "--yes", "--name", "shop"]).ended(0).says("retired");
 }
 
 #[test]

@@ -206,13 +206,7 @@ impl Ladder<'_, '_> {
         }
     }
 
-    fn detach(
-        &mut self,
-        part: &Part,
-        volume: &Volume,
-        machine: &crate::id::MachineId,
-        reason: String,
-    ) {
+    fn detach(&mut self, part: &Part, volume: &Volume, machine: &crate::id::MachineId, reason: String) {
         let act = Act::Detach { volume: volume.id.clone(), machine: machine.clone(), life: volume.life };
         let facts = Facts {
             needs: &[FactKind::Unmounted],
@@ -239,7 +233,9 @@ impl Ladder<'_, '_> {
     /// The seal of the highest life that this mount has.
     fn newest_seal(&self, part: &Part) -> Option<&crate::observed::Snapshot> {
         let own = self.seen.snapshots.iter().filter(|snapshot| {
-            snapshot.tags.mount == part.mount && snapshot.seal.is_some() && snapshot.state != SnapshotState::Error
+            snapshot.tags.mount == part.mount
+                && snapshot.seal.is_some()
+                && snapshot.state != SnapshotState::Error
         });
         own.max_by_key(|snapshot| (snapshot.life, &snapshot.id))
     }

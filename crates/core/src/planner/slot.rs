@@ -88,7 +88,8 @@ impl<'a> Ladder<'a, '_> {
         let machine = self.machine().map(|machine| format!("machine {}", machine.id));
         // What is retired was agreed to already; it only waits for its grace.
         let kept = self.seen.volumes.iter().filter(|volume| volume.retired.is_none());
-        let volumes = kept.flat_map(|volume| [format!("volume {}", volume.id), format!("data of {}", volume.id)]);
+        let volumes =
+            kept.flat_map(|volume| [format!("volume {}", volume.id), format!("data of {}", volume.id)]);
         let mut refused = Ok(());
         for key in machine.into_iter().chain(volumes) {
             match consent::ask_first(self.context, &key) {
@@ -133,7 +134,8 @@ impl<'a> Ladder<'a, '_> {
         if self.context.input.demands.ending == crate::demand::Ending::Everything {
             let tags = self.seen.snapshots.iter().filter_map(|snapshot| snapshot.tags.mount.as_ref());
             for name in tags {
-                let known = names.contains(name) || wanted.iter().any(|mount| mount.was.as_ref() == Some(name));
+                let known =
+                    names.contains(name) || wanted.iter().any(|mount| mount.was.as_ref() == Some(name));
                 if !known {
                     names.push(name.clone());
                 }
@@ -213,7 +215,9 @@ impl<'a> Ladder<'a, '_> {
         let adopted = &self.context.input.view.adopted;
         match act {
             Act::EndMachine { machine } => adopted.contains(machine.as_str()),
-            Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => adopted.contains(volume.as_str()),
+            Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => {
+                adopted.contains(volume.as_str())
+            }
             _ => false,
         }
     }
