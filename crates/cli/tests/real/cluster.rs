@@ -145,10 +145,8 @@ fn a_lost_store_loses_nothing() {
     bench.counted(3);
     std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
     bench.run(&["plan", "--check"]).ended(0).says("the store did not have it").says("nothing to do");
-<<<<<<< HEAD
     // The lease was given back at the agents too: nobody has to wait until it is over.
     bench.run(&["up"]).ended(0).says("nothing had to be done");
-=======
     // One that gave orders and was killed did not give its lease back: the agents know it, until it is over or
     // taken over.
     bench.write(&file(1).replace("services:\n", "services:\n  ill: {on: shop.web, command: [/bin/sleep, '100'], health: {command: [/bin/false], every: 100ms}}\n"));
@@ -160,7 +158,6 @@ fn a_lost_store_loses_nothing() {
     bench.write(&file(1));
     bench.run(&["up"]).ended(8).says("--take-over");
     bench.run(&["up", "--take-over"]).ended(0).says("shop is launched");
->>>>>>> cli
     bench.run(&["away"]).ended(2).says("known by tags only");
     bench.run(&["away", "--yes"]).ended(0);
     whole(&bench.sealed()[0]);
