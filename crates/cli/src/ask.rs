@@ -72,9 +72,14 @@ impl Losses {
         losses
     }
 
+    /// Whether things end that are known by their tags only.
+    pub(crate) fn has_adopted(&self) -> bool {
+        self.adopted > 0
+    }
+
     /// What a person has consented to who agreed to these losses, or said `--yes` to them.
     pub(crate) fn consent(self, given: Consent) -> Consent {
-        Consent { adopted: self.adopted > 0, endings: self.keys, ..given }
+        Consent { adopted: self.has_adopted(), endings: self.keys, ..given }
     }
 
     /// Snapshots end too: what a seal would have kept is lost with it.

@@ -1,16 +1,22 @@
-//! Plans in files: what was shown and agreed, and a hash of all that it rests on. No ages are in it.
+//! Plans in files: what was shown, and a hash of all that it rests on. No ages are in it. Nobody agreed to it yet:
+//! that is asked when it is pursued.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ideal_core::demand::{Demands, Scope, State};
+use ideal_core::demand::{Demands, Ending, Scope, State};
 use ideal_core::plan::Plan;
-use ideal_core::planner::key;
+use ideal_core::planner::How;
 use ideal_engine::Glance;
 use serde::{Deserialize, Serialize};
 
+use crate::ask::Losses;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::scopes;
+
+/// The version of the format.
+const VERSION: u32 = 2;
 
 /// A plan in a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,13 +25,15 @@ pub(crate) struct Saved {
     kind: String,
     /// Of everything that the plan rests on.
     pub(crate) hash: String,
+    /// All that is demanded when it is pursued.
+    pub(crate) demands: Demands,
+    /// What is demanded anew, and of what; none: the demands are those that stood.
+    pub(crate) to: Option<State>,
     /// As on the command line; none: everything.
     pub(crate) addresses: Vec<String>,
-    /// What is demanded of them.
-    pub(crate) state: State,
-    /// What ends, by name.
-    pub(crate) endings: BTreeSet<String>,
-    /// For people who look into the file.
+    /// Whether things end that are known by their tags only. It is looked at again when it is pursued.
+    pub(crate) adopted: bool,
+    /// What is done. Its endings are what is agreed to.
     pub(crate) plan: Plan,
 }
 
@@ -34,16 +42,17 @@ impl Saved {
         glance: &Glance,
         demands: &Demands,
         addresses: &[String],
-        state: State,
+        to: Option<State>,
         plan: Plan,
     ) -> Saved {
         Saved {
-            v: 1,
+            v: VERSION,
             kind: "plan".to_owned(),
             hash: hash(glance, demands),
+            demands: demands.clone(),
+            to,
             addresses: addresses.to_vec(),
-            state,
-            endings: plan.steps.iter().filter_map(|planned| key(&planned.step)).collect(),
+            adopted: Losses::of(glance, demands, &plan).has_adopted(),
             plan,
         }
     }
@@ -62,21 +71,44 @@ impl Saved {
         };
         let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
         let saved: Saved = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-        if saved.v != 1 || saved.kind != "plan" {
+        if saved.v != VERSION || saved.kind != "plan" {
             return Err(bad("it is of another kind or version".to_owned()).into());
         }
         Ok(saved)
     }
 
-    /// Refuses when anything that the plan rests on has changed since.
-    pub(crate) fn must_be_fresh(&self, glance: &Glance, demands: &Demands) -> anyhow::Result<()> {
-        if hash(glance, demands) == self.hash {
-            return Ok(());
+    /// Refuses when anything that the plan rests on has changed since. What is to be demanded anew, if anything.
+    pub(crate) fn must_be_fresh(
+        &self,
+        glance: &Glance,
+    ) -> anyhow::Result<Option<(Vec<Scope>, State, Ending)>> {
+        if hash(glance, &self.demands) == self.hash {
+            let anew = match self.to {
+                Some(state) => Some((scopes::of(&glance.ideal, &self.addresses)?, state, Ending::No)),
+                None => None,
+            };
+            if self.leads_from(glance, anew.as_ref()) {
+                return Ok(anew);
+            }
         }
         let message = "the plan is stale: the file, the demand or the cluster changed since it was made";
         Err(Failure::new("stale-plan", Exit::Held, message)
             .next("ideal plan --out FILE        makes a new one")
             .into())
+    }
+}
+
+impl Saved {
+    /// Whether what stands now, with what is demanded anew, is what the plan was made for.
+    fn leads_from(&self, glance: &Glance, anew: Option<&(Vec<Scope>, State, Ending)>) -> bool {
+        let demands = match anew {
+            Some((covered, state, ending)) => scopes::demands_if(glance, covered, *state, *ending),
+            None if matches!(glance.standing.how, How::Recorded | How::Mirrored) => {
+                glance.standing.demands.clone()
+            }
+            None => return false,
+        };
+        demands.iter().eq(self.demands.iter()) && demands.ending == self.demands.ending
     }
 }
 

@@ -29,15 +29,14 @@ pub(crate) fn run(wanted: &arguments::Plan, global: &Global, output: &Output) ->
         None => glance.standing.demands.clone(),
     };
     let mut plan = glance.plan(&demands, &Consent::default());
-    if !wanted.addresses.is_empty() && to.is_none() {
+    // What is saved is what is done: everything that is demanded.
+    if !wanted.addresses.is_empty() && to.is_none() && wanted.out.is_none() {
         plan = scopes::only(&plan, &covered);
     }
     let differs =
         plan.steps.iter().any(|planned| !text::is_quiet(&planned.step.act)) || !plan.waiting.is_empty();
     if let Some(path) = &wanted.out {
-        let state = to.unwrap_or(State::Launched);
-        let state = demands.iter().next().map_or(state, |(_, known)| to.unwrap_or(known));
-        Saved::new(&glance, &demands, &wanted.addresses, state, plan.clone()).write(path)?;
+        Saved::new(&glance, &demands, &wanted.addresses, to, plan.clone()).write(path)?;
     }
     if output.is_json() {
         output.document("plan", for_scripts(&glance, &demands, &plan, to.is_some()))?;

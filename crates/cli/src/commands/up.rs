@@ -31,18 +31,20 @@ pub(crate) fn wake(wanted: &Up, global: &Global, output: &Output) -> anyhow::Res
 
 fn go(wanted: &Up, global: &Global, output: &Output, verb: &str) -> anyhow::Result<Exit> {
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
-    let saved = wanted.plan.as_deref().map(Saved::read).transpose()?;
-    let addresses = saved.as_ref().map_or(&wanted.addresses, |saved| &saved.addresses);
-    let state = saved.as_ref().map(|saved| saved.state).or(wanted.to).unwrap_or(State::Launched);
-    if saved.is_none() && !state.is_up() {
+    if wanted.pursuit.step {
+        ask::must_be_terminal("each step is asked for", "no --step")?;
+    }
+    if let Some(path) = &wanted.plan {
+        return as_saved(&world, &Saved::read(path)?, &wanted.pursuit, output, verb);
+    }
+    let addresses = &wanted.addresses;
+    let state = wanted.to.unwrap_or(State::Launched);
+    if !state.is_up() {
         let message = format!("`{state}` lies on the way down");
         return Err(Failure::new("not-up", Exit::BadInput, message)
             .next("ideal away        puts everything away")
             .next(format!("ideal demand ADDR {state}, then ideal heal"))
             .into());
-    }
-    if wanted.pursuit.step {
-        ask::must_be_terminal("each step is asked for", "no --step")?;
     }
     let covered = scopes::of(&world.ideal, addresses)?;
     let given = Consent {
@@ -53,26 +55,46 @@ fn go(wanted: &Up, global: &Global, output: &Output, verb: &str) -> anyhow::Resu
     wait_for(async {
         let glance = world.glance().await?;
         let demands = scopes::demands_if(&glance, &covered, state, Ending::No);
-        let mut consent = given;
-        let plan = glance.plan(&demands, &consent);
+        let plan = glance.plan(&demands, &given);
         if verb == "wake" && !output.is_json() {
             output.note(&seals(&glance, &plan));
         }
-        if let Some(saved) = &saved {
-            saved.must_be_fresh(&glance, &demands)?;
-            consent.endings.clone_from(&saved.endings);
-        } else {
-            let losses = Losses::of(&glance, &demands, &plan);
-            show(&world, &plan, output);
-            if !ask::agree(&losses, &world.name(), &agreed(&wanted.pursuit), output)? {
-                return Ok(Exit::Failed);
-            }
-            consent = losses.consent(consent);
+        let losses = Losses::of(&glance, &demands, &plan);
+        show(&world, &plan, output);
+        if !ask::agree(&losses, &world.name(), &agreed(&wanted.pursuit), output)? {
+            return Ok(Exit::Failed);
         }
+        let consent = losses.consent(given);
         let what = what(verb, addresses);
         let errand = errand(&what, (covered.clone(), state, Ending::No), consent, &wanted.pursuit);
         let pursued = errand.run(&world, output).await?;
-        pursued.tell(&world, output, &format!("ideal {what}"), &met(&world, addresses, state, &pursued))
+        let name = if addresses.is_empty() { world.name() } else { addresses.join(" ") };
+        pursued.tell(&world, output, &format!("ideal {what}"), &met(&name, state.word(), &pursued))
+    })
+}
+
+/// Does what a saved plan shows, once a person agreed to what it ends.
+fn as_saved(
+    world: &World,
+    saved: &Saved,
+    pursuit: &Pursuit,
+    output: &Output,
+    verb: &str,
+) -> anyhow::Result<Exit> {
+    wait_for(async {
+        let glance = world.glance().await?;
+        let demand = saved.must_be_fresh(&glance)?;
+        let losses = Losses::of(&glance, &saved.demands, &saved.plan);
+        show(world, &saved.plan, output);
+        if !ask::agree(&losses, &world.name(), &agreed(pursuit), output)? {
+            return Ok(Exit::Failed);
+        }
+        let consent = losses.consent(Consent::default());
+        let what = format!("{verb} --plan");
+        let errand = Errand { demand, ..with_flags(&what, consent, pursuit) };
+        let pursued = errand.run(world, output).await?;
+        let state = scopes::words(&world.ideal, &saved.demands);
+        pursued.tell(world, output, "ideal heal", &met(&world.name(), &state, &pursued))
     })
 }
 
@@ -93,8 +115,12 @@ pub(crate) fn errand(
     consent: Consent,
     pursuit: &Pursuit,
 ) -> Errand {
+    Errand { demand: Some(demand), ..with_flags(what, consent, pursuit) }
+}
+
+/// An errand for what is demanded already, with the usual flags.
+fn with_flags(what: &str, consent: Consent, pursuit: &Pursuit) -> Errand {
     Errand {
-        demand: Some(demand),
         consent,
         timeout: pursuit.timeout,
         take_over: pursuit.take_over,
@@ -153,8 +179,7 @@ fn seals(glance: &Glance, plan: &Plan) -> String {
 }
 
 /// What was done, and that it was seen.
-fn met(world: &World, addresses: &[String], state: State, pursued: &Pursued) -> String {
-    let name = if addresses.is_empty() { world.name() } else { addresses.join(" ") };
+fn met(name: &str, state: &str, pursued: &Pursued) -> String {
     let kinds: Vec<String> =
         pursued.tally.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     let done = match kinds.is_empty() {
