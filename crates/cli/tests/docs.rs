@@ -116,7 +116,8 @@ impl Drop for Bench {
     }
 }
 
-/// A line that says how it ends becomes one that fails when it ends otherwise.
+/// A line that says how it ends is tried for some seconds until it ends so: a reader types slower than a process
+/// dies. One that never does fails the script.
 fn script(block: &str) -> String {
     let mut script = String::new();
     for line in block.lines() {
@@ -125,7 +126,9 @@ fn script(block: &str) -> String {
             Some((command, code)) => {
                 let command = command.trim();
                 script.push_str(&format!(
-                    "code=0; {command} || code=$?; [ $code -eq {code} ] || {{ echo \"{command}: $code\" >&2; exit 99; }}"
+                    "end=$(($(date +%s) + 5)); while :; do code=0; {command} || code=$?; \
+                     [ $code -eq {code} ] && break; \
+                     [ $(date +%s) -lt $end ] || {{ echo \"{command}: $code\" >&2; exit 99; }}; done"
                 ));
             }
         }

@@ -17,6 +17,9 @@ use crate::{Entry, Journal, JournalError, Wish};
 
 const VERSION: i64 = 1;
 
+/// A reader that opens or closes the file holds it for a moment: the writer waits for it, and the other way round.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 const SCHEMA: &str = "
 create table if not exists meta (key text primary key, value text not null) strict;
 create table if not exists records (
@@ -59,6 +62,7 @@ impl Sqlite {
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
         let connection = Connection::open(Sqlite::file(folder))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.execute_batch("pragma journal_mode=wal; pragma synchronous=full;")?;
         Sqlite::prepare(connection, None, Some(lock))
     }
@@ -71,7 +75,12 @@ impl Sqlite {
         }
         // Write access is asked for because a write-ahead log left by a crash must be replayed even to read.
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        connection.busy_timeout(PATIENCE)?;
+        let version: i64 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+        // Somebody is about to make it: for a reader there is none yet.
+        if version == 0 {
+            return Ok(None);
+        }
         Sqlite::prepare(connection, None, None).map(Some)
     }
 
@@ -81,7 +90,7 @@ impl Sqlite {
     }
 
     fn prepare(
-        connection: Connection,
+        mut connection: Connection,
         name: Option<&str>,
         lock: Option<File>,
     ) -> Result<Sqlite, JournalError> {
@@ -90,20 +99,15 @@ impl Sqlite {
             return Err(JournalError::TooNew { found: version, known: VERSION });
         }
         if version == 0 {
-            connection.execute_batch(SCHEMA)?;
-            connection.pragma_update(None, "user_version", VERSION)?;
+            // In one piece: a reader sees an empty file or a whole store, and so does whoever comes after a crash.
+            let name = name.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(SCHEMA)?;
+            transaction.execute("insert into meta (key, value) values ('name', ?1)", [&name])?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
         }
-        let known: Option<String> = connection
-            .query_row("select value from meta where key = 'name'", [], |row| row.get(0))
-            .optional()?;
-        let name = match (known, name) {
-            (Some(known), _) => known,
-            (None, given) => {
-                let name = given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-                connection.execute("insert into meta (key, value) values ('name', ?1)", [&name])?;
-                name
-            }
-        };
+        let name = connection.query_row("select value from meta where key = 'name'", [], |row| row.get(0))?;
         let last = connection
             .query_row("select seq, sum from records order by seq desc limit 1", [], |row| {
                 Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?))

@@ -151,9 +151,7 @@ fn a_lost_store_loses_nothing() {
     // taken over.
     bench.write(&file(1).replace("services:\n", "services:\n  ill: {on: shop.web, command: [/bin/sleep, '100'], health: {command: [/bin/false], every: 100ms}}\n"));
     let ordering = bench.start(&["up", "--take-over"]);
-    std::thread::sleep(Duration::from_millis(1500));
-    let services = bench.status()["clouds"][1]["services"].clone();
-    assert!(!services["ill[0]"].is_null(), "orders were given: {services}");
+    eventually("orders", || !bench.status()["clouds"][1]["services"]["ill[0]"].is_null());
     kill(ordering.id(), Signal::KILL);
     Bench::end(ordering);
     std::fs::remove_dir_all(bench.folder.join("state")).unwrap();
