@@ -25,6 +25,8 @@ pub(crate) struct Losses {
     snapshots: usize,
     /// Mounts whose data is given up.
     data: Vec<String>,
+    /// Dead machines, when so many are replaced at once that the policy asks.
+    dead: usize,
     /// Endings of things that are known by their tags only.
     adopted: usize,
     /// What the endings are called, for consent.
@@ -47,12 +49,16 @@ impl Losses {
         let mut losses = Losses::default();
         let unknown = unknown(&glance.view, &glance.observed);
         let mut data = BTreeSet::new();
+        let mut dead = BTreeSet::new();
         for planned in &plan.steps {
             let step = &planned.step;
             let Some(key) = key(step) else { continue };
             let object = key.rsplit(' ').next().unwrap_or_default();
-            let first = losses.keys.insert(key.clone());
-            if step.danger <= Danger::EndsDeadMachine || !first {
+            if step.danger <= Danger::EndsDeadMachine {
+                dead.insert(key);
+                continue;
+            }
+            if !losses.keys.insert(key.clone()) {
                 continue;
             }
             if unknown.contains(object) {
@@ -66,6 +72,13 @@ impl Losses {
             }
         }
         losses.data = data.into_iter().collect();
+        // Dead machines are replaced unasked, but not so many at once: then something else may be wrong.
+        let machines = glance.observed.slots.values().flat_map(|seen| &seen.machines);
+        let all = machines.filter(|machine| !machine.state.is_over()).count();
+        if dead.len() > 1 && dead.len() * 100 > all * ideal.policy.blast_percent as usize {
+            losses.dead = dead.len();
+            losses.keys.extend(dead);
+        }
         if demands.ending == Ending::Everything {
             losses.nothing_is_kept(ideal, &glance.observed, &unknown);
         }
@@ -106,7 +119,7 @@ impl Losses {
     }
 
     fn is_nothing(&self) -> bool {
-        self.machines + self.volumes + self.snapshots + self.data.len() == 0
+        self.machines + self.dead + self.volumes + self.snapshots + self.data.len() == 0
     }
 
     /// The effects in words.
@@ -117,6 +130,12 @@ impl Losses {
                 "{} {}",
                 counted(self.machines, "machine"),
                 if self.machines == 1 { "ends" } else { "end" }
+            ));
+        }
+        if self.dead > 0 {
+            words.push(format!(
+                "{} are replaced, more than the policy does unasked",
+                counted(self.dead, "dead machine")
             ));
         }
         if self.volumes > 0 {

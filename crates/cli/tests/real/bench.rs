@@ -186,6 +186,16 @@ impl Bench {
         let json: Json = serde_json::from_slice(&text).unwrap();
         u32::try_from(json["process"]["pid"].as_u64().unwrap()).unwrap()
     }
+    /// The keepers of all machines.
+    pub(crate) fn keepers(&self) -> Vec<u32> {
+        let homes = std::fs::read_dir(self.local().join("machines")).unwrap();
+        let texts = homes.filter_map(|home| std::fs::read(home.unwrap().path().join("keeper.json")).ok());
+        let pid = |text: Vec<u8>| {
+            let json: Json = serde_json::from_slice(&text).unwrap();
+            u32::try_from(json["process"]["pid"].as_u64().unwrap()).unwrap()
+        };
+        texts.map(pid).collect()
+    }
     fn is_ours(&self) -> impl Fn(&process::Marks) -> bool {
         let folder = self.folder.clone();
         move |marks| marks.get(process::HOME).is_some_and(|home| Path::new(home).starts_with(&folder))

@@ -139,6 +139,21 @@ fn a_dead_node_is_replaced_and_its_data_stays() {
 }
 
 #[test]
+fn many_deaths_at_once_are_asked_about() {
+    let bench = Bench::new(&file(2));
+    bench.run(&["up"]).ended(0);
+    let before = bench.counted(3);
+    for keeper in bench.keepers() {
+        kill(keeper, Signal::KILL);
+    }
+    eventually("all are dead", || bench.run(&["plan"]).out.matches("is dead").count() == 3);
+    bench.run(&["up"]).ended(2).says("3 dead machines");
+    bench.run(&["heal"]).ended(6).says("more than 20 %");
+    bench.run(&["up", "--yes"]).ended(0).says("shop is launched");
+    assert!(bench.counted(before.lines().count() + 1).starts_with(&before));
+}
+
+#[test]
 fn a_lost_store_loses_nothing() {
     let bench = Bench::new(&file(1));
     bench.run(&["up"]).ended(0);

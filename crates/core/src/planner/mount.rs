@@ -268,8 +268,12 @@ impl Ladder<'_, '_> {
     /// Attached to something that is not the machine of this slot now.
     fn elsewhere(&mut self, part: &Part, volume: &Volume) {
         let Some(at) = &volume.attachment else { return };
-        let own = self.seen.machines.iter().any(|machine| machine.id == at.machine);
-        let cause = if own || at.state == AttachmentState::Detaching {
+        let holder = self.seen.machines.iter().find(|machine| machine.id == at.machine);
+        let own = holder.is_some();
+        let cause = if holder.is_some_and(|machine| machine.state == MachineState::Impaired) {
+            // It comes back when the dead machine is ended, which has its own step, or its own reason why not.
+            Cause::Fact { fact: FactKind::NoMachine }
+        } else if own || at.state == AttachmentState::Detaching {
             Cause::Under { what: format!("{} is coming back from {}", volume.id, at.machine) }
         } else {
             Cause::AttachedElsewhere { volume: volume.id.clone(), machine: at.machine.clone() }
