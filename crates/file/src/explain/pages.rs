@@ -263,7 +263,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         slug: "ideal/undefined-name",
-        meaning: "An expression asks for something that does not exist. Under `clouds`, `providers` and `policy` only `vars` can be used; in resources, hooks and services also cloud, node, clouds, facts, port and mount.",
+        meaning: "An expression asks for something that does not exist. Under `clouds`, `providers` and `policy` only `vars` can be used; in resources, hooks and services also cloud, node, clouds, port and mount.",
         example: "vars: {release: a}\nimage: \"{{ vars.relase }}\"",
         mend: "Mend the name, or add the variable. For what may be missing, write {{ vars.x | default('...') }}.",
     },

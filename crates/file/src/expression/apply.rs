@@ -12,7 +12,7 @@ use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::{Problem, shortened};
 
 /// What may be asked for where a resource, service or hook applies.
-const LATE_NAMES: [&str; 7] = ["vars", "cloud", "node", "clouds", "facts", "port", "mount"];
+const LATE_NAMES: [&str; 6] = ["vars", "cloud", "node", "clouds", "port", "mount"];
 /// What all expressions of a file together may come to: one long variable named a hundred thousand times is a
 /// bomb.
 const MOST_MADE: usize = 16 << 20;
