@@ -6,7 +6,6 @@
 
 pub mod document;
 mod resolve;
-pub mod resource;
 pub mod service;
 
 use std::collections::BTreeMap;
@@ -17,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Address, CloudPath};
 use crate::id::{CloudId, Name, SlotId};
 use crate::policy::Policy;
+use crate::resource::Declaration;
 use crate::time::Bytes;
 
 pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec, ProviderSpec};
 
 pub use resolve::{Level, Origins, Resolved, place_of, resolve};
-pub use resource::Resource;
 pub use service::ServiceSpec;
 
 /// The whole of what is wanted, resolved: inheritance applied, names checked, structure expressions evaluated.
@@ -65,7 +64,7 @@ pub struct Cloud {
     pub hooks: Hooks,
     /// What is kept right on every node, root's first. Shared with the clouds that inherit it: one long text
     /// in the root must not be held once for each of ten thousand clouds.
-    pub resources: Vec<Arc<Resource>>,
+    pub resources: Vec<Arc<Declaration>>,
 }
 
 /// A filesystem that each node of a cloud has.

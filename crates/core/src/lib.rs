@@ -20,6 +20,7 @@ pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod recover;
+pub mod resource;
 pub mod slice;
 pub mod time;
 pub mod validate;

@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, Life, Name, SlotId, VolumeId};
-use crate::ideal::{Filesystem, Hooks, Resource, ServiceSpec};
+use crate::ideal::{Filesystem, Hooks, ServiceSpec};
+use crate::resource::Declaration;
 
 /// What one node is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ pub struct Slice {
     /// Whether it is to be quiet: services stopped, resources left as they are.
     pub quiet: bool,
     /// What is kept right, in this order.
-    pub resources: Vec<Resource>,
+    pub resources: Vec<Declaration>,
     /// The replicas that this node carries.
     pub replicas: Vec<Replica>,
     /// Programs at the edges of states.

@@ -7,7 +7,7 @@
 mod mounts;
 mod resources;
 mod services;
-mod text;
+pub(crate) mod text;
 
 use std::collections::BTreeMap;
 
@@ -144,7 +144,7 @@ pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnos
     }
     let list = place.key("resources");
     for (i, resource) in spec.resources.iter().enumerate() {
-        resources::resource(resource, &list.index(i), found);
+        resource.validate(&list.index(i), found);
     }
 }
 
@@ -179,7 +179,7 @@ fn too_many(place: &Place<'_>, noun: &str) -> Diagnostic {
         .help("if it is meant, divide them among several clouds")
 }
 
-fn zero(place: &Place<'_>, message: &str) -> Diagnostic {
+pub(crate) fn zero(place: &Place<'_>, message: &str) -> Diagnostic {
     Diagnostic::error("ideal/zero", place.path(), message)
         .help("write a number greater than zero, or leave it out")
 }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::CloudPath;
 use crate::id::{CloudId, Name};
-use crate::ideal::{Resource, ServiceSpec};
+use crate::ideal::ServiceSpec;
 use crate::policy::Policy;
+use crate::resource::Declaration;
 use crate::time::{Bytes, Span};
 
 /// The whole file.
@@ -83,7 +84,7 @@ pub struct CloudSpec {
     pub hooks: Hooks,
     /// What is kept right on every node of this cloud and of the clouds in it.
     #[serde(default)]
-    pub resources: Vec<Resource>,
+    pub resources: Vec<Declaration>,
     /// Clouds in this one.
     #[serde(default)]
     pub clouds: BTreeMap<Name, CloudSpec>,

@@ -10,7 +10,8 @@ use crate::address::CloudPath;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::id::Name;
 use crate::ideal::document::{CloudSpec, Document, Hook, Hooks, MachineSize, MountSpec};
-use crate::ideal::{Cloud, Ideal, Mount, ProviderSpec, Resource, Service};
+use crate::ideal::{Cloud, Ideal, Mount, ProviderSpec, Service};
+use crate::resource::Declaration;
 use crate::path::{DocPath, Part, Place};
 use crate::validate;
 
@@ -125,7 +126,7 @@ struct Heritage<'d> {
     protect: Option<(bool, Level)>,
     hooks: [Option<(&'d Hook, Level)>; 3],
     tags: Vec<(&'d Name, (Level, usize))>,
-    resources: Vec<(Arc<Resource>, (Level, usize))>,
+    resources: Vec<(Arc<Declaration>, (Level, usize))>,
 }
 
 struct Walk<'d> {
@@ -136,7 +137,7 @@ struct Walk<'d> {
     /// Who has a uuid first, by its place in `clouds`.
     uuids: BTreeMap<crate::id::CloudId, usize>,
     /// The resources that hold on the way down to the cloud in hand, by path.
-    paths: BTreeMap<&'d str, (Arc<Resource>, DocPath)>,
+    paths: BTreeMap<String, (Arc<Declaration>, DocPath)>,
     names: Vec<Name>,
     inherited: usize,
     full: bool,
@@ -184,7 +185,7 @@ impl<'d> Walk<'d> {
             self.cloud(name, child, &all, &children.key(name.as_str()));
         }
         for path in own_paths {
-            self.paths.remove(path);
+            self.paths.remove(&path);
         }
         self.names.pop();
     }
@@ -196,7 +197,7 @@ impl<'d> Walk<'d> {
         above: &Heritage<'d>,
         level: Level,
         place: &Place<'_>,
-        own_paths: &mut Vec<&'d str>,
+        own_paths: &mut Vec<String>,
     ) -> Heritage<'d> {
         let mut all = Heritage {
             provider: spec.provider.as_ref().map(|name| (name, level)).or(above.provider),
@@ -224,15 +225,15 @@ impl<'d> Walk<'d> {
         for (i, resource) in spec.resources.iter().enumerate() {
             let here = list.index(i);
             let resource_arc = Arc::new(resource.clone());
-            if let Some(path) = resource.path() {
-                if let Some((other, where_other)) = self.paths.get(path) {
+            if let Some(thing) = resource.claims() {
+                if let Some((other, where_other)) = self.paths.get(&thing) {
                     if **other != *resource {
-                        self.diagnostics.push(validate::disagree(resource, path, &here, where_other));
+                        self.diagnostics.push(validate::disagree(resource, &thing, &here, where_other));
                     }
                     continue;
                 }
-                self.paths.insert(path, (Arc::clone(&resource_arc), here.path()));
-                own_paths.push(path);
+                self.paths.insert(thing.clone(), (Arc::clone(&resource_arc), here.path()));
+                own_paths.push(thing);
             }
             all.resources.push((resource_arc, (level, i)));
         }

@@ -8,7 +8,7 @@ use crate::path::Place;
 const LONGEST_PATH: usize = 4096;
 
 /// Whether a text is known only where it applies.
-pub(super) fn has_expression(text: &str) -> bool {
+pub(crate) fn has_expression(text: &str) -> bool {
     text.contains("{{")
 }
 
@@ -30,14 +30,14 @@ fn unsafe_text(c: char, place: &Place<'_>) -> Diagnostic {
 }
 
 /// An argument or a value of the environment: lines and tabs are fine (a script may be an argument).
-pub(super) fn argument(text: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+pub(crate) fn argument(text: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     if let Some(c) = text.chars().find(|c| deceives(*c) && !matches!(c, '\n' | '\t')) {
         found.push(unsafe_text(c, place));
     }
 }
 
 /// A text that stands where a program takes flags must not look like one.
-pub(super) fn not_a_flag(text: &str, place: &Place<'_>, noun: &str, found: &mut Vec<Diagnostic>) {
+pub(crate) fn not_a_flag(text: &str, place: &Place<'_>, noun: &str, found: &mut Vec<Diagnostic>) {
     if text.starts_with('-') {
         let message = format!("{noun} cannot start with a dash: it would be taken for an option");
         found.push(Diagnostic::error("ideal/unsafe-text", place.path(), message));
@@ -45,7 +45,7 @@ pub(super) fn not_a_flag(text: &str, place: &Place<'_>, noun: &str, found: &mut 
 }
 
 /// A program and its arguments.
-pub(super) fn argv(argv: &Argv, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+pub(crate) fn argv(argv: &Argv, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     let single = argv.0.len() == 1;
     for (i, text) in argv.0.iter().enumerate() {
         let here = place.index(i);
@@ -65,7 +65,7 @@ pub(super) fn argv(argv: &Argv, place: &Place<'_>, found: &mut Vec<Diagnostic>) 
 }
 
 /// Why a path is not one that we take, if so: it must be absolute and normalised, and readable as what it is.
-pub(super) fn path(text: &str, place: &Place<'_>, slug: &str, found: &mut Vec<Diagnostic>) -> bool {
+pub(crate) fn path(text: &str, place: &Place<'_>, slug: &str, found: &mut Vec<Diagnostic>) -> bool {
     let say = |message: &str| Diagnostic::error(slug, place.path(), message.to_owned());
     if let Some(c) = text.chars().find(|c| deceives(*c)) {
         found.push(unsafe_text(c, place));
