@@ -159,7 +159,7 @@ fn every_check_finds_its_fault() {
         (
             shop(json!({"resources": [{"file": {"path": "/x"}}, {"directory": {"path": "/x"}}]})),
             "ideal/resources-disagree",
-            "clouds.shop.resources[1].directory.path",
+            "clouds.shop.resources[1].directory",
         ),
         (
             shop(json!({"resources": [{"command": {"run": ["a", "\u{1b}[2J"]}}]})),
