@@ -78,5 +78,6 @@ pub(crate) fn needs_machine(
     };
     let help = format!("nodes of `local` are folders and processes: files, links and commands fit them, `{kind}` does not");
     let place = if by.is_some() { item.clone() } else { item.key(kind) };
-    Some(Diagnostic::error("ideal/needs-machine", place, message).at_key().help(help))
+    let wrong = Diagnostic::error("ideal/needs-machine", place, message).help(help);
+    Some(if by.is_some() { wrong } else { wrong.at_key() })
 }
