@@ -11,8 +11,8 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::id::Name;
 use crate::ideal::document::{CloudSpec, Document, Hook, Hooks, MachineSize, MountSpec};
 use crate::ideal::{Cloud, Ideal, Mount, ProviderSpec, Service};
-use crate::resource::Declaration;
 use crate::path::{DocPath, Part, Place};
+use crate::resource::Declaration;
 use crate::validate;
 
 /// How many inherited things (tags, resources, sixteen bytes of a hook or image) all clouds may hold together.
