@@ -149,3 +149,8 @@ pub fn names(text: &str) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests;
+pub fn evaluate(text: &str, context: &serde_json::Value) -> Result<serde_json::Value, RenderProblem> { render(text, context).map(serde_json::Value::String) }
+pub fn render_json(value: &serde_json::Value, context: &serde_json::Value) -> Result<serde_json::Value, RenderProblem> {
+    use serde_json::Value as J;
+    Ok(match value { J::String(t) => J::String(render(t, context)?), J::Array(a) => J::Array(a.iter().map(|v| render_json(v, context)).collect::<Result<_, _>>()?), J::Object(o) => J::Object(o.iter().map(|(k, v)| Ok((k.clone(), render_json(v, context)?))).collect::<Result<_, _>>()?), o => o.clone() })
+}

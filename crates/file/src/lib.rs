@@ -21,6 +21,7 @@ pub mod explain;
 pub mod expression;
 pub mod show;
 pub mod source_map;
+pub mod template;
 
 pub use decode::MOST_BYTES;
 pub use fix::fix;
