@@ -15,7 +15,6 @@ mod recipes;
 mod schema;
 mod shape;
 mod starter;
-mod template;
 mod tree;
 mod yaml;
 
@@ -23,6 +22,7 @@ pub mod explain;
 pub mod expression;
 pub mod show;
 pub mod source_map;
+pub mod template;
 
 pub use decode::MOST_BYTES;
 pub use fix::fix;
@@ -33,4 +33,3 @@ pub use recipes::{RecipeFile, RecipeSource};
 pub use schema::{plugin_schema, recipe_schema, schema};
 pub use source_map::{Located, SourceMap, Spot};
 pub use starter::starter;
-pub use template::{Asked, TemplateProblem, check_template, render_template};

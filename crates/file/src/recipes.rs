@@ -15,7 +15,8 @@ use crate::expression::{Reads, Scope, Step, Trail, Where, look};
 use crate::source_map::{Source, SourceMap};
 use crate::tree::{Extent, Node, Value};
 use crate::yaml::{self, Problem};
-use crate::{check_template, read, shape};
+use crate::template::check_template;
+use crate::{read, shape};
 
 /// The folder of a recipe, as the caller read it.
 #[derive(Clone, Debug, Default)]

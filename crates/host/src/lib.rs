@@ -3,10 +3,12 @@
 //!
 //! A crate of its own so that providers need not know the agent, nor the agent any provider. It decides nothing.
 
+mod crash;
 pub mod durable;
 pub mod home;
 pub mod process;
 
+pub use crash::crash_point;
 pub use home::{AgentCommand, Home, Identity};
 pub use process::{Marks, ProcessId};
 

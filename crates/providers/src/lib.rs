@@ -5,12 +5,12 @@
 
 #[cfg(feature = "contract")]
 pub mod contract;
-mod crash;
+
 pub mod local;
 pub mod registry;
 pub mod sim;
 
-pub use crash::crash_point;
+pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 
 use std::fmt;

@@ -143,9 +143,11 @@ fn providers<'m>(provided: &'m BTreeMap<Thing, usize>, thing: &Thing) -> impl It
     found.into_iter().copied()
 }
 
-/// Following gives way where needs say the opposite, at however many steps.
-fn forget_contradictions(graph: &mut Graph) {
-    if graph.needs.iter().enumerate().all(|(i, needs)| needs.iter().all(|need| *need < i)) {
+/// Following gives way where needs say the opposite, at however many steps. After it nothing waits for itself,
+/// unless needs alone make a circle.
+pub fn forget_contradictions(graph: &mut Graph) {
+    let backwards = |edges: &[Vec<usize>]| edges.iter().enumerate().all(|(i, to)| to.iter().all(|one| *one < i));
+    if backwards(&graph.needs) && backwards(&graph.follows) {
         return;
     }
     for i in 0..graph.needs.len() {

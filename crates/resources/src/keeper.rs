@@ -1,0 +1,306 @@
+//! What is remembered between passes, and the passes themselves.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ideal_core::recipe::Use;
+use ideal_core::resource::{Declaration, Heal, Row, Standing};
+use ideal_core::time::Time;
+use serde_json::Value;
+
+use crate::eyes::{Cache, Eyes};
+use crate::ground::Ground;
+use crate::hands::Hands;
+use crate::ledger::Ledger;
+use crate::pass::Pass;
+use crate::prepare::{Contents, Item, Prepared, prepare};
+
+/// How often a thing may be made right within [`WINDOW`] before a person is asked: who edits a file by hand a few
+/// times is no fight, a program that writes it again each second is.
+const TIMES: usize = 10;
+/// See [`TIMES`].
+const WINDOW: Duration = Duration::from_secs(300);
+/// The wait after the first failure; it doubles from there.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait: what was mended elsewhere is found within it.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How many heals are remembered.
+const HEALS: usize = 200;
+
+/// What is wanted of a node.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Tells one text of it from another.
+    pub hash: String,
+    /// The recipes that it uses, in order.
+    pub recipes: Vec<Use>,
+    /// Its own resources.
+    pub resources: Vec<Declaration>,
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To know how things are. Nothing is changed; foreign programs are asked only when that is allowed.
+    Diagnose {
+        /// Whether programs of the author may be asked.
+        run_checks: bool,
+    },
+    /// To make things right.
+    Converge {
+        /// Whether a person asked for this very pass.
+        asked_for: bool,
+    },
+}
+
+/// Which resources a pass is about.
+#[derive(Clone, Debug, Default)]
+pub struct Pick {
+    /// These labels only, when there are any.
+    pub only: BTreeSet<String>,
+    /// Those with one of these tags only, when there are any.
+    pub tags: BTreeSet<String>,
+}
+
+impl Pick {
+    /// Whether this one is meant.
+    pub fn takes(&self, item: &Item) -> bool {
+        let named = self.only.is_empty() || self.only.contains(&item.label);
+        let tagged = self.tags.is_empty() || item.tags.iter().any(|tag| self.tags.contains(tag));
+        named && tagged
+    }
+}
+
+/// What is spent on one resource.
+#[derive(Debug, Default)]
+struct Spent {
+    heals: VecDeque<Instant>,
+    /// Not tried again before this instant, and how long the wait was.
+    failed: Option<(Instant, Duration)>,
+}
+
+/// Whether a thing may be made right once more.
+pub(crate) enum Fight {
+    On,
+    /// It failed a moment ago.
+    Wait(String),
+    /// So often, within this time.
+    Over(usize, Duration),
+}
+
+/// How often things were made right of late.
+#[derive(Debug, Default)]
+pub(crate) struct Budget(BTreeMap<String, Spent>);
+
+impl Budget {
+    pub(crate) fn spend(&mut self, label: &str, now: Instant, asked_for: bool) -> Fight {
+        if asked_for {
+            self.0.remove(label);
+        }
+        let Some(spent) = self.0.get_mut(label) else { return Fight::On };
+        while spent.heals.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
+            spent.heals.pop_front();
+        }
+        if spent.heals.len() >= TIMES {
+            return Fight::Over(TIMES, WINDOW);
+        }
+        match spent.failed {
+            Some((again, wait)) if now < again => {
+                Fight::Wait(format!("it failed before; it is tried again {} s after that", wait.as_secs()))
+            }
+            _ => Fight::On,
+        }
+    }
+    pub(crate) fn healed(&mut self, label: &str, now: Instant) {
+        let spent = self.0.entry(label.to_owned()).or_default();
+        spent.heals.push_back(now);
+        spent.failed = None;
+    }
+    pub(crate) fn failed(&mut self, label: &str, now: Instant) {
+        let spent = self.0.entry(label.to_owned()).or_default();
+        let wait = spent.failed.map_or(FIRST_WAIT, |(_, wait)| (wait * 2).min(LONGEST_WAIT));
+        spent.failed = Some((now + wait, wait));
+    }
+}
+
+/// Keeps the resources of one node: what they are, what was found, what was done.
+#[derive(Debug)]
+pub struct Keeper {
+    ground: Rc<dyn Ground>,
+    cache: Cache,
+    ledger: RefCell<Ledger>,
+    budget: RefCell<Budget>,
+    prepared: Option<(String, Value, Rc<Prepared>)>,
+    rows: BTreeMap<usize, Row>,
+    heals: VecDeque<Heal>,
+}
+
+impl Keeper {
+    /// On this ground, with what was remembered there.
+    pub fn new(ground: Rc<dyn Ground>) -> io::Result<Keeper> {
+        let ledger = Ledger::read(&ground.memory())?;
+        let heals = crate::ledger::read_heals(&ground.memory())?;
+        Ok(Keeper {
+            ground,
+            cache: Cache::default(),
+            ledger: RefCell::new(ledger),
+            budget: RefCell::default(),
+            prepared: None,
+            rows: BTreeMap::new(),
+            heals,
+        })
+    }
+
+    /// What is wanted, rendered for this node; anew only when text or values changed.
+    pub fn prepare(&mut self, wanted: &Wanted, context: &Value) -> Rc<Prepared> {
+        if let Some((hash, values, prepared)) = &self.prepared
+            && *hash == wanted.hash
+            && values == context
+        {
+            return prepared.clone();
+        }
+        let contents: &dyn Contents = &OnDisk(self.ground.clone());
+        let prepared = Rc::new(prepare(&wanted.recipes, &wanted.resources, context, contents));
+        if self.prepared.as_ref().is_none_or(|(hash, ..)| *hash != wanted.hash) {
+            // What was fought over may be meant otherwise now.
+            self.budget.borrow_mut().0.clear();
+        }
+        self.rows.clear();
+        self.prepared = Some((wanted.hash.clone(), context.clone(), prepared.clone()));
+        prepared
+    }
+
+    /// One pass. The rows of what was looked at, in order.
+    pub async fn pass(&mut self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
+        self.cache.processes.borrow_mut().clear();
+        let mut rows = self.once(prepared, mode, &picked).await;
+        // Who was told of a change after its own turn, or in a life before this one, has another.
+        let owed: BTreeSet<String> = self.ledger.borrow().owed.keys().cloned().collect();
+        let late = |_: usize, item: &Item| owed.contains(&item.label);
+        if matches!(mode, Mode::Converge { .. }) && !picked.stop.get() && !owed.is_empty() {
+            let again = self.once(prepared, mode, &Picked { picked: &late, ..picked }).await;
+            for (row, new) in rows.iter_mut().zip(again) {
+                if new.as_ref().is_some_and(|new| new.standing != Standing::Right) || row.is_none() {
+                    *row = new;
+                }
+            }
+        }
+        for (i, row) in rows.iter().enumerate() {
+            if let Some(row) = row {
+                self.rows.insert(i, row.clone());
+            }
+        }
+        let rows: Vec<Row> = rows.into_iter().flatten().collect();
+        if matches!(mode, Mode::Converge { .. }) {
+            self.remember(&rows);
+        }
+        rows
+    }
+
+    async fn once(&self, prepared: &Prepared, mode: Mode, picked: &Picked<'_>) -> Vec<Option<Row>> {
+        let converging = matches!(mode, Mode::Converge { .. });
+        let eyes = Eyes {
+            ground: &*self.ground,
+            cache: &self.cache,
+            ledger: &self.ledger,
+            ask_foreign: converging || mode == (Mode::Diagnose { run_checks: true }),
+        };
+        let pass = Pass {
+            prepared,
+            eyes,
+            hands: converging.then(|| Hands::new(eyes)),
+            picked: picked.picked,
+            asked_for: mode == (Mode::Converge { asked_for: true }),
+            paused: picked.paused,
+            budget: &self.budget,
+            progress: picked.progress,
+            stop: picked.stop,
+        };
+        pass.run().await
+    }
+
+    /// Remembers what was made right, and what was given up.
+    fn remember(&mut self, rows: &[Row]) {
+        let told = |row: &&Row| match row.standing {
+            Standing::Healed => true,
+            Standing::Failed | Standing::Suspended => {
+                let before = self.heals.iter().rev().find(|heal| heal.label == row.label);
+                before.is_none_or(|heal| heal.standing != row.standing || Some(&heal.why) != row.why.as_ref())
+            }
+            _ => false,
+        };
+        let mut number = self.heals.back().map_or(0, |heal| heal.number);
+        let mut new = Vec::new();
+        for row in rows.iter().filter(told) {
+            number += 1;
+            new.push(Heal {
+                number,
+                at: now(),
+                label: row.label.clone(),
+                standing: row.standing,
+                why: row.why.clone().unwrap_or_default(),
+                differences: row.differences.clone(),
+            });
+        }
+        if new.is_empty() {
+            return;
+        }
+        self.heals.extend(new.iter().cloned());
+        let surplus = self.heals.len().saturating_sub(HEALS);
+        self.heals.drain(..surplus);
+        // A history that cannot be written must not stop the healing.
+        let _ = crate::ledger::append_heals(&self.ground.memory(), &new);
+    }
+
+    /// The last row of every resource that was looked at.
+    pub fn rows(&self) -> Vec<Row> {
+        self.rows.values().cloned().collect()
+    }
+    /// What was made right or given up of late, oldest first.
+    pub fn heals(&self) -> impl DoubleEndedIterator<Item = &Heal> {
+        self.heals.iter()
+    }
+    /// Processes whose end is worth a new look, by the label of the resource.
+    pub fn processes(&self) -> BTreeMap<String, BTreeSet<u32>> {
+        self.cache.processes.borrow().clone()
+    }
+    /// Whether somebody is still to be told of a change.
+    pub fn owes(&self) -> bool {
+        !self.ledger.borrow().owed.is_empty()
+    }
+}
+
+/// Which resources a pass is about, who is left alone, and who hears of it.
+#[derive(Clone, Copy)]
+pub struct Picked<'p> {
+    /// Whether each is meant.
+    pub picked: &'p dyn Fn(usize, &Item) -> bool,
+    /// Why one is left alone, if it is.
+    pub paused: &'p dyn Fn(&Item) -> Option<String>,
+    /// Told of each row as it is made.
+    pub progress: &'p dyn Fn(usize, &Row),
+    /// Set when the pass is to stop before the next resource.
+    pub stop: &'p Cell<bool>,
+}
+
+impl std::fmt::Debug for Picked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Picked").field("stop", self.stop).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct OnDisk(Rc<dyn Ground>);
+
+impl Contents for OnDisk {
+    fn text(&self, hash: &str) -> io::Result<String> {
+        std::fs::read_to_string(self.0.blob(hash))
+    }
+}
+
+fn now() -> Time {
+    ideal_host::now()
+}

@@ -1,0 +1,357 @@
+//! One pass over the resources of a node: each in its turn looked at, compared, and changed if that is the mode.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use ideal_core::resource::declaration::Care;
+use ideal_core::resource::order::Reach;
+use ideal_core::resource::{Resource, Row, Standing, Verdict, Wrong, why};
+use ideal_host::crash_point;
+
+use crate::eyes::{Eyes, Trouble};
+use crate::hands::Hands;
+use crate::keeper::{Budget, Fight};
+use crate::kinds::{About, Keep};
+use crate::prepare::{Item, Prepared};
+
+/// How many programs of resources run at once: more would only wait for the same disk and processors.
+const AT_ONCE: usize = 8;
+/// How many lines around a difference are shown.
+const AROUND: usize = 2;
+/// The longest difference that is kept.
+const LONGEST_DIFF: usize = 16 << 10;
+
+/// How a pass goes about it.
+pub(crate) struct Pass<'p> {
+    pub prepared: &'p Prepared,
+    pub eyes: Eyes<'p>,
+    /// None: this is a diagnosis, and nothing is changed.
+    pub hands: Option<Hands<'p>>,
+    /// Whether each item is among those to be looked at.
+    pub picked: &'p dyn Fn(usize, &Item) -> bool,
+    /// Whether a person asked for this very pass: then what asks is agreed to, and what is suspended tried again.
+    pub asked_for: bool,
+    /// Why an item is left alone, if it is.
+    pub paused: &'p dyn Fn(&Item) -> Option<String>,
+    pub budget: &'p RefCell<Budget>,
+    /// Told of each row as it is made.
+    pub progress: &'p dyn Fn(usize, &Row),
+    /// Set when the pass is to stop before the next resource.
+    pub stop: &'p Cell<bool>,
+}
+
+type Turn<'t> = Pin<Box<dyn Future<Output = Vec<(usize, Row)>> + 't>>;
+
+impl Pass<'_> {
+    /// Every row, by place; none for what was not picked or not come to.
+    pub(crate) async fn run(&self) -> Vec<Option<Row>> {
+        let count = self.prepared.items.len();
+        let mut rows: Vec<Option<Row>> = vec![None; count];
+        let mut waits: Vec<usize> = vec![0; count];
+        let mut waiters: Vec<Vec<usize>> = vec![Vec::new(); count];
+        for (i, wait) in waits.iter_mut().enumerate() {
+            for other in self.prepared.graph.needs[i].iter().chain(&self.prepared.graph.follows[i]) {
+                *wait += 1;
+                waiters[*other].push(i);
+            }
+        }
+        let mut ready: BTreeSet<usize> = (0..count).filter(|i| waits[*i] == 0).collect();
+        let mut turns: FuturesUnordered<Turn<'_>> = FuturesUnordered::new();
+        let done = |i: usize, ready: &mut BTreeSet<usize>, waits: &mut Vec<usize>| {
+            for waiter in &waiters[i] {
+                waits[*waiter] -= 1;
+                if waits[*waiter] == 0 {
+                    ready.insert(*waiter);
+                }
+            }
+        };
+        loop {
+            while let Some(i) = ready.pop_first() {
+                let item = &self.prepared.items[i];
+                if self.stop.get() || !(self.picked)(i, item) {
+                    done(i, &mut ready, &mut waits);
+                    continue;
+                }
+                if let Some(row) = self.said(i, &rows) {
+                    rows[i] = Some(self.told(i, row));
+                    done(i, &mut ready, &mut waits);
+                    continue;
+                }
+                let Some(resource) = item.resource() else { continue };
+                if resource.reach() == Reach::Own && is_quick(resource) {
+                    let row = self.turn(i, resource).await;
+                    rows[i] = Some(self.told(i, row));
+                    done(i, &mut ready, &mut waits);
+                    continue;
+                }
+                if turns.len() >= AT_ONCE {
+                    ready.insert(i);
+                    break;
+                }
+                turns.push(self.slow(i, resource));
+            }
+            match turns.next().await {
+                Some(made) => {
+                    for (i, row) in made {
+                        rows[i] = Some(self.told(i, row));
+                        done(i, &mut ready, &mut waits);
+                    }
+                }
+                None if ready.is_empty() => return rows,
+                None => {}
+            }
+        }
+    }
+
+    /// The turn of something that runs programs.
+    fn slow<'t>(&'t self, i: usize, resource: &'t Resource) -> Turn<'t> {
+        Box::pin(async move { vec![(i, self.turn(i, resource).await)] })
+    }
+
+    /// One turn for several of a kind: each is looked at, and what is wrong is changed together.
+    async fn several<K: Keep>(&self, specs: Vec<(usize, &K)>) -> Vec<(usize, Row)> {
+        let started = Instant::now();
+        let mut rows = Vec::new();
+        let mut wrongs = Vec::new();
+        for (i, spec) in specs {
+            match self.start(i, spec).await {
+                Ok(wrong) => wrongs.push((i, spec, wrong)),
+                Err(row) => rows.push((i, *row)),
+            }
+        }
+        let Some(hands) = &self.hands else { return rows };
+        let about = |i: usize| self.about(i);
+        let together: Vec<(&K, &K::Change, About<'_>)> =
+            wrongs.iter().map(|(i, spec, (wrong, _))| (*spec, &wrong.change, about(*i))).collect();
+        let changed = if together.is_empty() { Vec::new() } else { K::apply_all(&together, hands).await };
+        for ((i, spec, (_, row)), changed) in wrongs.iter().zip(changed) {
+            let mut row = self.settled(*i, *spec, about(*i), hands, row.clone(), changed).await;
+            row.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            rows.push((*i, row));
+        }
+        rows
+    }
+
+    fn told(&self, i: usize, row: Row) -> Row {
+        (self.progress)(i, &row);
+        row
+    }
+
+    fn row(&self, i: usize, standing: Standing, why: Option<String>) -> Row {
+        let item = &self.prepared.items[i];
+        Row {
+            label: item.label.clone(),
+            recipe: item.recipe.clone(),
+            standing,
+            why,
+            differences: Vec::new(),
+            diff: None,
+            output: None,
+            micros: 0,
+        }
+    }
+
+    /// What can be said without a look.
+    fn said(&self, i: usize, rows: &[Option<Row>]) -> Option<Row> {
+        let item = &self.prepared.items[i];
+        if let Err((standing, why)) = &item.wanted {
+            return Some(self.row(i, *standing, Some(why.clone())));
+        }
+        // What was not looked at in this pass was right when it last was, or will be said when it is.
+        let bad = self.prepared.graph.needs[i].iter().find_map(|need| {
+            let row = rows[*need].as_ref()?;
+            (!row.standing.is_good()).then_some(row)
+        });
+        let bad = bad?;
+        // A diagnosis tells of each thing how it is; only a change must wait.
+        self.hands.as_ref()?;
+        let why = format!("it needs {}, which is {}", bad.label, bad.standing.word());
+        Some(self.row(i, Standing::Blocked, Some(why)))
+    }
+
+    async fn turn(&self, i: usize, resource: &Resource) -> Row {
+        let started = Instant::now();
+        let mut row = crate::kinds::each!(resource, spec => self.one(i, &**spec).await);
+        row.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        row
+    }
+
+    fn about(&self, i: usize) -> About<'_> {
+        let label = &self.prepared.items[i].label;
+        About { label, notified: self.eyes.ledger().owed.contains_key(label) }
+    }
+
+    async fn one<K: Keep>(&self, i: usize, spec: &K) -> Row {
+        let (wrong, row) = match self.start(i, spec).await {
+            Ok(found) => found,
+            Err(row) => return *row,
+        };
+        let Some(hands) = &self.hands else { return row };
+        let about = self.about(i);
+        let changed = spec.apply(&wrong.change, about, hands).await;
+        self.settled(i, spec, about, hands, row, changed).await
+    }
+
+    /// How it differs, when it does and is to be changed now; what comes before the change is done. Else its row.
+    async fn start<K: Keep>(&self, i: usize, spec: &K) -> Result<(Wrong<K::Change>, Row), Box<Row>> {
+        let item = &self.prepared.items[i];
+        let wrong = self.found(i, spec, self.about(i)).await?;
+        let mut row = self.row(i, Standing::Wrong, Some(wrong.why()));
+        self.show(item, &wrong, &mut row);
+        let Some(hands) = &self.hands else { return Err(Box::new(row)) };
+        if let Some((standing, why)) = self.left_alone(item, &wrong) {
+            return Err(Box::new(Row { standing, why: Some(why), ..row }));
+        }
+        match self.ahead(i, hands).await {
+            Ok(()) => Ok((wrong, row)),
+            Err(trouble) => Err(Box::new(self.troubled(row, trouble))),
+        }
+    }
+
+    /// How it differs; or the row, when there is nothing to be done.
+    async fn found<K: Keep>(
+        &self,
+        i: usize,
+        spec: &K,
+        about: About<'_>,
+    ) -> Result<Wrong<K::Change>, Box<Row>> {
+        let row = |standing, why| Err(Box::new(self.row(i, standing, why)));
+        match spec.look(about, &self.eyes).await {
+            Ok(seen) => match spec.compare(&seen) {
+                Verdict::Right => row(Standing::Right, None),
+                Verdict::Refused(why) => row(Standing::Failed, Some(why)),
+                Verdict::Wrong(wrong) => Ok(wrong),
+            },
+            Err(trouble) => Err(Box::new(self.troubled(self.row(i, Standing::Failed, None), trouble))),
+        }
+    }
+
+    fn troubled(&self, row: Row, trouble: Trouble) -> Row {
+        match trouble {
+            Trouble::Failed { why, output } => Row { standing: Standing::Failed, why: Some(why), output, ..row },
+            Trouble::NotLookedAt(why) => Row { standing: Standing::NotLookedAt, why: Some(why), ..row },
+        }
+    }
+
+    fn show<C>(&self, item: &Item, wrong: &Wrong<C>, row: &mut Row) {
+        row.differences.clone_from(&wrong.differences);
+        if item.secret {
+            row.diff = wrong.texts.is_some().then(|| "it holds a secret, so it is not shown".to_owned());
+        } else if let Some((old, new)) = &wrong.texts {
+            let mut diff = similar::TextDiff::from_lines(old, new).unified_diff().context_radius(AROUND).to_string();
+            if diff.len() > LONGEST_DIFF {
+                diff.truncate(diff.floor_char_boundary(LONGEST_DIFF));
+                diff.push_str("\n... and more\n");
+            }
+            row.diff = Some(diff);
+        }
+    }
+
+    /// Why it is left as it is, though it is wrong.
+    fn left_alone<C>(&self, item: &Item, wrong: &Wrong<C>) -> Option<(Standing, String)> {
+        if let Some(why) = (self.paused)(item) {
+            return Some((Standing::Paused, format!("{}; {why}", wrong.why())));
+        }
+        match item.care {
+            Care::Report if !self.asked_for => {
+                return Some((Standing::Wrong, format!("{}; it is only reported", wrong.why())));
+            }
+            Care::Ask if !self.asked_for => {
+                let why = format!("{}; `ideal heal --only '{}'` makes it right", wrong.why(), item.label);
+                return Some((Standing::Asks, why));
+            }
+            _ => {}
+        }
+        match self.budget.borrow_mut().spend(&item.label, Instant::now(), self.asked_for) {
+            Fight::On => None,
+            Fight::Wait(why) => Some((Standing::Failed, why)),
+            Fight::Over(times, within) => {
+                let why = format!(
+                    "{}; it was made right {times} times within {within:?} and did not stay so: \
+                     something else wants it otherwise",
+                    wrong.why()
+                );
+                Some((Standing::Suspended, why))
+            }
+        }
+    }
+
+    /// What comes before the change itself: what it will owe is written down, and units that must not run are
+    /// stopped.
+    async fn ahead(&self, i: usize, hands: &Hands<'_>) -> Result<(), Trouble> {
+        let item = &self.prepared.items[i];
+        if !item.notifies.is_empty() {
+            let label = |target: &usize| self.prepared.items[*target].label.clone();
+            let targets: Vec<String> = item.notifies.iter().map(label).collect();
+            hands.note(|ledger| {
+                for target in targets {
+                    ledger.owed.entry(target).or_default().insert(item.label.clone());
+                }
+            })?;
+            crash_point("owed-noted");
+        }
+        Ok(())
+    }
+
+    /// Looks again after a change, and says what came of it.
+    async fn settled<K: Keep>(
+        &self,
+        i: usize,
+        spec: &K,
+        about: About<'_>,
+        hands: &Hands<'_>,
+        row: Row,
+        changed: Result<Option<String>, Trouble>,
+    ) -> Row {
+        let item = &self.prepared.items[i];
+        let output = match changed {
+            Ok(output) => output,
+            Err(trouble) => {
+                self.budget.borrow_mut().failed(&item.label, Instant::now());
+                let row = self.troubled(row, trouble);
+                return self.veiled(item, row);
+            }
+        };
+        crash_point("changed");
+        if about.notified {
+            let paid = hands.note(|ledger| {
+                ledger.owed.remove(&item.label);
+            });
+            if let Err(error) = paid {
+                return Row { standing: Standing::Failed, why: Some(error.to_string()), ..row };
+            }
+        }
+        let about = About { notified: false, ..about };
+        if K::LOOK_AGAIN {
+            let still = match self.found(i, spec, about).await {
+                Ok(wrong) => Some(format!("it was changed, and still: {}", why(&wrong.differences))),
+                Err(again) if again.standing == Standing::Right => None,
+                Err(again) => again.why,
+            };
+            if let Some(still) = still {
+                self.budget.borrow_mut().failed(&item.label, Instant::now());
+                return self.veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
+            }
+        }
+        self.budget.borrow_mut().healed(&item.label, Instant::now());
+        self.veiled(item, Row { standing: Standing::Healed, output, ..row })
+    }
+
+    /// What a program said of something that holds a secret is not shown.
+    fn veiled(&self, item: &Item, row: Row) -> Row {
+        if item.secret && row.output.is_some() {
+            return Row { output: Some("it was given a secret, so what it said is not shown".to_owned()), ..row };
+        }
+        row
+    }
+}
+
+/// Whether a look and a change are a few system calls and never wait.
+fn is_quick(resource: &Resource) -> bool {
+    matches!(resource, Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Line(_))
+}
