@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ideal_resources::ground::clean_environment;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, is_of};
 use ideal_host::process::{self, ProcessId};
@@ -257,21 +258,6 @@ fn own_children() -> Vec<u32> {
             process::numbers().into_iter().filter(is_child).collect()
         }
     }
-}
-
-/// What every process of a node finds: enough to find programs, nothing of who started the machine.
-pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
-    let kept = |name: &'static str, default: &str| {
-        (
-            name,
-            std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned()),
-        )
-    };
-    vec![
-        kept("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        kept("HOME", "/"),
-        kept("LANG", "C.UTF-8"),
-    ]
 }
 
 fn in_words(status: WaitStatus) -> String {

@@ -9,7 +9,6 @@
 //! Invariants: what was acknowledged is on disk; the death of the agent touches no service; a service is never
 //! started twice; nothing outside the node's root is written by a resource.
 
-mod exec;
 mod health;
 mod hooks;
 mod http;
@@ -22,7 +21,6 @@ mod pace;
 mod ports;
 mod render;
 mod resources;
-mod root;
 mod run;
 mod services;
 mod shim;

@@ -9,12 +9,14 @@ use ideal_core::id::VolumeId;
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
 use ideal_core::slice::Slice;
 use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
+use ideal_resources::Ground;
+use ideal_resources::ground::clean_environment;
+use ideal_resources::root::Root;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use crate::log::Log;
 use crate::pace::Pace;
-use crate::root::{Root, Spot};
 use crate::state::{Held, Mounted, Runtime, State};
 
 /// The node as its agent knows it.
@@ -126,34 +128,6 @@ impl Node {
         format!("{:x}-{:x}-{:x}", now().0, std::process::id(), self.starts.get())
     }
 
-    pub(crate) fn root_path(&self) -> PathBuf {
-        self.home.root()
-    }
-    /// Where a path of the node is: within its root, or within the volume of the mount that it lies below.
-    pub(crate) fn spot(&self, path: &str, make: bool) -> io::Result<Spot> {
-        let (root, path) = self.below(path)?;
-        root.spot(&path, make)
-    }
-    pub(crate) fn exists(&self, path: &str) -> bool {
-        self.below(path).is_ok_and(|(root, path)| path == "/" || root.exists(&path))
-    }
-    fn below(&self, path: &str) -> io::Result<(Root, String)> {
-        let state = self.state.borrow();
-        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
-        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
-            let at = mount.at.trim_end_matches('/');
-            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
-            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
-            if let Some(rest) = rest.filter(|_| longer) {
-                found = Some((volume, mount, rest));
-            }
-        }
-        match found {
-            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
-            None => Ok((Root::open(&self.root_path())?, path.to_owned())),
-        }
-    }
-
     /// The slice in force.
     pub(crate) fn slice(&self) -> Option<std::cell::Ref<'_, Held>> {
         std::cell::Ref::filter_map(self.state.borrow(), |state| state.slice.as_ref()).ok()
@@ -165,7 +139,7 @@ impl Node {
             Value::Object(context) => context.clone(),
             _ => serde_json::Map::new(),
         };
-        let root = self.root_path();
+        let root = self.root();
         let node = context.entry("node").or_insert_with(|| json!({}));
         if let Value::Object(node) = node {
             node.insert("root".to_owned(), json!(root.display().to_string()));
@@ -205,6 +179,45 @@ impl Node {
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
         }
+    }
+}
+
+/// A node that is a folder, with volumes beside it.
+impl Ground for Node {
+    /// Within its root, or within the volume of the mount that the path lies below.
+    fn below(&self, path: &str) -> io::Result<(Root, String)> {
+        let state = self.state.borrow();
+        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
+        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
+            let at = mount.at.trim_end_matches('/');
+            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
+            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
+            if let Some(rest) = rest.filter(|_| longer) {
+                found = Some((volume, mount, rest));
+            }
+        }
+        match found {
+            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
+            None => Ok((Root::open(&self.root())?, path.to_owned())),
+        }
+    }
+    fn root(&self) -> PathBuf {
+        self.home.root()
+    }
+    fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = clean_environment();
+        environment.extend(self.marks.clone());
+        environment
+    }
+    fn memory(&self) -> PathBuf {
+        self.home.resources()
+    }
+    fn is_mount(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.state.borrow().mounts.values().any(|mount| mount.mounted && mount.at == path)
+    }
+    fn is_machine(&self) -> bool {
+        false
     }
 }
 

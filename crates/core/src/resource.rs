@@ -29,7 +29,7 @@ use crate::path::Place;
 pub use declaration::Care;
 pub use list::{Declaration, Resource};
 pub use order::{Reach, Thing};
-pub use outcome::{Heal, Row, Standing};
+pub use outcome::{Heal, Pause, Row, Standing};
 
 /// What every kind of resource is.
 pub trait Kind {
