@@ -9,6 +9,7 @@
 //!
 //! Text fields may hold expressions; they are rendered on the node. `compare` sees rendered specs only.
 
+mod claims;
 pub mod command;
 pub mod declaration;
 pub mod directory;
@@ -19,6 +20,7 @@ mod list;
 pub mod order;
 pub mod outcome;
 pub mod plugin;
+pub mod references;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
 
+pub(crate) use claims::Claims;
 pub use declaration::Care;
 pub use list::{Declaration, Resource};
 pub use order::{Reach, Thing};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, Life, Name, SlotId, VolumeId};
 use crate::ideal::{Filesystem, Hooks, ServiceSpec};
+use crate::recipe::Use;
 use crate::resource::Declaration;
 
 /// What one node is to be.
@@ -17,7 +18,10 @@ pub struct Slice {
     pub name: String,
     /// Whether it is to be quiet: services stopped, resources left as they are.
     pub quiet: bool,
-    /// What is kept right, in this order.
+    /// Recipes, in this order, each after those that it uses; all before the resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<Use>,
+    /// What is kept right after them, in this order.
     pub resources: Vec<Declaration>,
     /// The replicas that this node carries.
     pub replicas: Vec<Replica>,
