@@ -2,21 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
+use ideal_core::resource::Heal;
+use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
 use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
 use ideal_resources::Ground;
 use ideal_resources::ground::clean_environment;
 use ideal_resources::root::Root;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::log::Log;
 use crate::pace::Pace;
+use crate::secrets;
 use crate::state::{Held, Mounted, Runtime, State};
 
 /// The node as its agent knows it.
@@ -36,6 +40,11 @@ pub(crate) struct Node {
     version: watch::Sender<u64>,
     starts: Cell<u64>,
     unwritten: Notify,
+    secrets: RefCell<Secrets>,
+    /// Where they outlive this agent, in memory.
+    vessel: Option<File>,
+    /// What a person asks of resources.
+    pub work: mpsc::UnboundedSender<crate::resources::Asked>,
 }
 
 /// What was last seen here; made anew by each agent.
@@ -44,6 +53,8 @@ pub(crate) struct Seen {
     pub services: BTreeMap<String, ServiceSeen>,
     /// The hash of the slice whose resources were all looked at, and what was not right.
     pub resources: Option<(String, Vec<Problem>)>,
+    /// Resources that were made right or given up of late, oldest first.
+    pub heals: Vec<Heal>,
     /// What is not right with services beyond what they show.
     pub services_wait: BTreeMap<String, Problem>,
     /// What kept a volume busy when its unmount was refused.
@@ -58,7 +69,9 @@ impl Node {
         pace: Pace,
         state: State,
         runtime: Runtime,
+        work: mpsc::UnboundedSender<crate::resources::Asked>,
     ) -> Node {
+        let vessel = secrets::given();
         let marks = identity.marks(&home);
         let log = Log::new(home.agent_log());
         Node {
@@ -75,6 +88,9 @@ impl Node {
             version: watch::Sender::new(0),
             starts: Cell::new(0),
             unwritten: Notify::new(),
+            secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
+            vessel,
+            work,
         }
     }
 
@@ -91,6 +107,21 @@ impl Node {
         durable::write_json(&self.home.state(), &next)?;
         *self.state.borrow_mut() = next;
         Ok(())
+    }
+    /// Keeps these secrets, and no others. False when they are what is kept already.
+    pub(crate) fn keep_secrets(&self, new: Secrets) -> bool {
+        if *self.secrets.borrow() == new {
+            return false;
+        }
+        if let Some(Err(error)) = self.vessel.as_ref().map(|vessel| secrets::write(vessel, &new)) {
+            self.log.say(format_args!("secrets are lost when the agent ends: {error}"));
+        }
+        *self.secrets.borrow_mut() = new;
+        true
+    }
+    /// Whether every secret that a slice names is at hand.
+    fn has_secrets(&self, slice: &Slice) -> bool {
+        slice.secrets.iter().all(|name| self.secrets.borrow().contains_key(name))
     }
     pub(crate) fn runtime(&self) -> std::cell::Ref<'_, Runtime> {
         self.runtime.borrow()
@@ -154,6 +185,10 @@ impl Node {
         let ports = state.ports.values().chain(own).flatten();
         let ports = ports.map(|(name, port)| (name.to_string(), json!(port))).collect();
         context.insert("port".to_owned(), Value::Object(ports));
+        let secrets = self.secrets.borrow();
+        let secrets = secrets.iter().filter(|(name, _)| slice.secrets.contains(*name));
+        let secrets = secrets.map(|(name, secret)| (name.to_string(), json!(secret.reveal()))).collect();
+        context.insert("secret".to_owned(), Value::Object(secrets));
         Value::Object(context)
     }
 
@@ -172,12 +207,15 @@ impl Node {
             generation: self.identity.generation,
             authority: state.authority.clone(),
             demand: state.demand.clone(),
-            slice: state.slice.as_ref().map(|held| held.hash.clone()),
+            // Without its secrets a slice is not whole: who sees that none is held gives it again.
+            slice: state.slice.as_ref().filter(|held| self.has_secrets(&held.slice)).map(|held| held.hash.clone()),
             converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
             problems,
             mounts: state.mounts.iter().map(mount).collect(),
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
+            heals: seen.heals.clone(),
+            pauses: state.pauses.iter().filter(|pause| now() < pause.until).cloned().collect(),
         }
     }
 }

@@ -3,9 +3,13 @@
 //! [`NodeLink`] is what the engine sees; `client` speaks it as HTTP and JSON over any transport, `routes` names
 //! the paths that the agent serves.
 
+mod bytes;
 pub mod client;
 pub mod routes;
 
+pub use bytes::Bytes;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -14,6 +18,7 @@ use ideal_core::id::VolumeId;
 use ideal_core::observed::{Authority, HookSeen, Report};
 use ideal_core::recipe::Use;
 use ideal_core::resource::{Pause, Row};
+use ideal_core::secret::Secrets;
 use ideal_core::slice::{ForNode, MountOrder, Slice};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +59,9 @@ pub enum Verb {
         slice: Box<Slice>,
         /// Its hash, as the report will show it.
         hash: String,
+        /// The secrets that it names. Kept in memory only.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        secrets: Secrets,
     },
     /// Mount a volume that is attached.
     Mount(MountOrder),
@@ -75,8 +83,8 @@ pub enum Verb {
         size: u64,
         /// Where this part begins.
         offset: u64,
-        /// The part, in Base64.
-        part: String,
+        /// The part itself.
+        part: Bytes,
     },
     /// Have this slice at hand, without putting it in force.
     Push {

@@ -19,6 +19,7 @@ pub mod path;
 pub mod plan;
 pub mod planner;
 pub mod policy;
+pub mod recipe;
 pub mod recover;
 pub mod resource;
 pub mod secret;
