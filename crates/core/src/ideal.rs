@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Address, CloudPath};
 use crate::id::{CloudId, Name, SlotId};
 use crate::policy::Policy;
-use crate::recipe::Use;
+use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 use crate::time::Bytes;
 
@@ -38,6 +38,9 @@ pub struct Ideal {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Limits.
     pub policy: Policy,
+    /// The programs in the project's folder `plugins`.
+    #[serde(default)]
+    pub plugins: BTreeMap<Name, FileRef>,
     /// The secrets that the file declares, each with its revision: a text that changes when the secret does and
     /// says nothing else of it. Empty until the edge has looked.
     pub secrets: BTreeMap<Name, String>,

@@ -42,7 +42,7 @@ pub(crate) use claims::Claims;
 pub use declaration::Care;
 pub use list::{Declaration, Resource};
 pub use order::{Reach, Thing};
-pub use outcome::{Heal, Row, Standing};
+pub use outcome::{Heal, Pause, Row, Standing};
 
 /// What every kind of resource is.
 pub trait Kind {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::id::{Name, SlotId};
 use crate::ideal::{Cloud, Ideal, Service};
 use crate::observed::Observed;
-use crate::recipe::Use;
+use crate::recipe::{FileRef, Use};
 use crate::slice::{Replica, Slice};
 
 /// The half of a slice's hash that all nodes of a cloud share.
@@ -24,6 +24,7 @@ impl CloudHash {
         let common = json!({
             "path": cloud.path, "recipes": cloud.recipes, "resources": cloud.resources, "hooks": cloud.hooks,
             "services": services, "secrets": secret_revisions(ideal, cloud, services),
+            "plugins": plugins_of(ideal, cloud),
             "context": shared_context(ideal, observed, cloud, services),
         });
         hasher.update(common.to_string().as_bytes());
@@ -60,8 +61,18 @@ pub fn slice_of(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -
         resources: cloud.resources.iter().map(|resource| (**resource).clone()).collect(),
         replicas: services.iter().flat_map(|service| replicas(service, cloud, slot.index)).collect(),
         hooks: cloud.hooks.clone(),
+        plugins: plugins_of(ideal, cloud),
+        secrets: secrets_of(ideal, slot),
         context: Value::Object(context),
     })
+}
+
+/// The programs of the plugins that a cloud's resources use. One that is missing is said by the check.
+fn plugins_of(ideal: &Ideal, cloud: &Cloud) -> BTreeMap<Name, FileRef> {
+    let own = cloud.resources.iter().map(AsRef::as_ref);
+    let all = own.chain(cloud.recipes.iter().flat_map(|used| &used.resources));
+    let names = all.filter_map(|declaration| Some(&declaration.plugin.as_ref()?.uses));
+    names.filter_map(|name| Some((name.clone(), ideal.plugins.get(name)?.clone()))).collect()
 }
 
 /// The names of the secrets that the texts of a slice may ask for: its agent is given these and no others.
