@@ -220,6 +220,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Give each a place of its own, such as /data/a and /data/b.",
     },
     Page {
+        slug: "ideal/needs-machine",
+        meaning: "Nodes of the provider `local` are folders and processes of this machine. Packages, users, units and the like belong to a whole machine: on such a node they would change this one.",
+        example: "providers: {here: local}\nclouds:\n  shop: {uuid: ..., nodes: 1, resources: [{package: {name: curl}}]}",
+        mend: "Use a provider whose nodes are machines, or leave it out: files, directories, links, lines, commands and plugins fit everywhere.",
+    },
+    Page {
         slug: "ideal/nil-uuid",
         meaning: "The uuid of all zeros stands for `no uuid`; two such clouds could not be told apart.",
         example: "uuid: 00000000-0000-0000-0000-000000000000",
