@@ -21,6 +21,7 @@ pub mod kinds;
 pub mod ledger;
 pub mod pass;
 pub mod prepare;
+pub mod question;
 pub mod root;
 pub mod watch;
 
