@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use ideal_core::demand::{Ending as ForGood, Scope, State};
 use ideal_core::time::{Span, Time};
-use ideal_engine::outside::{Boundaries, Clock, Outside, Side, Soon};
+use ideal_engine::outside::{Boundaries, Clock, NoGoods, Outside, Side, Soon};
 use ideal_engine::progress::Silent;
 use ideal_engine::reconcile::{Ending, Engine, Settings};
 use ideal_engine::simulation::SimLink;
@@ -79,6 +79,7 @@ async fn launch(parts: usize) -> anyhow::Result<()> {
     let outside = Outside {
         providers: BTreeMap::from([(cluster::here()?, provider)]),
         link: Rc::new(SimLink::new(&sim)),
+        goods: Rc::new(NoGoods),
         journal,
         clock: Rc::new(RealTime(sim.clone())),
         boundaries: Rc::new(NoBoundaries),

@@ -11,8 +11,8 @@ use ideal_core::ideal::service::Health;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::exec;
 use crate::node::Node;
+use ideal_resources::exec::{self, Program};
 
 /// The first look after a start, and the shortest wait between looks until one succeeds: so that a replica is
 /// known to be well soon after it is. These early looks do not count as failures.
@@ -92,7 +92,7 @@ impl Watch {
 async fn look(node: &Rc<Node>, name: &str, spec: &Health) -> Result<(), String> {
     let limit = spec.timeout.std();
     if let Some(argv) = &spec.command {
-        let outcome = exec::run(node, &format!("check {name}"), &argv.0, limit).await;
+        let outcome = exec::run(&**node, &format!("check {name}"), &Program::new(argv.0.iter(), limit)).await;
         return if outcome.agreed() { Ok(()) } else { Err(outcome.why()) };
     }
     let what = spec.http.as_ref().or(spec.tcp.as_ref()).cloned().unwrap_or_default();

@@ -9,9 +9,9 @@ use ideal_api::LinkError;
 use ideal_core::ideal::Hook;
 use ideal_core::observed::HookSeen;
 use ideal_host::now;
+use ideal_resources::exec::{self, Program};
 use tokio::sync::watch;
 
-use crate::exec;
 use crate::node::Node;
 use crate::render::render;
 
@@ -40,7 +40,7 @@ pub(crate) async fn answer(node: &Rc<Node>, hook: &str, key: &str) -> Result<Hoo
             tokio::task::spawn_local(async move {
                 let seen = match argv {
                     Some((argv, limit)) => {
-                        let outcome = exec::run(&node, &label, &argv, limit).await;
+                        let outcome = exec::run(&*node, &label, &Program::new(argv, limit)).await;
                         let output = match (&outcome.failed, outcome.output.is_empty()) {
                             (Some(failed), true) => failed.clone(),
                             _ => outcome.output.clone(),

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ideal_resources::ground::clean_environment;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, is_of};
 use ideal_host::process::{self, ProcessId};
@@ -83,7 +84,9 @@ pub fn keep(options: &KeepOptions) -> Result<(), AgentError> {
         .build()
         .map_err(AgentError::io("starting the keeper"))?;
     let (agent, longest_wait) = (options.agent.clone(), options.longest_wait);
-    runtime.block_on(Keeper { home, identity, agent, longest_wait }.run())
+    // Without it agents are only given their secrets anew each time.
+    let secrets = crate::secrets::vessel().ok();
+    runtime.block_on(Keeper { home, identity, agent, longest_wait, secrets }.run())
 }
 
 /// Starts the true keeper in a session of its own and leaves: it then belongs to nobody, so that no terminal
@@ -113,6 +116,8 @@ struct Keeper {
     identity: Identity,
     agent: AgentCommand,
     longest_wait: Duration,
+    /// What agents remember in memory only, from one to the next.
+    secrets: Option<std::fs::File>,
 }
 
 impl Keeper {
@@ -159,7 +164,8 @@ impl Keeper {
         let mut command = Command::new(&self.agent.program);
         command.args(&self.agent.args).arg("run").arg("--home").arg(self.home.path());
         command.env_clear().envs(clean_environment()).envs(self.identity.marks(&self.home));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let vessel = self.secrets.as_ref().and_then(|vessel| vessel.try_clone().ok());
+        command.stdin(vessel.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null()).stderr(Stdio::null());
         command.process_group(0);
         let child = command.spawn()?;
         // The handle is let go: every child is reaped in one place, also those never started here.
@@ -257,21 +263,6 @@ fn own_children() -> Vec<u32> {
             process::numbers().into_iter().filter(is_child).collect()
         }
     }
-}
-
-/// What every process of a node finds: enough to find programs, nothing of who started the machine.
-pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
-    let kept = |name: &'static str, default: &str| {
-        (
-            name,
-            std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned()),
-        )
-    };
-    vec![
-        kept("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        kept("HOME", "/"),
-        kept("LANG", "C.UTF-8"),
-    ]
 }
 
 fn in_words(status: WaitStatus) -> String {

@@ -9,7 +9,7 @@
 //! Invariants: what was acknowledged is on disk; the death of the agent touches no service; a service is never
 //! started twice; nothing outside the node's root is written by a resource.
 
-mod exec;
+mod contents;
 mod health;
 mod hooks;
 mod http;
@@ -22,8 +22,8 @@ mod pace;
 mod ports;
 mod render;
 mod resources;
-mod root;
 mod run;
+mod secrets;
 mod services;
 mod shim;
 mod state;

@@ -8,6 +8,8 @@ use ideal_core::slice::MountOrder;
 use ideal_host::durable;
 use ideal_host::home::Attached;
 use ideal_host::process::user_of;
+use ideal_resources::Ground;
+use ideal_resources::root::Spot;
 use rustix::fs::FileType;
 
 use crate::node::Node;
@@ -46,10 +48,15 @@ pub(crate) fn mount(node: &Node, order: &MountOrder) -> Result<(), String> {
     Ok(())
 }
 
+fn spot(node: &Node, at: &str) -> std::io::Result<Spot> {
+    let (root, at) = node.below(at)?;
+    root.spot(&at)
+}
+
 fn link(node: &Node, at: &str, volume: &Path) -> Result<(), String> {
     let said = |error: std::io::Error| error.to_string();
     let target = volume.display().to_string();
-    let spot = node.spot(at, true).map_err(said)?;
+    let spot = spot(node, at).map_err(said)?;
     if let Some(stat) = spot.stat().map_err(said)? {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink if spot.read_link().map_err(said)? == target => return Ok(()),
@@ -97,7 +104,7 @@ pub(crate) fn unmount(node: &Node, volume: &VolumeId) -> Result<(), String> {
         Err(error) => return Err(said(error)),
     }
     // The mount itself must not be taken for the place that its link lies in, which `spot` does not.
-    if let Ok(spot) = node.spot(&mount.at, false)
+    if let Ok(spot) = spot(node, &mount.at)
         && let Ok(Some(stat)) = spot.stat()
         && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
         && spot.read_link().is_ok_and(|to| Path::new(&to) == path)

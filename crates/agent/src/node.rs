@@ -2,19 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
+use ideal_core::resource::Heal;
+use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
 use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
+use ideal_resources::Ground;
+use ideal_resources::ground::clean_environment;
+use ideal_resources::root::Root;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::log::Log;
 use crate::pace::Pace;
-use crate::root::{Root, Spot};
+use crate::secrets;
 use crate::state::{Held, Mounted, Runtime, State};
 
 /// The node as its agent knows it.
@@ -34,6 +40,11 @@ pub(crate) struct Node {
     version: watch::Sender<u64>,
     starts: Cell<u64>,
     unwritten: Notify,
+    secrets: RefCell<Secrets>,
+    /// Where they outlive this agent, in memory.
+    vessel: Option<File>,
+    /// What a person asks of resources.
+    pub work: mpsc::UnboundedSender<crate::resources::Asked>,
 }
 
 /// What was last seen here; made anew by each agent.
@@ -42,6 +53,8 @@ pub(crate) struct Seen {
     pub services: BTreeMap<String, ServiceSeen>,
     /// The hash of the slice whose resources were all looked at, and what was not right.
     pub resources: Option<(String, Vec<Problem>)>,
+    /// Resources that were made right or given up of late, oldest first.
+    pub heals: Vec<Heal>,
     /// What is not right with services beyond what they show.
     pub services_wait: BTreeMap<String, Problem>,
     /// What kept a volume busy when its unmount was refused.
@@ -56,7 +69,9 @@ impl Node {
         pace: Pace,
         state: State,
         runtime: Runtime,
+        work: mpsc::UnboundedSender<crate::resources::Asked>,
     ) -> Node {
+        let vessel = secrets::given();
         let marks = identity.marks(&home);
         let log = Log::new(home.agent_log());
         Node {
@@ -73,6 +88,9 @@ impl Node {
             version: watch::Sender::new(0),
             starts: Cell::new(0),
             unwritten: Notify::new(),
+            secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
+            vessel,
+            work,
         }
     }
 
@@ -89,6 +107,21 @@ impl Node {
         durable::write_json(&self.home.state(), &next)?;
         *self.state.borrow_mut() = next;
         Ok(())
+    }
+    /// Keeps these secrets, and no others. False when they are what is kept already.
+    pub(crate) fn keep_secrets(&self, new: Secrets) -> bool {
+        if *self.secrets.borrow() == new {
+            return false;
+        }
+        if let Some(Err(error)) = self.vessel.as_ref().map(|vessel| secrets::write(vessel, &new)) {
+            self.log.say(format_args!("secrets are lost when the agent ends: {error}"));
+        }
+        *self.secrets.borrow_mut() = new;
+        true
+    }
+    /// Whether every secret that a slice names is at hand.
+    fn has_secrets(&self, slice: &Slice) -> bool {
+        slice.secrets.iter().all(|name| self.secrets.borrow().contains_key(name))
     }
     pub(crate) fn runtime(&self) -> std::cell::Ref<'_, Runtime> {
         self.runtime.borrow()
@@ -126,34 +159,6 @@ impl Node {
         format!("{:x}-{:x}-{:x}", now().0, std::process::id(), self.starts.get())
     }
 
-    pub(crate) fn root_path(&self) -> PathBuf {
-        self.home.root()
-    }
-    /// Where a path of the node is: within its root, or within the volume of the mount that it lies below.
-    pub(crate) fn spot(&self, path: &str, make: bool) -> io::Result<Spot> {
-        let (root, path) = self.below(path)?;
-        root.spot(&path, make)
-    }
-    pub(crate) fn exists(&self, path: &str) -> bool {
-        self.below(path).is_ok_and(|(root, path)| path == "/" || root.exists(&path))
-    }
-    fn below(&self, path: &str) -> io::Result<(Root, String)> {
-        let state = self.state.borrow();
-        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
-        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
-            let at = mount.at.trim_end_matches('/');
-            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
-            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
-            if let Some(rest) = rest.filter(|_| longer) {
-                found = Some((volume, mount, rest));
-            }
-        }
-        match found {
-            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
-            None => Ok((Root::open(&self.root_path())?, path.to_owned())),
-        }
-    }
-
     /// The slice in force.
     pub(crate) fn slice(&self) -> Option<std::cell::Ref<'_, Held>> {
         std::cell::Ref::filter_map(self.state.borrow(), |state| state.slice.as_ref()).ok()
@@ -165,7 +170,7 @@ impl Node {
             Value::Object(context) => context.clone(),
             _ => serde_json::Map::new(),
         };
-        let root = self.root_path();
+        let root = self.root();
         let node = context.entry("node").or_insert_with(|| json!({}));
         if let Value::Object(node) = node {
             node.insert("root".to_owned(), json!(root.display().to_string()));
@@ -180,6 +185,10 @@ impl Node {
         let ports = state.ports.values().chain(own).flatten();
         let ports = ports.map(|(name, port)| (name.to_string(), json!(port))).collect();
         context.insert("port".to_owned(), Value::Object(ports));
+        let secrets = self.secrets.borrow();
+        let secrets = secrets.iter().filter(|(name, _)| slice.secrets.contains(*name));
+        let secrets = secrets.map(|(name, secret)| (name.to_string(), json!(secret.reveal()))).collect();
+        context.insert("secret".to_owned(), Value::Object(secrets));
         Value::Object(context)
     }
 
@@ -198,13 +207,55 @@ impl Node {
             generation: self.identity.generation,
             authority: state.authority.clone(),
             demand: state.demand.clone(),
-            slice: state.slice.as_ref().map(|held| held.hash.clone()),
+            // Without its secrets a slice is not whole: who sees that none is held gives it again.
+            slice: state.slice.as_ref().filter(|held| self.has_secrets(&held.slice)).map(|held| held.hash.clone()),
             converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
             problems,
             mounts: state.mounts.iter().map(mount).collect(),
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
+            heals: seen.heals.clone(),
+            pauses: state.pauses.iter().filter(|pause| now() < pause.until).cloned().collect(),
         }
+    }
+}
+
+/// A node that is a folder, with volumes beside it.
+impl Ground for Node {
+    /// Within its root, or within the volume of the mount that the path lies below.
+    fn below(&self, path: &str) -> io::Result<(Root, String)> {
+        let state = self.state.borrow();
+        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
+        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
+            let at = mount.at.trim_end_matches('/');
+            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
+            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
+            if let Some(rest) = rest.filter(|_| longer) {
+                found = Some((volume, mount, rest));
+            }
+        }
+        match found {
+            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
+            None => Ok((Root::open(&self.root())?, path.to_owned())),
+        }
+    }
+    fn root(&self) -> PathBuf {
+        self.home.root()
+    }
+    fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = clean_environment();
+        environment.extend(self.marks.clone());
+        environment
+    }
+    fn memory(&self) -> PathBuf {
+        self.home.resources()
+    }
+    fn is_mount(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.state.borrow().mounts.values().any(|mount| mount.mounted && mount.at == path)
+    }
+    fn is_machine(&self) -> bool {
+        false
     }
 }
 

@@ -4,13 +4,16 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ideal_api::{LinkError, Order, Reply, Verb};
+use ideal_api::{LinkError, Order, Reply, Verb, Work};
 use ideal_core::observed::Authority;
 use ideal_host::now;
 
+use tokio::sync::oneshot;
+
 use crate::node::Node;
 use crate::state::Held;
-use crate::{hooks, mounts, ports};
+use crate::resources::Asked;
+use crate::{contents, hooks, mounts, ports};
 
 /// Heeds one order, or says why not.
 pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkError> {
@@ -25,15 +28,15 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
         );
         return Err(LinkError::Refused { why });
     }
-    if matches!(order.verb, Verb::Report) {
-        return Ok(Reply::Report(Box::new(node.report())));
+    if order.verb.only_asks() {
+        return asked(node, order.verb).await;
     }
     if let Some(holder) = stale(node.state().authority.as_ref(), &order.authority, now()) {
         return Err(LinkError::Stale { holder });
     }
     let authority = order.authority;
     match order.verb {
-        Verb::Report => {}
+        Verb::Report | Verb::Lacks { .. } | Verb::Facts => {}
         Verb::Note { demand } => stored(node.change(|state| {
             state.authority = Some(authority);
             // An engine that lost its memory may know an older version than we do.
@@ -41,15 +44,50 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
                 state.demand = Some(Arc::new(demand));
             }
         }))?,
-        Verb::Apply { slice, hash } => {
+        Verb::Store { hash, size, offset, part } => {
+            contents::store(node, &hash, size, offset, &part.0).map_err(|why| LinkError::Refused { why })?;
+        }
+        Verb::Push { slice, hash } => {
             if slice.slot != slot {
                 return Err(LinkError::Refused { why: format!("the slice is of {}", slice.name) });
             }
             stored(node.change(|state| {
                 state.authority = Some(authority);
+                state.pushed = Some(Held { hash, slice: *slice });
+            }))?;
+        }
+        Verb::Work(work) => {
+            stored(node.change(|state| state.authority = Some(authority)))?;
+            return worked(node, work).await;
+        }
+        Verb::Pause(pause) => {
+            stored(node.change(|state| {
+                state.authority = Some(authority);
+                state.pauses.retain(|one| now() < one.until && one.only != pause.only);
+                state.pauses.push(pause);
+            }))?;
+            node.touch();
+        }
+        Verb::Resume => {
+            stored(node.change(|state| {
+                state.authority = Some(authority);
+                state.pauses.clear();
+            }))?;
+            node.touch();
+        }
+        Verb::Apply { slice, hash, secrets } => {
+            if slice.slot != slot {
+                return Err(LinkError::Refused { why: format!("the slice is of {}", slice.name) });
+            }
+            let plugins = ideal_resources::plugins::install(&**node, &slice.plugins);
+            plugins.map_err(|error| LinkError::Refused { why: format!("a plugin is not here: {error}") })?;
+            stored(node.change(|state| {
+                state.authority = Some(authority);
                 ports::choose(state, &slice);
                 state.slice = Some(Held { hash, slice: *slice });
+                state.pushed = None;
             }))?;
+            node.keep_secrets(secrets);
             node.touch();
         }
         Verb::Mount(order) => {
@@ -68,6 +106,23 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
         }
     }
     Ok(Reply::Accepted)
+}
+
+/// What is asked of the node without changing it.
+async fn asked(node: &Rc<Node>, verb: Verb) -> Result<Reply, LinkError> {
+    match verb {
+        Verb::Lacks { hashes } => Ok(Reply::Lacks(contents::lacks(node, &hashes))),
+        Verb::Work(work) => worked(node, work).await,
+        _ => Ok(Reply::Report(Box::new(node.report()))),
+    }
+}
+
+/// Work on resources goes to those who keep them right: nobody else changes them.
+async fn worked(node: &Rc<Node>, work: Work) -> Result<Reply, LinkError> {
+    let (reply, rows) = oneshot::channel();
+    let ending = || LinkError::Unknown { why: "the agent ended while it did this".to_owned() };
+    node.work.send(Asked { work, reply }).map_err(|_| ending())?;
+    rows.await.map_err(|_| ending())?.map(Reply::Rows)
 }
 
 fn stored(result: io::Result<()>) -> Result<(), LinkError> {

@@ -5,9 +5,11 @@ use std::time::Duration;
 /// How fast the agent heals.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How often resources are looked at. A look costs a few system calls each, and drift of a file hurts
-    /// seldom within seconds.
+    /// How often resources that are not right are looked at again; all of them, where drift cannot be noticed.
     pub drift: Duration,
+    /// How often all resources are looked at. What happens to files and processes is noticed at once; this finds
+    /// the rest, and a thousand looks cost some milliseconds.
+    pub sweep: Duration,
     /// The wait before the second restart of a replica (the first is at once); it doubles from there.
     pub first_wait: Duration,
     /// The longest wait: a dependency that comes back is found within it.
@@ -26,6 +28,7 @@ impl Default for Pace {
     fn default() -> Pace {
         Pace {
             drift: Duration::from_secs(2),
+            sweep: Duration::from_secs(30),
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(30),
             lived: Duration::from_secs(10),

@@ -1,134 +1,252 @@
-//! Resources: each is compared with what is there, changed when it differs, and looked at again ever after.
-//!
-//! In order, and one that fails does not stop those after it: they may have nothing to do with each other, and
-//! what does depend on it fails with a reason of its own.
+//! Keeps the resources of the slice in force right, for as long as the agent lives; and does what a person asks of
+//! them in between.
 
-mod command;
-mod directory;
-mod file;
-mod link;
-
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use ideal_core::ideal::Resource;
+use ideal_api::{LinkError, Work, WorkMode};
 use ideal_core::observed::Problem;
-use rustix::fs::{Mode, Stat};
+use ideal_core::resource::{Row, Standing};
+use ideal_host::now;
+use ideal_resources::keeper::Picked;
+use ideal_resources::prepare::{Item, Prepared};
+use ideal_resources::watch::{Noticed, Watch};
+use ideal_resources::{Ground, Keeper, Mode, Pick, Wanted};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::node::Node;
-use crate::render::{RenderProblem, render};
+use crate::state::Held;
 
-/// What a look at one resource came to.
-pub(crate) enum Look {
-    /// It is right.
-    Right,
-    /// It was not, for this reason, and is now.
-    Changed(String),
-    /// It is not right, for this reason.
-    Wrong(String),
-    /// Something has no value yet.
-    Waiting(String),
+/// What a person asked of the resources, and where the rows go.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub work: Work,
+    pub reply: oneshot::Sender<Result<Vec<Row>, LinkError>>,
 }
 
-impl From<RenderProblem> for Look {
-    fn from(problem: RenderProblem) -> Look {
-        match problem {
-            RenderProblem::Unknown { .. } => Look::Waiting(problem.to_string()),
-            RenderProblem::Refused { why } => Look::Wrong(why),
+/// What the next pass is about.
+enum Turn {
+    /// Everything.
+    All,
+    /// These, by place.
+    Some(BTreeSet<usize>),
+}
+
+/// Keeps resources right for ever.
+pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Asked>) {
+    let keeper = loop {
+        match Keeper::new(node.clone()) {
+            Ok(keeper) => break keeper,
+            Err(error) => {
+                // Not guessed at: what was done once would be done twice.
+                node.log.say(format_args!("resources: what was done before cannot be read: {error}"));
+                tokio::time::sleep(node.pace.sweep).await;
+            }
         }
-    }
-}
-impl From<std::io::Error> for Look {
-    fn from(error: std::io::Error) -> Look {
-        Look::Wrong(error.to_string())
-    }
-}
-
-/// What was found right, by resource, so that looking again costs one system call.
-pub(crate) type Known = BTreeMap<String, (blake3::Hash, Seal)>;
-
-/// All that changes when a file does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seal([i128; 8]);
-
-impl Seal {
-    pub(crate) fn of(stat: &Stat) -> Seal {
-        // The types of the fields differ by architecture, and this holds them all.
-        Seal([
-            stat.st_dev.into(),
-            stat.st_ino.into(),
-            stat.st_size.into(),
-            stat.st_mode.into(),
-            stat.st_mtime.into(),
-            stat.st_ctime.into(),
-            stat.st_mtime_nsec.into(),
-            stat.st_ctime_nsec.into(),
-        ])
-    }
-}
-
-/// What looks at resources remember between them.
-#[derive(Default)]
-pub(crate) struct Memory {
-    pub known: Known,
-    pub commands: command::Memory,
-}
-
-/// Keeps the resources of the slice in force right, for as long as the agent lives.
-pub(crate) async fn keep(node: Rc<Node>) {
-    let mut memory = Memory::default();
-    let mut versions = node.versions();
-    let mut reported: Vec<Problem> = Vec::new();
+    };
+    let mut keeping = Keeping { node, keeper, watch: Watch::none(), watched: None, reported: Vec::new() };
+    let mut versions = keeping.node.versions();
+    let mut turn = Turn::All;
+    let mut swept = Instant::now();
     loop {
         versions.mark_unchanged();
-        let held = node.slice().map(|held| held.clone());
-        if let Some(held) = held.filter(|held| !held.slice.quiet) {
-            let mut problems = Vec::new();
-            for resource in &held.slice.resources {
-                let label = resource.label();
-                // Rendered anew each time: a mount or port may have come since.
-                let context = node.context(&held.slice, None);
-                let look = tokio::select! {
-                    look = look(&node, resource, &context, &mut memory) => look,
-                    // A node that is to be quiet waits for no command: it is killed, and run again later.
-                    () = quiet(&node) => break,
-                };
-                let (why, waiting) = match look {
-                    Look::Right => continue,
-                    Look::Changed(how) => {
-                        node.log.say(format_args!("{label}: {how}"));
-                        continue;
-                    }
-                    Look::Wrong(why) => (why, false),
-                    Look::Waiting(why) => (why, true),
-                };
-                problems.push(Problem { what: label, why, waiting });
-                // A newer slice has come: what follows may no longer be wanted.
-                if node.slice().is_none_or(|now| now.hash != held.hash) {
-                    break;
-                }
+        let held = keeping.node.slice().map(|held| held.clone()).filter(|held| !held.slice.quiet);
+        if let Some(held) = held {
+            if matches!(turn, Turn::All) {
+                swept = Instant::now();
             }
-            if node.slice().is_some_and(|now| now.hash == held.hash) {
-                for problem in problems.iter().filter(|problem| !reported.contains(problem)) {
-                    node.log.say(format_args!("{}: {}", problem.what, problem.why));
-                }
-                reported.clone_from(&problems);
-                let first = node.seen.borrow().resources.as_ref().is_none_or(|(hash, _)| *hash != held.hash);
-                node.seen.borrow_mut().resources = Some((held.hash.clone(), problems));
-                if first {
-                    // Services start after the first whole look.
-                    node.touch();
-                    versions.mark_unchanged();
-                }
-            } else {
+            if !keeping.pass(&held, turn).await {
+                turn = Turn::All;
                 continue;
             }
         }
+        let pace = keeping.node.pace;
+        let again = if keeping.is_restless() { pace.drift } else { pace.sweep };
+        turn = tokio::select! {
+            _ = versions.changed() => Turn::All,
+            noticed = keeping.watch.noticed() => keeping.after(noticed),
+            () = tokio::time::sleep_until((swept + pace.sweep).min(Instant::now() + again)) => {
+                if swept.elapsed() >= pace.sweep || keeping.watch.is_partial() {
+                    Turn::All
+                } else {
+                    Turn::Some(keeping.restless())
+                }
+            }
+            Some(asked) = asked.recv() => {
+                let rows = keeping.asked(asked.work).await;
+                // Who asked may have hung up.
+                let _ = asked.reply.send(rows);
+                Turn::Some(BTreeSet::new())
+            }
+        };
+    }
+}
+
+struct Keeping {
+    node: Rc<Node>,
+    keeper: Keeper,
+    watch: Watch,
+    /// What is watched: prepared resources and processes.
+    watched: Option<(Rc<Prepared>, std::collections::BTreeMap<String, BTreeSet<u32>>)>,
+    reported: Vec<Problem>,
+}
+
+impl Keeping {
+    fn prepared(&mut self, held: &Held) -> Rc<Prepared> {
+        let context = self.node.context(&held.slice, None);
+        let slice = &held.slice;
+        let wanted = Wanted {
+            hash: held.hash.clone(),
+            recipes: slice.recipes.clone(),
+            resources: slice.resources.clone(),
+        };
+        self.keeper.prepare(&wanted, &context)
+    }
+
+    /// One pass. False when it was broken off, for something else is wanted by now.
+    async fn pass(&mut self, held: &Held, turn: Turn) -> bool {
+        let fresh = self.watched.as_ref().map(|(prepared, _)| prepared.clone());
+        let prepared = self.prepared(held);
+        let all = matches!(turn, Turn::All) || fresh.is_none_or(|before| !Rc::ptr_eq(&before, &prepared));
+        let picked = |i: usize, _: &Item| match &turn {
+            Turn::Some(places) if !all => places.contains(&i),
+            _ => true,
+        };
+        let node = self.node.clone();
+        let stop = Cell::new(false);
+        let paused = |item: &Item| paused(&node, item);
+        let progress = |_: usize, row: &Row| {
+            if row.standing == Standing::Healed {
+                node.log.say(format_args!("{}: {}", row.label, row.why.as_deref().unwrap_or("changed")));
+            }
+            // A newer slice has come: what follows may no longer be wanted.
+            stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != held.hash));
+        };
+        let picked = Picked { picked: &picked, paused: &paused, progress: &progress, stop: &stop };
+        let mode = Mode::Converge { asked_for: false };
         tokio::select! {
-            _ = versions.changed() => {}
-            () = tokio::time::sleep(node.pace.drift) => {}
+            _ = self.keeper.pass(&prepared, mode, picked) => {}
+            // A node that is to be quiet waits for no command: it is killed, and run again later.
+            () = quiet(&node) => return false,
+        }
+        if node.slice().is_none_or(|now| now.hash != held.hash) {
+            return false;
+        }
+        self.report(held);
+        self.rewatch(&prepared, all);
+        true
+    }
+
+    /// What a person asked for.
+    async fn asked(&mut self, work: Work) -> Result<Vec<Row>, LinkError> {
+        let refused = |why: &str| LinkError::Refused { why: why.to_owned() };
+        let held = self.node.slice().map(|held| held.clone());
+        let held = held.ok_or_else(|| refused("nothing is wanted of this node yet; run `ideal up`"))?;
+        let mode = match work.mode {
+            WorkMode::Diagnose { run_checks } => Mode::Diagnose { run_checks },
+            WorkMode::Converge if held.slice.quiet => {
+                return Err(refused("this node is to be quiet: it is being put away"));
+            }
+            WorkMode::Converge => Mode::Converge { asked_for: true },
+        };
+        let prepared = match &work.recipes {
+            None => self.prepared(&held),
+            Some(recipes) => {
+                let context = self.node.context(&held.slice, None);
+                Rc::new(self.keeper.prepare_once(recipes, &[], &context))
+            }
+        };
+        let pick = Pick { only: work.only.into_iter().collect(), tags: work.tags.into_iter().collect() };
+        let unknown: Vec<&String> =
+            pick.only.iter().filter(|label| !prepared.items.iter().any(|item| item.label == **label)).collect();
+        if let Some(label) = unknown.first() {
+            return Err(refused(&format!("there is no resource `{label}` on {}", held.slice.name)));
+        }
+        let node = self.node.clone();
+        let picked = |_: usize, item: &Item| pick.takes(item);
+        let paused = |item: &Item| paused(&node, item);
+        let progress = |_: usize, row: &Row| {
+            if row.standing == Standing::Healed {
+                node.log.say(format_args!("{}: {} (asked for)", row.label, row.why.as_deref().unwrap_or("changed")));
+            }
+        };
+        let picked =
+            Picked { picked: &picked, paused: &paused, progress: &progress, stop: &Cell::new(false) };
+        let rows = self.keeper.pass(&prepared, mode, picked).await;
+        if work.recipes.is_none() && mode != (Mode::Diagnose { run_checks: false }) {
+            self.report(&held);
+        }
+        Ok(rows)
+    }
+
+    /// Into the report: what is not right, and what was made so.
+    fn report(&mut self, held: &Held) {
+        let node = &self.node;
+        let problem = |row: &Row| Problem {
+            what: row.label.clone(),
+            why: row.why.clone().unwrap_or_else(|| row.standing.word().to_owned()),
+            waiting: row.standing == Standing::Waiting,
+        };
+        let problems: Vec<Problem> =
+            self.keeper.rows().iter().filter(|row| !row.standing.is_good()).map(problem).collect();
+        for problem in problems.iter().filter(|problem| !self.reported.contains(problem)) {
+            node.log.say(format_args!("{}: {}", problem.what, problem.why));
+        }
+        self.reported.clone_from(&problems);
+        let first = node.seen.borrow().resources.as_ref().is_none_or(|(hash, _)| *hash != held.hash);
+        let heals = self.keeper.heals().rev().take(REPORTED).cloned().collect::<Vec<_>>();
+        let mut seen = node.seen.borrow_mut();
+        seen.heals = heals.into_iter().rev().collect();
+        seen.resources = Some((held.hash.clone(), problems));
+        drop(seen);
+        if first {
+            // Services start after the first whole look.
+            node.touch();
         }
     }
+
+    /// Watches anew when what is to be watched changed.
+    fn rewatch(&mut self, prepared: &Rc<Prepared>, moved: bool) {
+        let processes = self.keeper.processes();
+        let same = self.watched.as_ref().is_some_and(|(before, of)| Rc::ptr_eq(before, prepared) && *of == processes);
+        if same && !moved {
+            return;
+        }
+        self.watch = Watch::new(&*self.node as &dyn Ground, prepared, &processes);
+        self.watched = Some((prepared.clone(), processes));
+    }
+
+    fn after(&mut self, noticed: Noticed) -> Turn {
+        if noticed.all { Turn::All } else { Turn::Some(noticed.places) }
+    }
+
+    /// Whether something is to be looked at again soon.
+    fn is_restless(&self) -> bool {
+        self.watch.is_partial() || !self.restless().is_empty()
+    }
+
+    /// What is not right and may become so.
+    fn restless(&self) -> BTreeSet<usize> {
+        let again = |standing: Standing| {
+            matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused)
+        };
+        self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place).collect()
+    }
+}
+
+/// How many heals a report shows.
+const REPORTED: usize = 50;
+
+/// Why an item is left alone, if it is.
+fn paused(node: &Node, item: &Item) -> Option<String> {
+    let now = now();
+    let state = node.state();
+    let pause = state.pauses.iter().find(|pause| pause.holds(&item.label, now))?;
+    let until = i64::try_from(pause.until.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    let until = until.map(|at| format!(" until {at:.0}")).unwrap_or_default();
+    Some(format!("{} left it alone{until}: {}", pause.who, pause.why))
 }
 
 /// Waits until the slice in force says that the node is to be quiet.
@@ -139,38 +257,4 @@ async fn quiet(node: &Node) {
             std::future::pending::<()>().await;
         }
     }
-}
-
-async fn look(
-    node: &Rc<Node>,
-    resource: &Resource,
-    context: &serde_json::Value,
-    memory: &mut Memory,
-) -> Look {
-    let look = match resource {
-        Resource::File(spec) => file::look(node, spec, context, &mut memory.known),
-        Resource::Directory(spec) => directory::look(node, spec, context),
-        Resource::Link(spec) => link::look(node, spec, context),
-        Resource::Command(spec) => return command::look(node, spec, context, &mut memory.commands).await,
-    };
-    look.unwrap_or_else(|look| look)
-}
-
-/// A path of a resource, rendered; it must be absolute.
-pub(crate) fn path(text: &str, context: &serde_json::Value) -> Result<String, Look> {
-    let path = render(text, context)?;
-    if path.starts_with('/') { Ok(path) } else { Err(Look::Wrong(format!("`{path}` is not absolute"))) }
-}
-
-/// Permission bits from octal text.
-pub(crate) fn mode(text: &str) -> Result<Mode, Look> {
-    match u32::from_str_radix(text, 8) {
-        Ok(bits) if bits <= 0o7777 => Ok(Mode::from_raw_mode(bits)),
-        _ => Err(Look::Wrong(format!("`{text}` is not a mode in octal"))),
-    }
-}
-
-/// The permission bits of what is there.
-pub(crate) fn mode_of(stat: &Stat) -> Mode {
-    Mode::from_raw_mode(stat.st_mode & 0o7777)
 }

@@ -56,16 +56,18 @@ fn start(home: &Home, own: AgentCommand, pace: Pace) -> Result<(), AgentError> {
     for folder in [home.root(), home.volumes(), home.logs()] {
         std::fs::create_dir_all(&folder).map_err(AgentError::io(format!("making {}", folder.display())))?;
     }
-    let node = Rc::new(Node::new(home.clone(), identity, own, pace, state.unwrap_or_default(), runtime));
+    let (work, asked) = mpsc::unbounded_channel();
+    let state = state.unwrap_or_default();
+    let node = Rc::new(Node::new(home.clone(), identity, own, pace, state, runtime, work));
     node.log.say(format_args!("agent: starts as {}", node.identity.node_mark()));
     let threads = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(AgentError::io("starting the agent"))?;
-    LocalSet::new().block_on(&threads, serve(node))
+    LocalSet::new().block_on(&threads, serve(node, asked))
 }
 
-async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
+async fn serve(node: Rc<Node>, work: mpsc::UnboundedReceiver<resources::Asked>) -> Result<(), AgentError> {
     let socket =
         node.identity.socket().ok_or_else(|| AgentError::Damaged("the address is not a socket".into()))?;
     let (asking, mut asked) = mpsc::channel(64);
@@ -81,7 +83,7 @@ async fn serve(node: Rc<Node>) -> Result<(), AgentError> {
     let writing = node.clone();
     spawn_local(async move { writing.keep_runtime_written().await });
     spawn_local(services::keep(node.clone()));
-    spawn_local(resources::keep(node.clone()));
+    spawn_local(resources::keep(node.clone(), work));
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::io("listening for signals"))?;
     loop {
         tokio::select! {

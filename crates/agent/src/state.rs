@@ -1,11 +1,12 @@
 //! What the agent remembers: what it was told (durable) and what it runs (for this start of the host).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ideal_core::demand::Demands;
 use ideal_core::id::{Life, Name, VolumeId};
 use ideal_core::observed::{Authority, HookSeen};
+use ideal_core::resource::Pause;
 use ideal_core::slice::Slice;
 use ideal_core::time::Time;
 use ideal_host::ProcessId;
@@ -23,8 +24,10 @@ pub(crate) struct State {
     /// Ports that were chosen, by replica.
     pub ports: BTreeMap<String, BTreeMap<Name, u16>>,
     pub hooks: BTreeMap<String, HookSeen>,
-    /// Hashes of commands that were run once and for all.
-    pub commands: BTreeSet<String>,
+    /// What is left alone for a time.
+    pub pauses: Vec<Pause>,
+    /// A slice that was brought here without being put in force.
+    pub pushed: Option<Held>,
 }
 
 /// A slice and its hash.

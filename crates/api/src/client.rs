@@ -20,13 +20,19 @@ use crate::{Asking, LinkError, NodeLink, Order, Reply, Verb};
 pub struct UnixLink {
     /// How long a report may take. An agent has it in memory: more means that it hangs.
     pub report_timeout: Duration,
+    /// How long work on resources may take: packages are fetched and installed in it.
+    pub work_timeout: Duration,
     /// How long all else may take.
     pub order_timeout: Duration,
 }
 
 impl Default for UnixLink {
     fn default() -> UnixLink {
-        UnixLink { report_timeout: Duration::from_secs(2), order_timeout: Duration::from_secs(60) }
+        UnixLink {
+            report_timeout: Duration::from_secs(2),
+            work_timeout: Duration::from_secs(1800),
+            order_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -50,8 +56,12 @@ impl Failure {
 impl NodeLink for UnixLink {
     fn ask<'a>(&'a self, address: &'a str, order: &'a Order) -> Asking<'a> {
         Box::pin(async move {
-            let changes = !matches!(order.verb, Verb::Report);
-            let limit = if changes { self.order_timeout } else { self.report_timeout };
+            let changes = !order.verb.only_asks();
+            let limit = match &order.verb {
+                Verb::Report | Verb::Lacks { .. } => self.report_timeout,
+                Verb::Work(_) => self.work_timeout,
+                _ => self.order_timeout,
+            };
             let body = serde_json::to_vec(order).map_err(|error| LinkError::Refused {
                 why: format!("the order cannot be written: {error}"),
             })?;

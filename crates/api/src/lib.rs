@@ -3,15 +3,22 @@
 //! [`NodeLink`] is what the engine sees; `client` speaks it as HTTP and JSON over any transport, `routes` names
 //! the paths that the agent serves.
 
+mod bytes;
 pub mod client;
 pub mod routes;
 
+pub use bytes::Bytes;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{Authority, HookSeen, Report};
+use ideal_core::recipe::Use;
+use ideal_core::resource::{Pause, Row};
+use ideal_core::secret::Secrets;
 use ideal_core::slice::{ForNode, MountOrder, Slice};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +59,9 @@ pub enum Verb {
         slice: Box<Slice>,
         /// Its hash, as the report will show it.
         hash: String,
+        /// The secrets that it names. Kept in memory only.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        secrets: Secrets,
     },
     /// Mount a volume that is attached.
     Mount(MountOrder),
@@ -60,6 +70,37 @@ pub enum Verb {
         /// Which.
         volume: VolumeId,
     },
+    /// Say which of these contents you do not have. Changes nothing.
+    Lacks {
+        /// BLAKE3, in hex.
+        hashes: Vec<String>,
+    },
+    /// Keep a part of a content. Parts come in order; with the last one the whole must be what its hash says.
+    Store {
+        /// Of the whole: BLAKE3, in hex.
+        hash: String,
+        /// How many bytes the whole has.
+        size: u64,
+        /// Where this part begins.
+        offset: u64,
+        /// The part itself.
+        part: Bytes,
+    },
+    /// Have this slice at hand, without putting it in force.
+    Push {
+        /// What the node would be.
+        slice: Box<Slice>,
+        /// Its hash.
+        hash: String,
+    },
+    /// Look at resources, or make them right, now.
+    Work(Work),
+    /// Leave resources alone for a time.
+    Pause(Pause),
+    /// Leave nothing alone any more.
+    Resume,
+    /// Say what is known of the node.
+    Facts,
     /// Run a hook of the slice in force, once for each key.
     RunHook {
         /// `launched`, `unmountable` or `haltable`.
@@ -67,6 +108,46 @@ pub enum Verb {
         /// The same key again is answered with the first answer.
         key: String,
     },
+}
+
+/// Work on resources that a person asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// To look, or to make right.
+    pub mode: WorkMode,
+    /// These resources only, by label; all when empty.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// Those with one of these tags only; all when empty.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// These recipes, once, instead of what the node is to be.
+    #[serde(default)]
+    pub recipes: Option<Vec<Use>>,
+}
+
+/// What kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkMode {
+    /// Look, and change nothing.
+    Diagnose {
+        /// Whether programs of the author (`unless`, plugins) may be asked.
+        run_checks: bool,
+    },
+    /// Make right what is wrong, also what is left to a person.
+    Converge,
+}
+
+impl Verb {
+    /// Whether it only asks: then it needs no authority.
+    pub fn only_asks(&self) -> bool {
+        match self {
+            Verb::Report | Verb::Lacks { .. } | Verb::Facts => true,
+            Verb::Work(work) => work.mode == WorkMode::Diagnose { run_checks: false },
+            _ => false,
+        }
+    }
 }
 
 /// What an agent answers.
@@ -79,6 +160,12 @@ pub enum Reply {
     Accepted,
     /// What the hook said.
     Hook(HookSeen),
+    /// Which contents it does not have.
+    Lacks(Vec<String>),
+    /// How each resource stands.
+    Rows(Vec<Row>),
+    /// What is known of the node.
+    Facts(Box<serde_json::Value>),
 }
 
 /// Why an agent could not be told something.

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Address, CloudPath};
 use crate::id::{CloudId, Name, SlotId};
 use crate::policy::Policy;
+use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 use crate::time::Bytes;
 
 pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec, ProviderSpec};
 
-pub use resolve::{Level, Origins, Resolved, place_of, resolve};
+pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};
 pub use service::ServiceSpec;
 
 /// The whole of what is wanted, resolved: inheritance applied, names checked, structure expressions evaluated.
@@ -37,6 +38,12 @@ pub struct Ideal {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Limits.
     pub policy: Policy,
+    /// The programs in the project's folder `plugins`.
+    #[serde(default)]
+    pub plugins: BTreeMap<Name, FileRef>,
+    /// The secrets that the file declares, each with its revision: a text that changes when the secret does and
+    /// says nothing else of it. Empty until the edge has looked.
+    pub secrets: BTreeMap<Name, String>,
 }
 
 /// One cloud with everything that applies to its nodes.
@@ -62,6 +69,8 @@ pub struct Cloud {
     pub mounts: Vec<Mount>,
     /// What may refuse or must follow a state.
     pub hooks: Hooks,
+    /// Recipes of every node, root's first, each after those that it uses; all before the resources.
+    pub recipes: Vec<Arc<Use>>,
     /// What is kept right on every node, root's first. Shared with the clouds that inherit it: one long text
     /// in the root must not be held once for each of ten thousand clouds.
     pub resources: Vec<Arc<Declaration>>,

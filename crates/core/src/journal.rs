@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::demand::Demands;
 use crate::id::{CloudId, Generation, Life, MachineId, Name, SlotId, SnapshotId, VolumeId};
 use crate::plan::{Act, Part};
+use crate::resource::Heal;
 use crate::time::{Span, Time};
 
 /// One line of the journal.
@@ -111,6 +112,15 @@ pub enum Record {
         /// Why.
         why: String,
     },
+    /// An agent told that it made a resource right, or gave it up.
+    Healed {
+        /// Of which node.
+        part: Part,
+        /// By which machine of the slot.
+        generation: Generation,
+        /// What.
+        heal: Heal,
+    },
     /// The agent reported a clean unmount.
     UnmountSeen {
         /// Which mount.
@@ -184,6 +194,9 @@ pub struct View {
     pub adopted: BTreeSet<String>,
     /// How many runs there were.
     pub runs: u64,
+    /// The newest heal of each node that was recorded: of which machine, and its number.
+    #[serde(default, with = "pairs")]
+    pub heals: BTreeMap<SlotId, (Generation, u64)>,
 }
 
 /// What is remembered of a slot.
@@ -412,6 +425,9 @@ impl View {
             Record::Doubted { part, verb } => self.doubt(at, part, verb),
             Record::AdoptionConfirmed => self.adopted.clear(),
             Record::Gone { part, object } => self.forget(part, object),
+            Record::Healed { part, generation, heal } => {
+                self.heals.insert(part.slot, (*generation, heal.number));
+            }
             Record::UnmountSeen { part, volume, life } => {
                 if let Some(mount) = self.mount(part) {
                     mount.clean = Some((volume.clone(), *life));

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod recipe;
 pub mod recover;
 pub mod resource;
+pub mod secret;
 pub mod slice;
 pub mod time;
 pub mod validate;

@@ -12,6 +12,7 @@ use crate::demand::Demands;
 use crate::id::{
     CloudId, Epoch, Generation, Life, MachineId, MountId, Name, SlotId, SnapshotId, Token, VolumeId,
 };
+use crate::resource::{Heal, Pause};
 use crate::time::{Bytes, Time};
 
 /// Everything that carries our tags at one provider.
@@ -256,6 +257,12 @@ pub struct Report {
     pub services: BTreeMap<String, ServiceSeen>,
     /// The last answer of each hook, by its run key.
     pub hooks: BTreeMap<String, HookSeen>,
+    /// Resources that were made right or given up of late, oldest first.
+    #[serde(default)]
+    pub heals: Vec<Heal>,
+    /// What is left alone for a time.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
 }
 
 /// Who may give orders: the holder of the lease, and until when.

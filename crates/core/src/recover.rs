@@ -15,6 +15,7 @@ pub fn catch_up(view: &View, observed: &Observed, settle: impl Fn(&Part) -> Span
     for (slot, seen) in &observed.slots {
         found(view, &Part::node(*slot), seen, &mut records);
         unmounted(view, &Part::node(*slot), seen, &mut records);
+        healed(view, &Part::node(*slot), seen, &mut records);
     }
     gone(view, observed, settle, now, &mut records);
     records
@@ -24,6 +25,17 @@ pub fn catch_up(view: &View, observed: &Observed, settle: impl Fn(&Part) -> Span
 pub fn doubts(view: &View) -> Vec<Record> {
     let open = view.open.keys().cloned();
     open.map(|(part, verb)| Record::Doubted { part, verb }).collect()
+}
+
+/// What agents made right since the last look.
+fn healed(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+    let Some(report) = seen.agent.report() else { return };
+    let (generation, last) = view.heals.get(&node.slot).copied().unwrap_or_default();
+    let known = if generation == report.generation { last } else { 0 };
+    for heal in report.heals.iter().filter(|heal| heal.number > known) {
+        let (part, generation) = (node.clone(), report.generation);
+        records.push(Record::Healed { part, generation, heal: heal.clone() });
+    }
 }
 
 /// Things that are seen and that the journal does not know: what a creation in doubt made, or adopted ones.

@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod authorized_key;
+mod claims;
 pub mod command;
 pub mod cron;
 pub mod declaration;
@@ -26,6 +27,7 @@ pub mod order;
 pub mod outcome;
 pub mod package;
 pub mod plugin;
+pub mod references;
 pub mod repo;
 mod text;
 pub mod unit;
@@ -36,10 +38,11 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
 
+pub(crate) use claims::Claims;
 pub use declaration::Care;
 pub use list::{Declaration, Resource};
 pub use order::{Reach, Thing};
-pub use outcome::{Heal, Row, Standing};
+pub use outcome::{Heal, Pause, Row, Standing};
 
 /// What every kind of resource is.
 pub trait Kind {

@@ -2,10 +2,13 @@
 //!
 //! Expressions in it are rendered on the node, from the same text, with [`Slice::context`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, Life, Name, SlotId, VolumeId};
 use crate::ideal::{Filesystem, Hooks, ServiceSpec};
+use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 
 /// What one node is to be.
@@ -17,12 +20,21 @@ pub struct Slice {
     pub name: String,
     /// Whether it is to be quiet: services stopped, resources left as they are.
     pub quiet: bool,
-    /// What is kept right, in this order.
+    /// Recipes, in this order, each after those that it uses; all before the resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<Use>,
+    /// What is kept right after them, in this order.
     pub resources: Vec<Declaration>,
     /// The replicas that this node carries.
     pub replicas: Vec<Replica>,
     /// Programs at the edges of states.
     pub hooks: Hooks,
+    /// The programs of its plugins.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<Name, FileRef>,
+    /// The secrets that its texts name. Their values come with the order, not with the slice.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<Name>,
     /// Values for expressions, but those that only the node knows (`node.root`, `node.address`, `mount.*`,
     /// `port.*`): an object with `vars`, `cloud`, `node`, `clouds`.
     pub context: serde_json::Value,

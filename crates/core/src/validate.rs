@@ -5,7 +5,7 @@
 //! its plain part goes.
 
 mod mounts;
-mod resources;
+mod recipes;
 mod services;
 pub(crate) mod text;
 
@@ -16,7 +16,7 @@ use crate::id::{CloudId, Name};
 use crate::ideal::document::{CloudSpec, Document, Hook, ProviderSpec};
 use crate::path::{DocPath, Place};
 
-pub(crate) use resources::disagree;
+pub(crate) use recipes::{needs_machine, recipe, recipe_file};
 pub(crate) use services::services;
 
 /// The only version of the format so far.
@@ -145,6 +145,7 @@ pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnos
     let list = place.key("resources");
     for (i, resource) in spec.resources.iter().enumerate() {
         resource.validate(&list.index(i), found);
+        recipe_file(resource, None, &list.index(i), found);
     }
 }
 

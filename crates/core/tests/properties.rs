@@ -76,6 +76,7 @@ prop_compose! {
             protect,
             mounts: ["data", "log"][..mounts].iter().map(|text| mount(text, keep)).collect(),
             hooks: Hooks { launched: hook(hooks), unmountable: hook(hooks), haltable: hook(hooks) },
+            recipes: Vec::new(),
             resources: Vec::new(),
         }
     }

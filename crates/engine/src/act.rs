@@ -20,6 +20,7 @@ use ideal_core::slice::{ForNode, MountOrder, Slice};
 use ideal_providers::{Answer, Call, Object, ObjectId, Provider, ProviderError};
 use ideal_store::JournalError;
 
+use crate::goods;
 use crate::lease;
 use crate::outside::Outside;
 
@@ -288,13 +289,36 @@ impl Doing<'_> {
             },
             Act::Unmount { volume } => Verb::Unmount { volume: volume.clone() },
             Act::Apply { hash, .. } => match &self.task.slice {
-                Some(slice) => Verb::Apply { slice: slice.clone(), hash: hash.clone() },
+                Some(slice) => {
+                    // First what it names: a slice in force must find its templates and files.
+                    self.bring(slice).await?;
+                    let secrets = self.common.outside.goods.secrets(&slice.secrets);
+                    Verb::Apply { slice: slice.clone(), hash: hash.clone(), secrets }
+                }
                 None => return Err(gone("the slice")),
             },
             Act::RunHook { hook, key } => Verb::RunHook { hook: hook.word().to_owned(), key: key.clone() },
             _ => return Ok(Outcome::Accepted { made: None }),
         };
         self.order(verb).await.map(|_| Outcome::Accepted { made: None })
+    }
+
+    /// Brings the contents that a slice names and the node lacks.
+    async fn bring(&self, slice: &Slice) -> Result<(), Stop> {
+        let hashes = goods::contents_of(slice);
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        let Reply::Lacks(lacks) = self.order(Verb::Lacks { hashes }).await? else { return Ok(()) };
+        for hash in lacks {
+            let content = goods::content(&self.common.outside, &hash).map_err(|why| {
+                Stop::Outcome(Outcome::Refused { why })
+            })?;
+            for part in goods::parts(&hash, &content) {
+                self.order(part).await?;
+            }
+        }
+        Ok(())
     }
 
     fn tags(&self, generation: u32, token: Option<ideal_core::id::Token>) -> Tags {
@@ -441,7 +465,7 @@ fn verb_of(call: &Call) -> &'static str {
     }
 }
 
-fn name_of(verb: &Verb) -> &'static str {
+pub(crate) fn name_of(verb: &Verb) -> &'static str {
     match verb {
         Verb::Report => "report",
         Verb::Note { .. } => "note",
@@ -449,5 +473,12 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Mount(_) => "mount",
         Verb::Unmount { .. } => "unmount",
         Verb::RunHook { .. } => "hook",
+        Verb::Lacks { .. } => "lacks",
+        Verb::Store { .. } => "store",
+        Verb::Push { .. } => "push",
+        Verb::Work(_) => "work",
+        Verb::Pause(_) => "pause",
+        Verb::Resume => "resume",
+        Verb::Facts => "facts",
     }
 }

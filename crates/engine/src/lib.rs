@@ -10,8 +10,10 @@ mod act;
 mod disown;
 mod flight;
 mod glance;
+mod goods;
 mod lease;
 mod observe;
+pub mod orders;
 pub mod outside;
 pub mod progress;
 pub mod reconcile;
@@ -19,6 +21,6 @@ pub mod simulation;
 
 pub use glance::Glance;
 pub use lease::LEASE;
-pub use outside::{Boundaries, Clock, Outside};
+pub use outside::{Boundaries, Clock, Goods, Outside};
 pub use progress::{Event, Progress};
 pub use reconcile::{Ending, Engine, EngineError, Settings};

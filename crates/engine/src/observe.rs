@@ -223,6 +223,7 @@ async fn ask_agents(
     memory.silent = quiet;
 }
 
-fn nobody() -> Authority {
+/// Who asks without any authority.
+pub(crate) fn nobody() -> Authority {
     Authority { epoch: 0, holder: String::new(), store: String::new(), until: Time(0), forced: false }
 }

@@ -1,6 +1,6 @@
 //! Everything that the engine touches: providers, agents, journal, clock. A simulation replaces all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +9,7 @@ use std::rc::Rc;
 use ideal_api::NodeLink;
 use ideal_core::id::Name;
 use ideal_core::planner::ProviderTraits;
+use ideal_core::secret::Secrets;
 use ideal_core::time::Time;
 use ideal_providers::{Fence, Provider};
 use ideal_store::Journal;
@@ -52,6 +53,27 @@ impl Side {
     }
 }
 
+/// What nodes are given beside their slices.
+pub trait Goods: Debug {
+    /// The content of this hash; none when nobody has it.
+    fn content(&self, hash: &str) -> std::io::Result<Option<Vec<u8>>>;
+    /// The secrets of these names, as far as they can be had.
+    fn secrets(&self, names: &BTreeSet<Name>) -> Secrets;
+}
+
+/// No goods at all.
+#[derive(Debug)]
+pub struct NoGoods;
+
+impl Goods for NoGoods {
+    fn content(&self, _: &str) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    fn secrets(&self, _: &BTreeSet<Name>) -> Secrets {
+        Secrets::new()
+    }
+}
+
 /// Everything that the engine touches.
 #[derive(Debug, Clone)]
 pub struct Outside {
@@ -59,6 +81,8 @@ pub struct Outside {
     pub providers: BTreeMap<Name, Rc<dyn Provider>>,
     /// The way to agents.
     pub link: Rc<dyn NodeLink>,
+    /// What nodes are given beside their slices.
+    pub goods: Rc<dyn Goods>,
     /// The journal.
     pub journal: Rc<dyn Journal>,
     /// The clock.

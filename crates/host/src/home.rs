@@ -173,6 +173,8 @@ places! {
     runtime = "runtime.json";
     /// What the agent says of itself.
     agent_log = "agent.log";
+    /// What is remembered of resources, and the contents that were given for them.
+    resources = "resources";
     /// What services say.
     logs = "logs";
 }

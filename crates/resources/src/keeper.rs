@@ -78,8 +78,8 @@ impl Pick {
 #[derive(Debug, Default)]
 struct Spent {
     heals: VecDeque<Instant>,
-    /// Not tried again before this instant, and how long the wait was.
-    failed: Option<(Instant, Duration)>,
+    /// Not tried again before this instant; how long the wait was, and why it failed.
+    failed: Option<(Instant, Duration, String)>,
 }
 
 /// Whether a thing may be made right once more.
@@ -107,22 +107,22 @@ impl Budget {
         if spent.heals.len() >= TIMES {
             return Fight::Over(TIMES, WINDOW);
         }
-        match spent.failed {
-            Some((again, wait)) if now < again => {
-                Fight::Wait(format!("it failed before; it is tried again {} s after that", wait.as_secs()))
-            }
-            _ => Fight::On,
-        }
+        self.waits(label, now).map_or(Fight::On, Fight::Wait)
+    }
+    /// Why it failed, while it is too early to try again.
+    pub(crate) fn waits(&self, label: &str, now: Instant) -> Option<String> {
+        let (again, _, why) = self.0.get(label)?.failed.as_ref()?;
+        (now < *again).then(|| why.clone())
     }
     pub(crate) fn healed(&mut self, label: &str, now: Instant) {
         let spent = self.0.entry(label.to_owned()).or_default();
         spent.heals.push_back(now);
         spent.failed = None;
     }
-    pub(crate) fn failed(&mut self, label: &str, now: Instant) {
+    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str) {
         let spent = self.0.entry(label.to_owned()).or_default();
-        let wait = spent.failed.map_or(FIRST_WAIT, |(_, wait)| (wait * 2).min(LONGEST_WAIT));
-        spent.failed = Some((now + wait, wait));
+        let wait = spent.failed.as_ref().map_or(FIRST_WAIT, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
+        spent.failed = Some((now + wait, wait, why.to_owned()));
     }
 }
 
@@ -175,7 +175,6 @@ impl Keeper {
 
     /// One pass. The rows of what was looked at, in order.
     pub async fn pass(&mut self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
-        self.cache.processes.borrow_mut().clear();
         self.cache.moment.set(self.cache.moment.get() + 1);
         let mut rows = self.once(prepared, mode, &picked).await;
         // Who was told of a change after its own turn, or in a life before this one, has another.
@@ -189,13 +188,14 @@ impl Keeper {
                 }
             }
         }
-        for (i, row) in rows.iter().enumerate() {
-            if let Some(row) = row {
-                self.rows.insert(i, row.clone());
-            }
+        let converged = matches!(mode, Mode::Converge { .. });
+        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
+        if converged && own {
+            let looked = rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.clone()?)));
+            self.rows.extend(looked);
         }
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
-        if matches!(mode, Mode::Converge { .. }) {
+        if converged {
             self.remember(&rows);
         }
         rows
@@ -256,7 +256,16 @@ impl Keeper {
         let _ = crate::ledger::append_heals(&self.ground.memory(), &new);
     }
 
-    /// The last row of every resource that was looked at.
+    /// Recipes and resources that are not what is wanted for good, rendered for this node.
+    pub fn prepare_once(&self, recipes: &[Use], resources: &[Declaration], context: &Value) -> Prepared {
+        prepare(recipes, resources, context, &OnDisk(self.ground.clone()))
+    }
+
+    /// How each resource stood when it was last looked at to keep it right, by place.
+    pub fn standings(&self) -> impl Iterator<Item = (usize, Standing)> {
+        self.rows.iter().map(|(place, row)| (*place, row.standing))
+    }
+    /// The last row of every resource that was looked at to keep it right.
     pub fn rows(&self) -> Vec<Row> {
         self.rows.values().cloned().collect()
     }

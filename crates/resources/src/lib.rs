@@ -12,6 +12,7 @@
 //! what is owed after a crash is written down before the change that owes it.
 
 pub mod accounts;
+pub mod digest;
 pub mod exec;
 pub mod eyes;
 pub mod ground;
@@ -20,6 +21,7 @@ pub mod keeper;
 pub mod kinds;
 pub mod ledger;
 pub mod pass;
+pub mod plugins;
 pub mod prepare;
 pub mod question;
 pub mod root;

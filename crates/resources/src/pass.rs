@@ -1,7 +1,7 @@
 //! One pass over the resources of a node: each in its turn looked at, compared, and changed if that is the mode.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -200,6 +200,14 @@ impl Pass<'_> {
     /// How it differs, when it does and is to be changed now; what comes before the change is done. Else its row.
     async fn start<K: Keep>(&self, i: usize, spec: &K) -> Result<(Wrong<K::Change>, Row), Box<Row>> {
         let item = &self.prepared.items[i];
+        // To look may be a whole program, which is not run again and again for what failed a moment ago.
+        let slow = item.resource().is_some_and(|resource| !is_quick(resource));
+        if slow && self.hands.is_some() && !self.asked_for {
+            let waits = self.budget.borrow().waits(&item.label, Instant::now());
+            if let Some(why) = waits {
+                return Err(Box::new(self.row(i, Standing::Failed, Some(why))));
+            }
+        }
         let wrong = self.found(i, spec, self.about(i)).await?;
         let mut row = self.row(i, Standing::Wrong, Some(wrong.why()));
         self.show(item, &wrong, &mut row);
@@ -312,8 +320,9 @@ impl Pass<'_> {
         let output = match changed {
             Ok(output) => output,
             Err(trouble) => {
-                self.budget.borrow_mut().failed(&item.label, Instant::now());
                 let row = self.troubled(row, trouble);
+                let why = row.why.clone().unwrap_or_default();
+                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why);
                 return self.veiled(item, row);
             }
         };
@@ -334,7 +343,7 @@ impl Pass<'_> {
                 Err(again) => again.why,
             };
             if let Some(still) = still {
-                self.budget.borrow_mut().failed(&item.label, Instant::now());
+                self.budget.borrow_mut().failed(&item.label, Instant::now(), &still);
                 return self.veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
             }
         }

@@ -11,6 +11,8 @@ use std::rc::Rc;
 use ideal_core::ideal::service::Signal as Named;
 use ideal_core::ideal::service::Stop;
 use ideal_core::time::Time;
+use ideal_resources::Ground;
+use ideal_resources::ground::clean_environment;
 use ideal_host::home::is_of;
 use ideal_host::now;
 use ideal_host::process::{self, Marked, Marks, ProcessId, RUN, SERVICE, START};
@@ -20,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
 use super::wanted::Program;
-use crate::keep::{clean_environment, exit_of};
+use crate::keep::exit_of;
 use crate::node::Node;
 
 /// A running replica.
@@ -63,7 +65,7 @@ pub(crate) fn start(node: &Node, program: &Program) -> io::Result<Running> {
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(&name))?;
     let mut command = Command::new(&node.own.program);
     command.args(&node.own.args).arg("shim").arg("--").args(&program.argv);
-    command.current_dir(node.root_path()).env_clear().envs(clean_environment());
+    command.current_dir(node.root()).env_clear().envs(clean_environment());
     // Marks last: what the file says of the environment must not be able to hide a process.
     command.envs(&program.env).envs(&node.marks);
     command.env(SERVICE, &name).env(START, format!("{}.{}", program.hash, node.next_start()));

@@ -12,7 +12,9 @@ use crate::address::CloudPath;
 use crate::id::{CloudId, Name};
 use crate::ideal::ServiceSpec;
 use crate::policy::Policy;
+use crate::recipe::UseSpec;
 use crate::resource::Declaration;
+use crate::secret::SecretSource;
 use crate::time::{Bytes, Span};
 
 /// The whole file.
@@ -27,6 +29,9 @@ pub struct Document {
     /// Values for expressions: `{{ vars.release }}`.
     #[serde(default)]
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Secrets by name, and where each comes from: `{{ secret.NAME }}` in texts that apply on a node.
+    #[serde(default)]
+    pub secrets: BTreeMap<Name, SecretSource>,
     /// Limits on what may be done without asking.
     #[serde(default)]
     pub policy: Policy,
@@ -51,8 +56,8 @@ pub enum ProviderSpec {
     Sim,
 }
 
-/// A named group of like nodes; it may hold other clouds. Provider, image, size, tags, resources, hooks and
-/// `protect` are inherited, root first; nodes and mounts are the cloud's own.
+/// A named group of like nodes; it may hold other clouds. Provider, image, size, tags, recipes, resources,
+/// hooks and `protect` are inherited, root first; nodes and mounts are the cloud's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloudSpec {
@@ -82,7 +87,10 @@ pub struct CloudSpec {
     /// Programs that may refuse a state or must succeed in it.
     #[serde(default)]
     pub hooks: Hooks,
-    /// What is kept right on every node of this cloud and of the clouds in it.
+    /// Recipes for every node of this cloud and of the clouds in it: names, or names with options.
+    #[serde(default)]
+    pub recipes: Vec<UseSpec>,
+    /// What is kept right on every node of this cloud and of the clouds in it, after its recipes.
     #[serde(default)]
     pub resources: Vec<Declaration>,
     /// Clouds in this one.

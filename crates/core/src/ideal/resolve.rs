@@ -3,7 +3,9 @@
 //! It never fails: it answers the best ideal it can together with all that is wrong. An ideal with an error
 //! among its diagnostics must not be acted on.
 
-use std::collections::BTreeMap;
+mod recipes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::address::CloudPath;
@@ -12,8 +14,11 @@ use crate::id::Name;
 use crate::ideal::document::{CloudSpec, Document, Hook, Hooks, MachineSize, MountSpec};
 use crate::ideal::{Cloud, Ideal, Mount, ProviderSpec, Service};
 use crate::path::{DocPath, Part, Place};
-use crate::resource::Declaration;
+use crate::recipe::Use;
+use crate::resource::{Claims, Declaration};
 use crate::validate;
+
+pub use recipes::Recipes;
 
 /// How many inherited things (tags, resources, sixteen bytes of a hook or image) all clouds may hold together.
 /// A file of 4 MiB could otherwise ask for 40,000 clouds with 40,000 inherited resources each.
@@ -56,6 +61,8 @@ pub struct Origins {
     pub hooks: [Option<Level>; 3],
     /// Of each tag: the level, and which of its tags.
     pub tags: Vec<(Level, usize)>,
+    /// Of each recipe: the level and which of its recipes, also of those that came with it.
+    pub recipes: Vec<(Level, usize)>,
     /// Of each resource: the level, and which of its resources.
     pub resources: Vec<(Level, usize)>,
 }
@@ -66,10 +73,16 @@ pub fn place_of(path: &CloudPath, level: Level) -> DocPath {
     DocPath(names.flat_map(|name| [Part::Key("clouds".into()), Part::Key(name.to_string())]).collect())
 }
 
-/// The ideal that a document describes.
+/// The ideal that a document without recipes describes.
 pub fn resolve(document: &Document) -> Resolved {
+    resolve_with(document, &Recipes::default())
+}
+
+/// The ideal that a document describes, with the recipes that it may use.
+pub fn resolve_with(document: &Document, recipes: &Recipes) -> Resolved {
     let mut diagnostics = Vec::new();
     validate::document(document, &mut diagnostics);
+    recipes.check(&mut diagnostics);
     let mut providers = document.providers.clone();
     if providers.is_empty()
         && let Ok(here) = Name::new("here")
@@ -78,11 +91,13 @@ pub fn resolve(document: &Document) -> Resolved {
     }
     let mut walk = Walk {
         providers: &providers,
+        recipes,
         clouds: Vec::new(),
         origins: Vec::new(),
         diagnostics,
         uuids: BTreeMap::new(),
-        paths: BTreeMap::new(),
+        claims: Claims::default(),
+        machineless: BTreeSet::new(),
         names: Vec::new(),
         inherited: 0,
         full: false,
@@ -94,8 +109,9 @@ pub fn resolve(document: &Document) -> Resolved {
     let Walk { clouds, origins, mut diagnostics, .. } = walk;
     let services = services(document, &clouds);
     validate::services(document, &clouds, &mut diagnostics);
-    let ideal =
-        Ideal { providers, clouds, services, vars: document.vars.clone(), policy: document.policy.clone() };
+    recipes::say_once(&mut diagnostics);
+    let (vars, policy) = (document.vars.clone(), document.policy.clone());
+    let ideal = Ideal { providers, clouds, services, vars, policy, plugins: BTreeMap::new(), secrets: BTreeMap::new() };
     Resolved { ideal, diagnostics, origins }
 }
 
@@ -126,18 +142,22 @@ struct Heritage<'d> {
     protect: Option<(bool, Level)>,
     hooks: [Option<(&'d Hook, Level)>; 3],
     tags: Vec<(&'d Name, (Level, usize))>,
+    recipes: Vec<(Arc<Use>, (Level, usize))>,
     resources: Vec<(Arc<Declaration>, (Level, usize))>,
 }
 
 struct Walk<'d> {
     providers: &'d BTreeMap<Name, ProviderSpec>,
+    recipes: &'d Recipes,
     clouds: Vec<Arc<Cloud>>,
     origins: Vec<Origins>,
     diagnostics: Vec<Diagnostic>,
     /// Who has a uuid first, by its place in `clouds`.
     uuids: BTreeMap<crate::id::CloudId, usize>,
-    /// The resources that hold on the way down to the cloud in hand, by path.
-    paths: BTreeMap<String, (Arc<Declaration>, DocPath)>,
+    /// What is declared on the way down to the cloud in hand.
+    claims: Claims<'d>,
+    /// Where it was said already that something needs a machine.
+    machineless: BTreeSet<DocPath>,
     names: Vec<Name>,
     inherited: usize,
     full: bool,
@@ -153,9 +173,10 @@ impl<'d> Walk<'d> {
             self.uuids.insert(spec.uuid, self.clouds.len());
         }
         validate::cloud(spec, place, &mut self.diagnostics);
-        let mut own_paths = Vec::new();
-        let all = self.heritage(spec, above, level, place, &mut own_paths);
+        let mark = self.claims.mark();
+        let all = self.heritage(spec, above, level, place);
         let provider = self.provider(spec, &all, place);
+        self.check_resources(spec, &all, above, &provider);
         let hooks = all.hooks.map(|hook| hook.map(|(hook, _)| hook.clone()));
         let [launched, unmountable, haltable] = hooks;
         self.clouds.push(Arc::new(Cloud {
@@ -169,6 +190,7 @@ impl<'d> Walk<'d> {
             protect: all.protect.is_some_and(|(protect, _)| protect),
             mounts: spec.mounts.iter().map(|(name, mount)| resolved_mount(name, mount)).collect(),
             hooks: Hooks { launched, unmountable, haltable },
+            recipes: all.recipes.iter().map(|(used, _)| Arc::clone(used)).collect(),
             resources: all.resources.iter().map(|(resource, _)| Arc::clone(resource)).collect(),
         }));
         self.origins.push(Origins {
@@ -178,15 +200,14 @@ impl<'d> Walk<'d> {
             protect: all.protect.map(|(_, level)| level),
             hooks: all.hooks.map(|hook| hook.map(|(_, level)| level)),
             tags: all.tags.iter().map(|(_, origin)| *origin).collect(),
+            recipes: all.recipes.iter().map(|(_, origin)| *origin).collect(),
             resources: all.resources.iter().map(|(_, origin)| *origin).collect(),
         });
         let children = place.key("clouds");
         for (name, child) in &spec.clouds {
             self.cloud(name, child, &all, &children.key(name.as_str()));
         }
-        for path in own_paths {
-            self.paths.remove(&path);
-        }
+        self.claims.forget(mark);
         self.names.pop();
     }
 
@@ -197,7 +218,6 @@ impl<'d> Walk<'d> {
         above: &Heritage<'d>,
         level: Level,
         place: &Place<'_>,
-        own_paths: &mut Vec<String>,
     ) -> Heritage<'d> {
         let mut all = Heritage {
             provider: spec.provider.as_ref().map(|name| (name, level)).or(above.provider),
@@ -220,22 +240,13 @@ impl<'d> Walk<'d> {
                 all.tags.push((tag, (level, i)));
             }
         }
+        self.uses(spec, above, level, place, &mut all);
         all.resources = above.resources.clone();
         let list = place.key("resources");
         for (i, resource) in spec.resources.iter().enumerate() {
-            let here = list.index(i);
-            let resource_arc = Arc::new(resource.clone());
-            if let Some(thing) = resource.claims() {
-                if let Some((other, where_other)) = self.paths.get(&thing) {
-                    if **other != *resource {
-                        self.diagnostics.push(validate::disagree(resource, &thing, &here, where_other));
-                    }
-                    continue;
-                }
-                self.paths.insert(thing.clone(), (Arc::clone(&resource_arc), here.path()));
-                own_paths.push(thing);
+            if !self.claims.add(resource, &list.index(i), &mut self.diagnostics) {
+                all.resources.push((Arc::new(resource.clone()), (level, i)));
             }
-            all.resources.push((resource_arc, (level, i)));
         }
         all
     }
@@ -245,7 +256,7 @@ impl<'d> Walk<'d> {
         let texts =
             all.hooks.iter().flatten().flat_map(|(hook, _)| &hook.run.0).map(String::len).sum::<usize>();
         let texts = texts + all.image.map_or(0, |(image, _)| image.len());
-        self.inherited += above.tags.len() + above.resources.len() + texts / 16;
+        self.inherited += above.tags.len() + above.recipes.len() + above.resources.len() + texts / 16;
         if self.inherited <= MOST_INHERITED {
             return true;
         }

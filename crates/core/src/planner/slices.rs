@@ -3,11 +3,15 @@
 //! The hash is worked out in two halves, so that a cloud of ten thousand nodes costs one serialisation and ten
 //! thousand small hashes, not ten thousand serialisations.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use crate::id::SlotId;
+use crate::id::{Name, SlotId};
 use crate::ideal::{Cloud, Ideal, Service};
 use crate::observed::Observed;
+use crate::recipe::{FileRef, Use};
 use crate::slice::{Replica, Slice};
 
 /// The half of a slice's hash that all nodes of a cloud share.
@@ -18,7 +22,9 @@ impl CloudHash {
     pub(super) fn new(ideal: &Ideal, observed: &Observed, cloud: &Cloud, services: &[&Service]) -> CloudHash {
         let mut hasher = blake3::Hasher::new();
         let common = json!({
-            "path": cloud.path, "resources": cloud.resources, "hooks": cloud.hooks, "services": services,
+            "path": cloud.path, "recipes": cloud.recipes, "resources": cloud.resources, "hooks": cloud.hooks,
+            "services": services, "secrets": secret_revisions(ideal, cloud, services),
+            "plugins": plugins_of(ideal, cloud),
             "context": shared_context(ideal, observed, cloud, services),
         });
         hasher.update(common.to_string().as_bytes());
@@ -51,11 +57,47 @@ pub fn slice_of(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -
         slot,
         name,
         quiet,
+        recipes: cloud.recipes.iter().map(|used| (**used).clone()).collect(),
         resources: cloud.resources.iter().map(|resource| (**resource).clone()).collect(),
         replicas: services.iter().flat_map(|service| replicas(service, cloud, slot.index)).collect(),
         hooks: cloud.hooks.clone(),
+        plugins: plugins_of(ideal, cloud),
+        secrets: secrets_of(ideal, slot),
         context: Value::Object(context),
     })
+}
+
+/// The programs of the plugins that a cloud's resources use. One that is missing is said by the check.
+fn plugins_of(ideal: &Ideal, cloud: &Cloud) -> BTreeMap<Name, FileRef> {
+    let own = cloud.resources.iter().map(AsRef::as_ref);
+    let all = own.chain(cloud.recipes.iter().flat_map(|used| &used.resources));
+    let names = all.filter_map(|declaration| Some(&declaration.plugin.as_ref()?.uses));
+    names.filter_map(|name| Some((name.clone(), ideal.plugins.get(name)?.clone()))).collect()
+}
+
+/// The names of the secrets that the texts of a slice may ask for: its agent is given these and no others.
+pub fn secrets_of(ideal: &Ideal, slot: SlotId) -> BTreeSet<Name> {
+    let Some(cloud) = ideal.cloud(slot.cloud) else { return BTreeSet::new() };
+    secret_revisions(ideal, cloud, &services_on(ideal, cloud)).into_keys().cloned().collect()
+}
+
+/// The same with their revisions, so that a secret that changes changes the slices that use it. A name that
+/// stands in a text for another reason is taken too: the error is on the side of an agent that looks once more.
+fn secret_revisions<'a>(
+    ideal: &'a Ideal,
+    cloud: &Cloud,
+    services: &[&Service],
+) -> BTreeMap<&'a Name, &'a str> {
+    if ideal.secrets.is_empty() {
+        return BTreeMap::new();
+    }
+    let options: Vec<_> = cloud.recipes.iter().map(|used| &used.options).collect();
+    let text = json!([options, cloud.resources, services, cloud.hooks]).to_string();
+    let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).collect();
+    let asks = text.contains("secret");
+    let is_used = |name: &Name| named.contains(name) || asks && text.contains(name.as_str());
+    let all = ideal.secrets.iter().filter(|(name, _)| is_used(name));
+    all.map(|(name, revision)| (name, revision.as_str())).collect()
 }
 
 fn services_on<'a>(ideal: &'a Ideal, cloud: &Cloud) -> Vec<&'a Service> {
@@ -81,8 +123,8 @@ fn shared_context(
     let mut context = Map::new();
     context.insert("vars".to_owned(), Value::Object(ideal.vars.clone()));
     context.insert("cloud".to_owned(), json!({"name": cloud.path, "tags": cloud.tags, "nodes": cloud.nodes}));
-    let text = json!([cloud.resources, services]).to_string();
-    if text.contains("clouds") {
+    let reads = |used: &Arc<Use>| used.reads_clouds;
+    if cloud.recipes.iter().any(reads) || json!([cloud.resources, services]).to_string().contains("clouds") {
         let others = ideal.clouds.iter().map(|other| (other.path.to_string(), nodes_of(observed, other)));
         context.insert("clouds".to_owned(), Value::Object(others.collect()));
     }

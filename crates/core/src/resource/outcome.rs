@@ -85,6 +85,26 @@ pub struct Row {
     pub micros: u64,
 }
 
+/// A promise to leave something alone for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// These resources only, by label; all of the node when empty.
+    pub only: Vec<String>,
+    /// It ends by itself at this instant.
+    pub until: Time,
+    /// Why.
+    pub why: String,
+    /// Who said so: `anna@laptop`.
+    pub who: String,
+}
+
+impl Pause {
+    /// Whether it holds for a resource at an instant.
+    pub fn holds(&self, label: &str, now: Time) -> bool {
+        now < self.until && (self.only.is_empty() || self.only.iter().any(|one| one == label))
+    }
+}
+
 /// Something that was made right, as the node remembers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heal {

@@ -100,6 +100,7 @@ impl SimLink {
             Verb::Mount(order) => AgentVerb::Mount(order.volume.clone(), order.life),
             Verb::Unmount { volume } => AgentVerb::Unmount(volume.clone()),
             Verb::RunHook { hook, key } => AgentVerb::Hook(hook.clone(), key.clone()),
+            other => return Err(LinkError::Refused { why: format!("a simulated agent knows no {other:?}") }),
         };
         let given = (order.authority.epoch > 0).then(|| order.authority.clone());
         let authority = given.filter(|_| self.plant != Some(Plant::NoFencing));

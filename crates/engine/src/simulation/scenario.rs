@@ -80,6 +80,7 @@ fn cloud(n: usize, path: &str, nodes: u32, mounts: &[&str]) -> Cloud {
         protect: false,
         mounts: mounts.iter().map(|text| mount(text)).collect(),
         hooks: Hooks::default(),
+        recipes: Vec::new(),
         resources: Vec::new(),
     }
 }

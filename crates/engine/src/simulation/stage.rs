@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::plant::{self, Plant};
 use super::scenario::{Scenario, Scene, cloud_id, slot};
 use crate::glance::Glance;
-use crate::outside::{Boundaries, Clock, Outside, Side, Soon};
+use crate::outside::{Boundaries, Clock, NoGoods, Outside, Side, Soon};
 use crate::progress::Silent;
 use crate::reconcile::{Ending, Engine, EngineError, Settings};
 
@@ -472,6 +472,7 @@ impl<'a> Stage<'a> {
         Outside {
             providers,
             link,
+            goods: Rc::new(NoGoods),
             journal,
             clock: Rc::new(SimClock(self.sim.clone())),
             boundaries: self.strikes.clone(),

@@ -10,6 +10,24 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write the value out, put it under `vars:` and use {{ vars.name }}, or let clouds inherit it from the cloud above. A text that starts with * or & stands in quotes.",
     },
     Page {
+        slug: "ideal/bad-account",
+        meaning: "This cannot be the name of a user or group: such names have letters, digits, `_`, `-` and `.`, at most 32, and start with a letter or `_`. A number is fine too.",
+        example: "- file: {path: /a, owner: \"www data\"}",
+        mend: "Mend the name.",
+    },
+    Page {
+        slug: "ideal/bad-check",
+        meaning: "The program that must agree before a new content goes live is not told where that content is.",
+        example: "validate: [nginx, -t]",
+        mend: "Write `%s` where the path of the new file belongs: [nginx, -t, -c, \"%s\"].",
+    },
+    Page {
+        slug: "ideal/bad-condition",
+        meaning: "`when` is a text without an expression, so it would be true for ever, whatever the node is.",
+        example: "when: facts.os.family == 'debian'",
+        mend: "Write it in quotes and braces: when: \"{{ facts.os.family == 'debian' }}\".",
+    },
+    Page {
         slug: "ideal/bad-env-name",
         meaning: "A variable of the environment has a name of letters, digits and underscores, not starting with a digit; other names cannot be set or read by most programs.",
         example: "env: {MY-NAME: x}",
@@ -32,6 +50,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "An included file must lie in the folder of the file that names it, or below. Anything else could read files that are no part of the project.",
         example: "include: [../secrets.yaml]",
         mend: "Move the file into the project and name it from there.",
+    },
+    Page {
+        slug: "ideal/bad-loop",
+        meaning: "`each` repeats a resource for each item of a list. It is a list, or an expression that comes to one.",
+        example: "- file: {path: \"/srv/{{ item }}\"}\n  each: vars.sites",
+        mend: "Write the list, or an expression in quotes: each: \"{{ vars.sites }}\".",
     },
     Page {
         slug: "ideal/bad-mode",
@@ -62,6 +86,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A resource needs an absolute path in its simplest form: no `.` and `..`, no doubled slash, none at the end. It is taken from the root of the node.",
         example: "- file: {path: etc/motd}",
         mend: "Write where the path leads to: /etc/motd.",
+    },
+    Page {
+        slug: "ideal/bad-pattern",
+        meaning: "The regular expression cannot be read. Groups, repetition, character classes and anchors are known; look-around and back references are not.",
+        example: "- line: {path: /a, matching: \"^(x\", line: x}",
+        mend: "Mend it at the place that the message names. A plain bracket or dot is written with a backslash.",
     },
     Page {
         slug: "ideal/bad-policy",
@@ -202,6 +232,24 @@ pub(super) const PAGES: &[Page] = &[
         mend: "If it is a version, put it in quotes: \"1.10\".",
     },
     Page {
+        slug: "ideal/one-kind",
+        meaning: "An item of a list of resources declares exactly one thing: it names one kind, such as `file`. What holds for any kind (`name`, `when`, `each`, `after`, `notifies` ...) stands beside it.",
+        example: "- file: {path: /a}\n  link: {path: /b, to: /a}",
+        mend: "Write one item for each thing.",
+    },
+    Page {
+        slug: "ideal/one-line",
+        meaning: "A text that must be one line has a line end in it, or is empty.",
+        example: "- line: {path: /etc/hosts, line: \"a\\nb\"}",
+        mend: "Write `block` for several lines.",
+    },
+    Page {
+        slug: "ideal/one-of",
+        meaning: "Two keys say the same thing in two ways, so it is unclear which of them holds.",
+        example: "- file: {path: /a, content: x, source: a.txt}",
+        mend: "Keep one of the keys that the message names.",
+    },
+    Page {
         slug: "ideal/port-taken",
         meaning: "Two services of one cloud want the same port, or one service has more replicas than the cloud has nodes, so that two of them would share a node and its port.",
         example: "ports: {main: 8080, admin: 8080}",
@@ -260,6 +308,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "The file has so many problems that the rest is not shown. Most likely it is something else than an ideal file.",
         example: "(the packing list of another program)",
         mend: "Look whether this is the right file.",
+    },
+    Page {
+        slug: "ideal/too-much",
+        meaning: "The directory with all that is in it is a large part of the system. Removing it would end the node.",
+        example: "- directory: {path: /var, state: absent, with_content: true}",
+        mend: "Name a directory deeper down.",
     },
     Page {
         slug: "ideal/undefined-name",

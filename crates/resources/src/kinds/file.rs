@@ -7,6 +7,7 @@ use ideal_core::resource::file::{ContentSeen, FileChange, FileSeen, FileSpec};
 use rustix::fs::FileType;
 
 use super::{About, Keep, attributes, bits_of, owned};
+use crate::digest::digest;
 use crate::exec::Outcome;
 use crate::eyes::{Asked, Eyes, Seal, Trouble};
 use crate::hands::Hands;
@@ -35,17 +36,6 @@ fn content(spec: &FileSpec) -> Result<Content<'_>, Trouble> {
         }
         (None, None) => Content::Left,
     })
-}
-
-fn hash_of(mut file: impl Read) -> io::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize()),
-            count => hasher.update(&buffer[..count]),
-        };
-    }
 }
 
 fn in_words(size: u64, hash: &str) -> String {
@@ -178,7 +168,7 @@ impl Compared for FileSpec {
         let found = match known {
             Some((hash, of)) if of == seal => hash,
             _ => {
-                let hash = hash_of(sight.open()?)?;
+                let hash = digest(sight.open()?)?;
                 eyes.cache().contents.borrow_mut().insert(self.path.clone(), (hash, seal));
                 hash
             }

@@ -10,13 +10,10 @@ use crate::hands::Hands;
 /// The version of the contract.
 const VERSION: u32 = 1;
 
-/// Where the program of a plugin is kept on a node, below the folder of contents.
-pub(crate) const FOLDER: &str = "plugins";
-
 pub(crate) fn question(spec: &PluginSpec, eyes: &Eyes<'_>, ask: Ask, query: Option<String>) -> Result<Asked, Trouble> {
     let question =
         Question { ideal: VERSION, ask, key: spec.key.clone(), with: spec.with.clone(), query };
-    let program = eyes.ground.memory().join(FOLDER).join(spec.uses.as_str());
+    let program = crate::plugins::program(eyes.ground, &spec.uses);
     let stdin = serde_json::to_vec(&question).map_err(|error| Trouble::failed(error.to_string()))?;
     Ok(Asked {
         argv: vec![program.display().to_string()],

@@ -159,7 +159,7 @@ fn every_check_finds_its_fault() {
         (
             shop(json!({"resources": [{"file": {"path": "/x"}}, {"directory": {"path": "/x"}}]})),
             "ideal/resources-disagree",
-            "clouds.shop.resources[1].directory.path",
+            "clouds.shop.resources[1].directory",
         ),
         (
             shop(json!({"resources": [{"command": {"run": ["a", "\u{1b}[2J"]}}]})),
@@ -238,4 +238,113 @@ fn a_flood_of_inheritance_is_refused() {
     let found = slugs(json!({"ideal": 1, "clouds": {"root": {"uuid": A, "tags": tags, "clouds": clouds}}}));
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].0, "ideal/too-large");
+}
+
+fn recipes() -> super::Recipes {
+    let known = [
+        (
+            "nginx",
+            json!({"recipe": 1, "options": {"port": {"type": "number", "default": 80}, "name": {"type": "text", "required": true}},
+                "resources": [{"file": {"path": "/etc/nginx.conf", "template": "nginx.conf"}, "name": "config"}]}),
+        ),
+        (
+            "app",
+            json!({"recipe": 1, "options": {"name": {"type": "text", "default": "shop"}},
+                "recipes": [{"nginx": {"name": "{{ option.name }}"}}, {"user": {"login": "app"}}],
+                "resources": [{"file": {"path": "/etc/app"}, "after": ["config"]}]}),
+        ),
+        ("user", json!({"recipe": 1, "options": {"login": {"type": "text"}}, "resources": []})),
+        ("round", json!({"recipe": 1, "recipes": ["round"]})),
+    ];
+    let recipe = |document: Value| crate::recipe::Recipe {
+        document: serde_json::from_value(document).unwrap(),
+        files: [("templates/nginx.conf".to_owned(), crate::recipe::FileRef::default())].into(),
+        ..crate::recipe::Recipe::default()
+    };
+    let known = known.into_iter().map(|(name, document)| (Name::new(name).unwrap(), recipe(document)));
+    super::Recipes { known: known.collect(), others: [Name::new("docker").unwrap()].into() }
+}
+
+#[test]
+fn recipes_come_in_order_with_their_options() {
+    let document = json!({"ideal": 1, "clouds": {"shop": {"uuid": A, "recipes": [{"user": {"login": "app"}}], "clouds": {
+        "web": {"uuid": B, "recipes": ["app", {"app": {"name": "b"}}, "app"]},
+    }}}});
+    let resolved = super::resolve_with(&serde_json::from_value(document).unwrap(), &recipes());
+    let cloud = &resolved.ideal.clouds[1];
+    let all: Vec<_> = cloud
+        .recipes
+        .iter()
+        .map(|used| (used.recipe.as_str(), used.under, &used.uses[..], Value::Object(used.options.clone())))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("user", None, &[][..], json!({"login": "app"})),
+            ("nginx", Some(2), &[], json!({"port": 80, "name": "{{ option.name }}"})),
+            ("app", None, &[1, 0], json!({"name": "shop"})),
+            ("nginx", Some(4), &[], json!({"port": 80, "name": "{{ option.name }}"})),
+            ("app", None, &[3, 0], json!({"name": "b"})),
+        ]
+    );
+    assert_eq!(resolved.origins[1].recipes, [(0, 0), (1, 0), (1, 0), (1, 1), (1, 1)]);
+}
+
+#[test]
+fn what_can_be_wrong_with_uses() {
+    let one = |used: Value| shop(json!({"nodes": 1, "recipes": [used]}));
+    let both = |used: Value, resource: Value| shop(json!({"recipes": [used], "resources": [resource]}));
+    let table = [
+        (one(json!("dokcer")), "ideal/unknown-recipe", "clouds.shop.recipes[0]", "did you mean `docker`?"),
+        (one(json!("nginx")), "ideal/missing-option", "clouds.shop.recipes[0]", "nginx: {name: ...}, a text"),
+        (
+            one(json!({"nginx": {"name": "a", "prot": 1}})),
+            "ideal/unknown-option",
+            "clouds.shop.recipes[0].nginx.prot",
+            "did you mean `port`?",
+        ),
+        (one(json!({"nginx": {"name": 1}})), "ideal/bad-option", "clouds.shop.recipes[0].nginx.name", "write \"1\""),
+        (
+            both(json!("app"), json!({"file": {"path": "/etc/app", "content": "b"}})),
+            "ideal/resources-disagree",
+            "clouds.shop.resources[0].file",
+            "remove one, or move the other out of the cloud that hands it down",
+        ),
+        (
+            both(json!("app"), json!({"line": {"path": "/etc/nginx.conf", "line": "b"}})),
+            "ideal/resources-disagree",
+            "clouds.shop.resources[0].line",
+            "remove one, or move the other out of the cloud that hands it down",
+        ),
+        (
+            both(json!("app"), json!({"file": {"path": "/etc/b"}, "after": ["confg"]})),
+            "ideal/unknown-resource",
+            "clouds.shop.resources[0].after[0]",
+            "did you mean `config`?",
+        ),
+    ];
+    let mut with_round = recipes();
+    let round = with_round.known.remove(&Name::new("round").unwrap()).unwrap();
+    let recipes = with_round.clone();
+    for (document, slug, path, help) in table {
+        let found = super::resolve_with(&serde_json::from_value(document.clone()).unwrap(), &recipes).diagnostics;
+        let said: Vec<_> = found
+            .iter()
+            .map(|one| (one.slug.as_str(), one.path.to_string(), one.help.as_deref().unwrap_or_default()))
+            .collect();
+        assert_eq!(said, [(slug, path.to_owned(), help)], "{document}");
+    }
+    with_round.known.insert(Name::new("round").unwrap(), round);
+    let found = super::resolve_with(&serde_json::from_value(shop(json!({}))).unwrap(), &with_round).diagnostics;
+    let said: Vec<_> = found.iter().map(|one| (one.slug.as_str(), one.path.to_string())).collect();
+    assert_eq!(said, [("ideal/recipe-cycle", "recipes/round.recipes[0]".to_owned())]);
+}
+
+#[test]
+fn what_waits_for_itself_is_said() {
+    let document = shop(json!({"resources": [
+        {"directory": {"path": "/srv"}, "after": ["file /srv/a"]}, {"file": {"path": "/srv/a"}},
+    ]}));
+    let found = slugs(document);
+    assert_eq!(found, [("ideal/resource-cycle".to_owned(), "clouds.shop.resources[0]".to_owned())]);
 }

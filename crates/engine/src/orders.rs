@@ -1,0 +1,117 @@
+//! Orders to agents that no plan asks for: what a person wants of nodes here and now.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt};
+use ideal_api::{LinkError, Order, Reply, Verb};
+use ideal_core::id::SlotId;
+use ideal_core::observed::{Authority, MachineState, Observed};
+use ideal_core::planner::{slice_hash, slice_of};
+use ideal_core::slice::ForNode;
+
+use crate::act::name_of;
+use crate::glance::Glance;
+use crate::goods;
+use crate::lease;
+use crate::observe::{AGENTS_AT_ONCE, nobody};
+use crate::outside::Outside;
+use crate::reconcile::{Engine, EngineError};
+
+/// What each node answered.
+pub type Answers = BTreeMap<SlotId, Result<Reply, LinkError>>;
+
+/// The way to the agent of a slot, or why there is none.
+fn way(observed: &Observed, slot: SlotId) -> Result<(ForNode, String), LinkError> {
+    let unreachable = |why: &str| LinkError::Unreachable { why: why.to_owned() };
+    let seen = observed.slots.get(&slot).ok_or_else(|| unreachable("it has no machine"))?;
+    let alive = seen.machines.iter().filter(|machine| !machine.state.is_over());
+    let machine = alive.max_by_key(|machine| (machine.tags.generation, &machine.id));
+    let machine = machine.ok_or_else(|| unreachable("it has no machine"))?;
+    if machine.state != MachineState::Running {
+        return Err(unreachable("its machine does not run"));
+    }
+    let address = machine.agent.clone().ok_or_else(|| unreachable("its agent has no address yet"))?;
+    Ok((ForNode { slot, generation: machine.tags.generation }, address))
+}
+
+async fn send(
+    outside: &Outside,
+    observed: &Observed,
+    authority: &Authority,
+    slot: SlotId,
+    verbs: Vec<Verb>,
+) -> Result<Reply, LinkError> {
+    let (node, address) = way(observed, slot)?;
+    let mut reply = Reply::Accepted;
+    for verb in verbs {
+        let name = name_of(&verb);
+        let order = Order { node, authority: authority.clone(), verb };
+        reply = outside.effect(name, outside.link.ask(&address, &order)).await?;
+    }
+    Ok(reply)
+}
+
+impl Glance {
+    /// Asks these nodes something that needs no authority.
+    pub async fn ask(&self, outside: &Outside, slots: &[SlotId], verb: &Verb) -> Answers {
+        let nobody = nobody();
+        let one = |slot: SlotId| {
+            let nobody = &nobody;
+            async move { (slot, send(outside, &self.observed, nobody, slot, vec![verb.clone()]).await) }
+        };
+        stream::iter(slots.iter().copied()).map(one).buffer_unordered(AGENTS_AT_ONCE).collect().await
+    }
+}
+
+impl Engine {
+    /// Tells these nodes something, by the authority of this engine.
+    pub async fn tell(&mut self, slots: &[SlotId], verb: &Verb) -> Result<Answers, EngineError> {
+        let common = self.common();
+        let authority = lease::hold(&common.outside, &common.authority)?;
+        let (outside, observed, authority) = (&common.outside, self.observed(), &authority);
+        let one = |slot: SlotId| async move {
+            (slot, send(outside, observed, authority, slot, vec![verb.clone()]).await)
+        };
+        Ok(stream::iter(slots.iter().copied()).map(one).buffer_unordered(AGENTS_AT_ONCE).collect().await)
+    }
+
+    /// Brings to these nodes what they would be, and the contents that this names, without putting it in force.
+    /// `more`: hashes of contents that are wanted beside those.
+    pub async fn push(&mut self, slots: &[SlotId], more: &[String]) -> Result<Answers, EngineError> {
+        let common = self.common();
+        let authority = lease::hold(&common.outside, &common.authority)?;
+        let mut answers = Answers::new();
+        for slot in slots {
+            let answer = self.push_one(&common.outside, &authority, *slot, more).await;
+            answers.insert(*slot, answer);
+        }
+        Ok(answers)
+    }
+
+    async fn push_one(
+        &self,
+        outside: &Outside,
+        authority: &Authority,
+        slot: SlotId,
+        more: &[String],
+    ) -> Result<Reply, LinkError> {
+        let refused = |why: String| LinkError::Refused { why };
+        let slice = slice_of(self.ideal(), self.observed(), slot, false);
+        let slice = slice.ok_or_else(|| refused("it is not in the file".to_owned()))?;
+        let mut hashes = goods::contents_of(&slice);
+        hashes.extend(more.iter().cloned());
+        let send = async |verb| send(outside, self.observed(), authority, slot, vec![verb]).await;
+        if !hashes.is_empty()
+            && let Reply::Lacks(lacks) = send(Verb::Lacks { hashes }).await?
+        {
+            for hash in lacks {
+                let content = goods::content(outside, &hash).map_err(refused)?;
+                for part in goods::parts(&hash, &content) {
+                    send(part).await?;
+                }
+            }
+        }
+        let hash = slice_hash(self.ideal(), self.observed(), slot, false).unwrap_or_default();
+        send(Verb::Push { slice: Box::new(slice), hash }).await
+    }
+}
