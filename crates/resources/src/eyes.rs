@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Cache {
     /// By path: the hash of the content that was found there, and the file in which it was found.
     pub contents: RefCell<BTreeMap<String, (blake3::Hash, Seal)>>,
     accounts: RefCell<Option<(Option<Seal>, Option<Seal>, Rc<Accounts>)>>,
+    /// Counts passes.
+    pub pass: Cell<u64>,
     /// Counts passes and changes: what a program said is good for as long as this stays.
     pub moment: Cell<u64>,
     /// What units and package managers said, and what is known of packages.
@@ -101,7 +104,10 @@ impl Trouble {
     }
     /// A program failed.
     pub fn program(outcome: &Outcome) -> Trouble {
-        Trouble::Failed { why: outcome.why(), output: Some(outcome.output.clone()).filter(|text| !text.is_empty()) }
+        Trouble::Failed {
+            why: outcome.why(),
+            output: Some(outcome.output.clone()).filter(|text| !text.is_empty()),
+        }
     }
 }
 impl From<io::Error> for Trouble {
@@ -158,6 +164,14 @@ impl<'g> Eyes<'g> {
     /// Whether this is a whole machine.
     pub fn is_machine(&self) -> bool {
         self.ground.is_machine()
+    }
+    /// A path of the node as one of the host, for programs that are given it.
+    pub fn host_path(&self, path: &str) -> PathBuf {
+        self.ground.host_path(path)
+    }
+    /// The environment of the node's programs.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        self.ground.environment()
     }
     /// What looks remember.
     pub fn cache(&self) -> &'g Cache {

@@ -45,7 +45,8 @@ impl Question {
         };
         let (argv, limit) = match self {
             Question::Units(names) => {
-                let shown = "--property=MainPID,Id,Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload";
+                let shown =
+                    "--property=MainPID,Id,Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload";
                 (words(&["systemctl", "show", shown, "--"], names), SOON)
             }
             Question::Script(name) => (vec![format!("/etc/init.d/{name}"), "status".to_owned()], SOON),
@@ -74,7 +75,13 @@ impl Question {
             Question::Changed { at } => {
                 // Neither a hook nor a monitor of files that a repository names may run here.
                 let safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"];
-                (words(&safe, &[&[at.clone()], &words(&["status", "--porcelain", "-z"], &[])[..]].concat()), SOON)
+                (
+                    words(
+                        &safe,
+                        &[&[at.clone()], &words(&["status", "--porcelain", "-z"], &[])[..]].concat(),
+                    ),
+                    SOON,
+                )
             }
             Question::Remote { repo, names } => {
                 (words(&["git", "ls-remote", "--"], &[&[repo.clone()], &names[..]].concat()), FROM_ELSEWHERE)
@@ -91,7 +98,8 @@ impl Question {
             ("SYSTEMD_PAGER", ""),
             ("SYSTEMD_COLORS", "0"),
         ];
-        let env: BTreeMap<String, String> = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let env: BTreeMap<String, String> =
+            env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Program { env, ..Program::new(argv, limit) }
     }
 }
@@ -105,7 +113,8 @@ mod tests {
         let units = Question::Units(vec!["-x.service".into()]).program().argv;
         assert_eq!(units.last().map(String::as_str), Some("-x.service"));
         assert_eq!(units[units.len() - 2], "--");
-        let remote = Question::Remote { repo: "--upload-pack=x".into(), names: vec!["HEAD".into()] }.program().argv;
+        let remote =
+            Question::Remote { repo: "--upload-pack=x".into(), names: vec!["HEAD".into()] }.program().argv;
         assert_eq!(remote[2..], ["--", "--upload-pack=x", "HEAD"]);
     }
 }

@@ -20,7 +20,8 @@ pub(super) async fn run(
     stdin: Option<String>,
 ) -> Result<Option<String>, Trouble> {
     let turn = hands.cache().accounts_turn.lock().await;
-    let program = Program { stdin: stdin.map(String::into_bytes), ..Program::new(argv.iter().copied(), LIMIT) };
+    let program =
+        Program { stdin: stdin.map(String::into_bytes), ..Program::new(argv.iter().copied(), LIMIT) };
     let outcome = hands.run(about.label, &program).await;
     drop(turn);
     crash_point("account-program");

@@ -26,7 +26,8 @@ pub(crate) type Said = BTreeMap<String, (Seal, String)>;
 fn open(spec: &ArchiveSpec, eyes: &Eyes<'_>) -> Result<Option<File>, Trouble> {
     match (&spec.source, &spec.path) {
         (Some(source), _) => {
-            let (hash, _) = given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
+            let (hash, _) =
+                given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
             Ok(Some(eyes.content(hash)?))
         }
         (None, path) => {
@@ -49,7 +50,13 @@ fn sha256(eyes: &Eyes<'_>, key: String, file: &mut File) -> Result<String, Troub
         return Ok(hash.clone());
     }
     let mut hasher = Sha256::new();
-    io::copy(file, &mut hasher)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
     let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     eyes.cache().said.borrow_mut().archives.insert(key, (seal, hash.clone()));
     Ok(hash)
@@ -72,7 +79,9 @@ fn stream(mut file: File) -> Result<Box<dyn Read>, Trouble> {
     let others: [(&[u8], &str); 4] =
         [(b"PK", "zip"), (b"\xfd7zXZ", "xz"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd")];
     match others.iter().find(|(begin, _)| magic.starts_with(begin)) {
-        Some((_, name)) => Err(Trouble::failed(format!("it is packed as {name}; pack it as .tar or .tar.gz"))),
+        Some((_, name)) => {
+            Err(Trouble::failed(format!("it is packed as {name}; pack it as .tar or .tar.gz")))
+        }
         None => Ok(Box::new(BufReader::new(file))),
     }
 }
@@ -112,13 +121,18 @@ fn each(
         let kind = entry.header().entry_type();
         let known = matches!(
             kind,
-            EntryType::Regular | EntryType::Continuous | EntryType::Directory | EntryType::Symlink | EntryType::Link
+            EntryType::Regular
+                | EntryType::Continuous
+                | EntryType::Directory
+                | EntryType::Symlink
+                | EntryType::Link
         );
         if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader) {
             continue;
         }
         if !known {
-            let why = format!("the archive holds {}, which is neither file, directory nor link", path.display());
+            let why =
+                format!("the archive holds {}, which is neither file, directory nor link", path.display());
             return Err(Trouble::failed(why));
         }
         if let Some(path) = place(&path, strip)? {
@@ -215,7 +229,8 @@ fn unpack(
         (EntryType::Symlink, Some(to)) => spot.put_link(&to.to_string_lossy())?,
         (EntryType::Link, Some(to)) => {
             // Another name of a file that came before: a copy is as good, and cannot tie two files of the node.
-            let from = place(&to, strip)?.ok_or_else(|| Trouble::failed(format!("{at} links to nothing here")))?;
+            let from =
+                place(&to, strip)?.ok_or_else(|| Trouble::failed(format!("{at} links to nothing here")))?;
             let from = root.sight(&from.to_string_lossy())?;
             let from = from.ok_or_else(|| Trouble::failed(format!("{at} links to nothing here")))?;
             spot.put_now(&mut from.open()?, attributes)?;
@@ -231,7 +246,9 @@ mod tests {
 
     #[test]
     fn no_path_climbs() {
-        let at = |path: &str, strip| place(Path::new(path), strip).map(|place| place.map(|path| path.display().to_string()));
+        let at = |path: &str, strip| {
+            place(Path::new(path), strip).map(|place| place.map(|path| path.display().to_string()))
+        };
         assert_eq!(at("./a/b", 0), Ok(Some("a/b".into())));
         assert_eq!(at("a/b", 1), Ok(Some("b".into())));
         assert_eq!(at("a", 1), Ok(None));

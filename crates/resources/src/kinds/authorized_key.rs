@@ -43,9 +43,13 @@ impl Keep for AuthorizedKeySpec {
         let mut safe = is_safe(&stat, FileType::Directory, &user, 0o022);
         let mut text = None;
         let file = home.sight(FILE)?;
-        if let Some((file, stat)) = file.and_then(|file| file.stat().ok().flatten().map(|stat| (file, stat))) {
+        if let Some((file, stat)) = file.and_then(|file| file.stat().ok().flatten().map(|stat| (file, stat)))
+        {
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                let why = format!("{}/{FILE} is no file of its own; the daemon would follow it to another", user.home);
+                let why = format!(
+                    "{}/{FILE} is no file of its own; the daemon would follow it to another",
+                    user.home
+                );
                 return Err(Trouble::failed(why));
             }
             safe &= is_safe(&stat, FileType::RegularFile, &user, 0o022);

@@ -23,14 +23,22 @@ impl Keep for CronSpec {
         Ok(CronSeen::File { text, safe })
     }
 
-    async fn apply(&self, change: &CronChange, _: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &CronChange,
+        _: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         let spot = hands.spot(&self.path())?;
         match change {
             CronChange::Put(text) => {
                 // Its environment may hold what is not for everybody.
                 let mode = if self.env.is_empty() { 0o644 } else { 0o600 };
-                let attributes =
-                    Attributes { mode: Mode::from_raw_mode(mode), owner: Some(Uid::ROOT), group: Some(Gid::ROOT) };
+                let attributes = Attributes {
+                    mode: Mode::from_raw_mode(mode),
+                    owner: Some(Uid::ROOT),
+                    group: Some(Gid::ROOT),
+                };
                 spot.put(&mut text.as_bytes(), attributes, async |_| Ok(())).await?;
             }
             CronChange::Remove => spot.remove()?,

@@ -27,7 +27,8 @@ fn setting(config: &str, section: &str, key: &str) -> Option<String> {
     for line in config.lines().map(str::trim) {
         if line.starts_with('[') {
             within = line == section;
-        } else if within && let Some((name, value)) = line.split_once('=')
+        } else if within
+            && let Some((name, value)) = line.split_once('=')
             && name.trim() == key
         {
             return Some(value.trim().trim_matches('"').to_owned());
@@ -59,11 +60,17 @@ fn meant(answer: &str, revision: Option<&str>) -> Option<String> {
         let head = answer.lines().find_map(|line| line.strip_suffix("\tHEAD"))?;
         return Some(head.to_owned());
     };
-    let names = [format!("refs/tags/{revision}^{{}}"), format!("refs/tags/{revision}"), format!("refs/heads/{revision}")];
+    let names = [
+        format!("refs/tags/{revision}^{{}}"),
+        format!("refs/tags/{revision}"),
+        format!("refs/heads/{revision}"),
+    ];
     // A branch goes before a tag of the same name, as for those who type it.
     let branch = names[2].clone();
     let find = |name: &String| {
-        let line = |line: &str| line.split_once('\t').filter(|(_, of)| of == name).map(|(commit, _)| commit.to_owned());
+        let line = |line: &str| {
+            line.split_once('\t').filter(|(_, of)| of == name).map(|(commit, _)| commit.to_owned())
+        };
         answer.lines().find_map(line)
     };
     [branch].iter().chain(&names[..2]).find_map(find)
@@ -80,26 +87,30 @@ impl Keep for GitSpec {
         }
         let config = eyes.text(&format!("{}/.git/config", self.at), LONGEST)?.unwrap_or_default();
         let head = reference(eyes, &self.at, "HEAD")?.filter(|commit| is_commit(commit));
-        let wanted = match &self.revision {
-            _ if self.state == ideal_core::resource::Presence::Absent => None,
-            Some(revision) if is_commit(revision) => Some(revision.to_ascii_lowercase()),
-            revision => {
-                let names = match revision {
-                    Some(revision) => vec![revision.clone(), format!("{revision}^{{}}")],
-                    None => vec!["HEAD".to_owned()],
-                };
-                let question = Question::Remote { repo: self.repo.clone(), names };
-                let outcome = eyes.ask(about.label, Query::System(question, self.user.clone())).await?;
-                if !outcome.agreed() {
-                    return Err(Trouble::program(&outcome));
+        let wanted =
+            match &self.revision {
+                _ if self.state == ideal_core::resource::Presence::Absent => None,
+                Some(revision) if is_commit(revision) => Some(revision.to_ascii_lowercase()),
+                revision => {
+                    let names = match revision {
+                        Some(revision) => vec![revision.clone(), format!("{revision}^{{}}")],
+                        None => vec!["HEAD".to_owned()],
+                    };
+                    let question = Question::Remote { repo: self.repo.clone(), names };
+                    let outcome = eyes.ask(about.label, Query::System(question, self.user.clone())).await?;
+                    if !outcome.agreed() {
+                        return Err(Trouble::program(&outcome));
+                    }
+                    let commit = meant(&String::from_utf8_lossy(&outcome.answer), revision.as_deref());
+                    let name = revision.as_deref().unwrap_or("HEAD");
+                    Some(commit.ok_or_else(|| {
+                        Trouble::failed(format!("{} has no branch or tag `{name}`", self.repo))
+                    })?)
                 }
-                let commit = meant(&String::from_utf8_lossy(&outcome.answer), revision.as_deref());
-                let name = revision.as_deref().unwrap_or("HEAD");
-                Some(commit.ok_or_else(|| Trouble::failed(format!("{} has no branch or tag `{name}`", self.repo)))?)
-            }
-        };
+            };
         let at = eyes.host_path(&self.at).display().to_string();
-        let outcome = eyes.ask(about.label, Query::System(Question::Changed { at }, self.user.clone())).await?;
+        let outcome =
+            eyes.ask(about.label, Query::System(Question::Changed { at }, self.user.clone())).await?;
         if !outcome.agreed() {
             return Err(Trouble::program(&outcome));
         }
@@ -115,7 +126,12 @@ impl Keep for GitSpec {
         })
     }
 
-    async fn apply(&self, change: &GitChange, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &GitChange,
+        about: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         match change {
             GitChange::Remove => {
                 let spot = hands.spot(&self.at)?;
@@ -137,15 +153,28 @@ trait Steps {
 
 impl Steps for GitSpec {
     async fn git(&self, hands: &Hands<'_>, about: About<'_>, words: &[&str]) -> Result<String, Trouble> {
-        let fixed = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"];
-        let mut program = Program::new(fixed.iter().chain(words).copied(), self.timeout.std().max(Duration::from_secs(1)));
+        let fixed = [
+            "git",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "advice.detachedHead=false",
+        ];
+        let mut program =
+            Program::new(fixed.iter().chain(words).copied(), self.timeout.std().max(Duration::from_secs(1)));
         program.env.insert("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
         if let Some(user) = &self.user {
             hands.run_as(&mut program, user)?;
         }
         let outcome = hands.run(about.label, &program).await;
         crash_point("git-program");
-        if outcome.agreed() { Ok(String::from_utf8_lossy(&outcome.answer).into_owned()) } else { Err(Trouble::program(&outcome)) }
+        if outcome.agreed() {
+            Ok(String::from_utf8_lossy(&outcome.answer).into_owned())
+        } else {
+            Err(Trouble::program(&outcome))
+        }
     }
 
     /// Beside its place; an empty directory there is replaced.
@@ -181,7 +210,15 @@ impl Steps for GitSpec {
         let known = self.git(hands, about, &[&within[..], &["remote"]].concat()).await?;
         let verb = if known.lines().any(|name| name == "origin") { "set-url" } else { "add" };
         self.git(hands, about, &[&within[..], &["remote", verb, "origin", &self.repo]].concat()).await?;
-        let fetch = ["fetch", "--quiet", "--force", "--tags", "--prune", "origin", "+refs/heads/*:refs/remotes/origin/*"];
+        let fetch = [
+            "fetch",
+            "--quiet",
+            "--force",
+            "--tags",
+            "--prune",
+            "origin",
+            "+refs/heads/*:refs/remotes/origin/*",
+        ];
         self.git(hands, about, &[&within[..], &fetch].concat()).await?;
         let commit = match &self.revision {
             Some(revision) if is_commit(revision) => revision.clone(),
@@ -200,7 +237,12 @@ impl Steps for GitSpec {
         note.put(&mut commit.as_bytes(), attributes, async |_| Ok(())).await?;
         // A checkout that was killed leaves its lock, and nobody else works here while the note stands.
         hands.spot(&format!("{at}/.git/index.lock"))?.remove()?;
-        self.git(hands, about, &[&within[..], &["checkout", "--quiet", "--force", "--detach", &commit]].concat()).await?;
+        self.git(
+            hands,
+            about,
+            &[&within[..], &["checkout", "--quiet", "--force", "--detach", &commit]].concat(),
+        )
+        .await?;
         self.git(hands, about, &[&within[..], &["reset", "--quiet", "--hard", &commit]].concat()).await?;
         if self.overwrite {
             self.git(hands, about, &[&within[..], &["clean", "--quiet", "-f", "-d"]].concat()).await?;
@@ -216,10 +258,12 @@ mod tests {
 
     #[test]
     fn what_git_says() {
-        let config = "[core]\n\turl = no\n[remote \"origin\"]\n\turl = https://a.example/x.git\n\tfetch = y\n";
+        let config =
+            "[core]\n\turl = no\n[remote \"origin\"]\n\turl = https://a.example/x.git\n\tfetch = y\n";
         assert_eq!(setting(config, "[remote \"origin\"]", "url").as_deref(), Some("https://a.example/x.git"));
         assert_eq!(setting(config, "[remote \"other\"]", "url"), None);
-        let answer = "aa\tHEAD\nbb\trefs/heads/main\ncc\trefs/tags/v1\ndd\trefs/tags/v1^{}\nee\trefs/heads/x/main\n";
+        let answer =
+            "aa\tHEAD\nbb\trefs/heads/main\ncc\trefs/tags/v1\ndd\trefs/tags/v1^{}\nee\trefs/heads/x/main\n";
         assert_eq!(meant(answer, None).as_deref(), Some("aa"));
         assert_eq!(meant(answer, Some("main")).as_deref(), Some("bb"));
         assert_eq!(meant(answer, Some("v1")).as_deref(), Some("dd"));

@@ -10,11 +10,17 @@ impl Keep for GroupSpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<GroupSeen, Trouble> {
         let accounts = eyes.accounts()?;
         let Some(group) = accounts.groups.get(&self.name) else { return Ok(GroupSeen::Absent) };
-        let first_of = accounts.users.values().find(|user| user.gid == group.gid).map(|user| user.name.clone());
+        let first_of =
+            accounts.users.values().find(|user| user.gid == group.gid).map(|user| user.name.clone());
         Ok(GroupSeen::Group { gid: group.gid, first_of })
     }
 
-    async fn apply(&self, change: &GroupChange, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &GroupChange,
+        about: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         let number = self.gid.map(|gid| gid.to_string());
         let mut argv: Vec<&str> = Vec::new();
         match change {

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use ideal_core::resource::mount::{self, MountChange, MountSeen, MountSpec, Mounted};
 use ideal_core::resource::Presence;
+use ideal_core::resource::mount::{self, MountChange, MountSeen, MountSpec, Mounted};
 use ideal_host::crash_point;
 use rustix::fs::{FileType, Gid, Mode, Uid};
 
@@ -59,7 +59,9 @@ fn read(line: &str) -> Option<(String, Line)> {
 
 /// Whether what is mounted is what a spec names. What cannot be told apart is taken to be it.
 fn is_it(spec: &MountSpec, line: &Line, eyes: &Eyes<'_>) -> bool {
-    let named = |prefix: &str, folder: &str| spec.device.strip_prefix(prefix).map(|name| format!("/dev/disk/{folder}/{name}"));
+    let named = |prefix: &str, folder: &str| {
+        spec.device.strip_prefix(prefix).map(|name| format!("/dev/disk/{folder}/{name}"))
+    };
     let path = named("UUID=", "by-uuid").or_else(|| named("LABEL=", "by-label"));
     let by_name = path.is_some();
     let path = path.unwrap_or_else(|| spec.device.clone());
@@ -71,12 +73,14 @@ fn is_it(spec: &MountSpec, line: &Line, eyes: &Eyes<'_>) -> bool {
     let Ok(stat) = rustix::fs::stat(&host) else { return by_name && line.filesystem == spec.filesystem };
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::BlockDevice => {
-            (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == line.device || line.source == path
+            (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == line.device
+                || line.source == path
         }
         // An image: the kernel names the loop device that stands for it.
         FileType::RegularFile => {
             let name = line.source.rsplit('/').next().unwrap_or_default();
-            let of = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).unwrap_or_default();
+            let of =
+                std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).unwrap_or_default();
             host.canonicalize().is_ok_and(|host| host.as_os_str() == of.trim_end())
         }
         // A directory that is shown in another place.
@@ -98,7 +102,8 @@ const COPIED_NOTE: &str = "copied to ";
 impl Keep for MountSpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<MountSeen, Trouble> {
         let fstab = eyes.text(FSTAB, LONGEST)?.unwrap_or_default();
-        let entry = fstab.lines().filter_map(mount::parse).find(|(at, _)| *at == self.at).map(|(_, entry)| entry);
+        let entry =
+            fstab.lines().filter_map(mount::parse).find(|(at, _)| *at == self.at).map(|(_, entry)| entry);
         let table = std::fs::read_to_string("/proc/self/mountinfo")?;
         let mounted = topmost(&table, &self.at).map(|line| Mounted {
             device_right: self.state == Presence::Absent || is_it(self, &line, eyes),
@@ -120,11 +125,19 @@ impl Keep for MountSpec {
         Ok(MountSeen { entry, mounted, occupied, broken_off })
     }
 
-    async fn apply(&self, change: &MountChange, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &MountChange,
+        about: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         if change.entry {
             let fstab = hands.text(FSTAB, LONGEST)?.unwrap_or_default();
-            let attributes =
-                Attributes { mode: Mode::from_raw_mode(0o644), owner: Some(Uid::ROOT), group: Some(Gid::ROOT) };
+            let attributes = Attributes {
+                mode: Mode::from_raw_mode(0o644),
+                owner: Some(Uid::ROOT),
+                group: Some(Gid::ROOT),
+            };
             let spot = hands.spot(FSTAB)?;
             spot.put(&mut self.edit(&fstab).as_bytes(), attributes, async |_| Ok(())).await?;
             spot.sync()?;
@@ -194,7 +207,9 @@ impl Steps for MountSpec {
             }
             let within = format!("{}/", self.at);
             if let Some((other, _)) = table.lines().filter_map(read).find(|(at, _)| at.starts_with(&within)) {
-                return Err(Trouble::failed(format!("{other} is mounted in the directory; unmount that first")));
+                return Err(Trouble::failed(format!(
+                    "{other} is mounted in the directory; unmount that first"
+                )));
             }
             let spot = hands.spot(&elsewhere)?;
             if spot.stat()?.is_none() {
@@ -222,7 +237,8 @@ impl Steps for MountSpec {
             number => format!("{}.ideal-old.{number}", self.at),
         };
         let kept = (0..1000).map(free).find(|path| hands.stat(path).is_ok_and(|stat| stat.is_none()));
-        let kept = kept.ok_or_else(|| Trouble::failed("there are a thousand old copies beside it already"))?;
+        let kept =
+            kept.ok_or_else(|| Trouble::failed("there are a thousand old copies beside it already"))?;
         hands.rename(&self.at, &kept)?;
         crash_point("mount-original-kept");
         hands.spot(&self.at)?.make_folder(Attributes {
@@ -236,7 +252,9 @@ impl Steps for MountSpec {
     async fn copy(&self, elsewhere: &str, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble> {
         let copying = format!("{COPYING_NOTE}{}", self.device);
         let begun = hands.ledger().notes.get(&note(self)) == Some(&copying);
-        let sight = hands.sight(elsewhere)?.ok_or_else(|| Trouble::failed("the filesystem is not where it was put"))?;
+        let sight = hands
+            .sight(elsewhere)?
+            .ok_or_else(|| Trouble::failed("the filesystem is not where it was put"))?;
         let there: Vec<_> = sight.names()?.into_iter().filter(|name| name != OWN).collect();
         if !there.is_empty() && !begun {
             return Err(Trouble::failed(format!(

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ideal_core::resource::package::{Install, Manager, PackageChange, PackageSeen, PackageSpec, PackageState};
+use ideal_core::resource::package::{
+    Install, Manager, PackageChange, PackageSeen, PackageSpec, PackageState,
+};
 use ideal_host::crash_point;
 
 use super::{About, Keep};
@@ -42,10 +44,12 @@ pub(crate) struct Said {
     files: BTreeMap<Manager, (Seal, Rc<Installed>)>,
     /// By manager: what a program said, for a moment.
     programs: BTreeMap<Manager, (u64, Rc<Installed>)>,
+    /// In which pass the indexes were fetched last.
+    fetched: Option<u64>,
 }
 
 /// The package manager that the node itself uses.
-fn of_the_node(eyes: &Eyes<'_>) -> Result<Manager, Trouble> {
+pub(super) fn of_the_node(eyes: &Eyes<'_>) -> Result<Manager, Trouble> {
     let known = [
         (apt::INSTALLED, Manager::Apt),
         (apk::INSTALLED, Manager::Apk),
@@ -53,9 +57,9 @@ fn of_the_node(eyes: &Eyes<'_>) -> Result<Manager, Trouble> {
         ("/usr/bin/yum", Manager::Yum),
     ];
     let found = known.iter().find(|(path, _)| eyes.exists(path));
-    found
-        .map(|(_, manager)| *manager)
-        .ok_or_else(|| Trouble::failed("no package manager that is known here was found: name it as `manager`"))
+    found.map(|(_, manager)| *manager).ok_or_else(|| {
+        Trouble::failed("no package manager that is known here was found: name it as `manager`")
+    })
 }
 
 fn manager(spec: &PackageSpec, eyes: &Eyes<'_>) -> Result<Manager, Trouble> {
@@ -74,14 +78,17 @@ async fn installed(eyes: &Eyes<'_>, label: &str, manager: Manager) -> Result<Rc<
     };
     if let Some(path) = file {
         let seal = eyes.stat(path)?.map(|stat| Seal::of(&stat));
-        let seal = seal.ok_or_else(|| Trouble::failed(format!("{path} is missing: this node has no {}", manager.name())))?;
+        let seal = seal.ok_or_else(|| {
+            Trouble::failed(format!("{path} is missing: this node has no {}", manager.name()))
+        })?;
         if let Some((of, known)) = eyes.cache().said.borrow().packages.files.get(&manager)
             && *of == seal
         {
             return Ok(known.clone());
         }
         let text = eyes.text(path, 256 << 20)?.unwrap_or_default();
-        let read = Rc::new(if manager == Manager::Apt { apt::installed(&text) } else { apk::installed(&text) });
+        let read =
+            Rc::new(if manager == Manager::Apt { apt::installed(&text) } else { apk::installed(&text) });
         eyes.cache().said.borrow_mut().packages.files.insert(manager, (seal, read.clone()));
         return Ok(read);
     }
@@ -106,7 +113,12 @@ async fn installed(eyes: &Eyes<'_>, label: &str, manager: Manager) -> Result<Rc<
 }
 
 /// The newest version that the repositories have.
-async fn newest(eyes: &Eyes<'_>, label: &str, manager: Manager, name: &str) -> Result<Option<String>, Trouble> {
+async fn newest(
+    eyes: &Eyes<'_>,
+    label: &str,
+    manager: Manager,
+    name: &str,
+) -> Result<Option<String>, Trouble> {
     let outcome = eyes.ask(label, Query::System(Question::Newest(manager, name.to_owned()), None)).await?;
     if !outcome.agreed() {
         return Err(Trouble::program(&outcome));
@@ -119,6 +131,11 @@ async fn newest(eyes: &Eyes<'_>, label: &str, manager: Manager, name: &str) -> R
         Manager::Yum => rpm::newest_of_yum(&answer),
         Manager::Gem | Manager::Pip | Manager::Npm => language::newest(manager, name, &answer),
     })
+}
+
+/// Notes that the sources of apt changed, so that the index is fetched before the next transaction.
+pub(super) fn index_is_old(hands: &Hands<'_>) -> Result<(), Trouble> {
+    Ok(apt::index_is_old(hands)?)
 }
 
 /// One package of a transaction.
@@ -184,7 +201,8 @@ impl Keep for PackageSpec {
     async fn look(&self, about: About<'_>, eyes: &Eyes<'_>) -> Result<PackageSeen, Trouble> {
         let manager = manager(self, eyes)?;
         if self.state == PackageState::Held && manager != Manager::Apt {
-            let why = format!("{} cannot hold a package; name the `version` that it is kept at", manager.name());
+            let why =
+                format!("{} cannot hold a package; name the `version` that it is kept at", manager.name());
             return Err(Trouble::failed(why));
         }
         let installed = installed(eyes, about.label, manager).await?;

@@ -32,7 +32,8 @@ impl Keep for RepoSpec {
         let key = match (&self.key, &self.key_source) {
             (Some(key), _) => Some(key.clone().into_bytes()),
             (None, Some(source)) => {
-                let (hash, _) = given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
+                let (hash, _) =
+                    given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
                 let mut key = Vec::new();
                 std::io::Read::read_to_end(&mut eyes.content(hash)?, &mut key)?;
                 Some(key)
@@ -49,7 +50,12 @@ impl Keep for RepoSpec {
         Ok(RepoSeen { family, key, files })
     }
 
-    async fn apply(&self, change: &RepoChange, _: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &RepoChange,
+        _: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         if family(self, hands)? == Family::Apt {
             package::index_is_old(hands)?;
         }

@@ -45,7 +45,12 @@ async fn must(hands: &Hands<'_>, label: &str, argv: &[&str]) -> Result<String, T
     if outcome.agreed() { Ok(outcome.output) } else { Err(Trouble::program(&outcome)) }
 }
 
-async fn shove(spec: &UnitSpec, shove: Shove, about: About<'_>, hands: &Hands<'_>) -> Result<String, Trouble> {
+async fn shove(
+    spec: &UnitSpec,
+    shove: Shove,
+    about: About<'_>,
+    hands: &Hands<'_>,
+) -> Result<String, Trouble> {
     match keeper(spec, hands) {
         Keeper::Systemd => systemd::shove(spec, shove, about, hands).await,
         Keeper::SysV => sysv::shove(spec, shove, about, hands).await,
@@ -84,7 +89,12 @@ impl Keep for UnitSpec {
         }
     }
 
-    async fn apply(&self, change: &UnitChange, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &UnitChange,
+        about: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         let name = self.full_name();
         let keeper = keeper(self, hands);
         if keeper == Keeper::Systemd {

@@ -39,7 +39,12 @@ impl Keep for UserSpec {
         })
     }
 
-    async fn apply(&self, change: &UserChange, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &UserChange,
+        about: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         match change {
             UserChange::Add => {
                 self.add(about, hands).await?;
@@ -143,7 +148,9 @@ impl Steps for UserSpec {
     /// Makes the home beside its place, with what every home begins with, and puts it there whole.
     async fn make_home(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble> {
         let accounts = hands.accounts()?;
-        let Some(user) = accounts.users.get(&self.name) else { return Err(Trouble::failed("there is no such user")) };
+        let Some(user) = accounts.users.get(&self.name) else {
+            return Err(Trouble::failed("there is no such user"));
+        };
         let new = format!("{}.ideal-new", user.home);
         let spot = hands.spot(&new)?;
         spot.remove_tree()?;

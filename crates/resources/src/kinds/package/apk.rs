@@ -39,7 +39,10 @@ pub(super) fn programs(all: &[Wanted<'_>]) -> Vec<Program> {
     };
     let (latest, plain): (Vec<_>, Vec<_>) =
         put.into_iter().partition(|one| one.spec.state == PackageState::Latest);
-    for (words, packages) in [(&["apk", "add", "--update-cache"][..], plain), (&["apk", "add", "--update-cache", "--upgrade"], latest)] {
+    for (words, packages) in [
+        (&["apk", "add", "--update-cache"][..], plain),
+        (&["apk", "add", "--update-cache", "--upgrade"], latest),
+    ] {
         if !packages.is_empty() {
             programs.push(argv(words, packages.iter().map(word)));
         }
@@ -61,7 +64,8 @@ mod tests {
         let all = installed("C:Q1\nP:musl\nV:1.2.4-r2\nA:x86_64\n\nP:zlib\nV:1.3-r0\nf:f\n");
         assert_eq!(all["musl"].version, "1.2.4-r2");
         assert!(all["zlib"].half && !all["musl"].half);
-        let policy = "zlib policy:\n  1.2-r0:\n    lib/apk/db/installed\n  1.3-r0:\n    https://a.example/main\n";
+        let policy =
+            "zlib policy:\n  1.2-r0:\n    lib/apk/db/installed\n  1.3-r0:\n    https://a.example/main\n";
         assert_eq!(newest(policy), Some("1.3-r0".into()));
         let spec: PackageSpec = serde_json::from_str(r#"{"name": "a", "version": "1-r0"}"#).unwrap();
         let change = PackageChange { install: Some(Install::Put), hold: false };

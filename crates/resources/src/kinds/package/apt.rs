@@ -17,7 +17,7 @@ const UPDATES: &str = "/var/lib/dpkg/updates";
 const LISTS: &str = "/var/lib/apt/lists";
 /// Where repositories are named.
 const SOURCES: [&str; 3] = ["/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/keyrings"];
-/// The note that says when, in moments of this life, the indexes were fetched.
+/// The note that says for which sources the indexes were fetched.
 const FETCHED_FOR: &str = "apt sources";
 /// How long another program may hold the lock of dpkg, in seconds.
 const LOCK: u32 = 600;
@@ -106,7 +106,8 @@ pub(super) fn programs(all: &[Wanted<'_>]) -> Vec<Program> {
         };
         programs.push(apt_get(&words, moved.iter().map(word)));
     }
-    let held: Vec<String> = all.iter().filter(|one| one.change.hold).map(|one| one.spec.name.clone()).collect();
+    let held: Vec<String> =
+        all.iter().filter(|one| one.change.hold).map(|one| one.spec.name.clone()).collect();
     if !held.is_empty() {
         programs.push(environment(argv(&["apt-mark", "hold"], held)));
     }
@@ -133,7 +134,9 @@ fn sources(eyes: &Eyes<'_>) -> String {
     for path in SOURCES {
         let Ok(Some(sight)) = eyes.sight(path) else { continue };
         let mut paths = vec![path.to_owned()];
-        paths.extend(sight.names().unwrap_or_default().iter().map(|name| format!("{path}/{}", name.display())));
+        paths.extend(
+            sight.names().unwrap_or_default().iter().map(|name| format!("{path}/{}", name.display())),
+        );
         for path in paths {
             if let Ok(Some(stat)) = eyes.stat(&path) {
                 seals.insert(path, (stat.st_size, stat.st_mtime, stat.st_mtime_nsec));
@@ -143,26 +146,32 @@ fn sources(eyes: &Eyes<'_>) -> String {
     blake3::hash(format!("{seals:?}").as_bytes()).to_hex().to_string()
 }
 
-/// Fetches the indexes when the sources changed since we did so last, when there are none, or when `anyway`, but
-/// that once in a pass. Whether it did.
+/// Notes that the index must be fetched.
+pub(super) fn index_is_old(hands: &Hands<'_>) -> std::io::Result<()> {
+    hands.note(|ledger| {
+        ledger.notes.insert(FETCHED_FOR.to_owned(), String::new());
+    })
+}
+
+/// Fetches the indexes when there are none or the sources are others than they were fetched for; once in a pass
+/// also `anyway`. Whether it did.
 pub(super) async fn fetch_index(hands: &Hands<'_>, label: &str, anyway: bool) -> Result<bool, Outcome> {
     let now = sources(hands);
-    let known = hands.ledger().notes.get(FETCHED_FOR) == Some(&now);
     let there = hands.sight(LISTS).ok().flatten().is_some_and(|sight| {
         sight.names().is_ok_and(|names| names.iter().any(|name| name.to_string_lossy().contains("Packages")))
     });
-    // Who never noted anything found the node as an image made it: its index is as good as its image.
-    let first = hands.ledger().notes.get(FETCHED_FOR).is_none();
-    if !anyway && there && (known || first) {
-        return Ok(false);
-    }
-    if anyway && !hands.cache().said.borrow_mut().fetches(hands.pass()) {
+    // Where nothing was ever noted, the index is as good as the image that brought it.
+    let fits = hands.ledger().notes.get(FETCHED_FOR).is_none_or(|noted| *noted == now);
+    let pass = hands.cache().pass.get();
+    let again = hands.cache().said.borrow().packages.fetched == Some(pass);
+    if there && fits && (!anyway || again) {
         return Ok(false);
     }
     let outcome = hands.run(label, &apt_get(&["update"], [])).await;
     if !outcome.agreed() {
         return Err(outcome);
     }
+    hands.cache().said.borrow_mut().packages.fetched = Some(pass);
     // Losing this note costs one more fetch.
     let _ = hands.note(|ledger| {
         ledger.notes.insert(FETCHED_FOR.to_owned(), now);
@@ -204,9 +213,11 @@ mod tests {
         let remove = PackageChange { install: Some(Install::Remove), hold: false };
         let hold = PackageChange { install: None, hold: true };
         let changes = [put, put, remove, hold];
-        let all: Vec<Wanted<'_>> = specs.iter().zip(&changes).map(|(spec, change)| Wanted { spec, change }).collect();
+        let all: Vec<Wanted<'_>> =
+            specs.iter().zip(&changes).map(|(spec, change)| Wanted { spec, change }).collect();
         let programs = programs(&all);
-        let tail: Vec<&str> = programs[0].argv.iter().skip_while(|word| *word != "install").map(String::as_str).collect();
+        let tail: Vec<&str> =
+            programs[0].argv.iter().skip_while(|word| *word != "install").map(String::as_str).collect();
         assert_eq!(
             tail,
             ["install", "--allow-downgrades", "--allow-change-held-packages", "--", "g++", "b=1.*", "c-"]

@@ -37,7 +37,8 @@ pub(super) fn npm(answer: &[u8]) -> Result<Installed, Trouble> {
 }
 
 fn read(answer: &[u8], who: &str) -> Result<Value, Trouble> {
-    serde_json::from_slice(answer).map_err(|error| Trouble::failed(format!("{who} said what cannot be read: {error}")))
+    serde_json::from_slice(answer)
+        .map_err(|error| Trouble::failed(format!("{who} said what cannot be read: {error}")))
 }
 
 /// The name of a package of Python as all its spellings mean it.
@@ -70,15 +71,21 @@ pub(super) fn programs(manager: Manager, all: &[Wanted<'_>]) -> Vec<Program> {
         let name = one.spec.name.clone();
         let version = one.spec.version.clone();
         let program = match (manager, one.is(Install::Remove)) {
-            (Manager::Gem, true) => argv(&["gem", "uninstall", "--all", "--executables", "--ignore-dependencies"], [name]),
+            (Manager::Gem, true) => {
+                argv(&["gem", "uninstall", "--all", "--executables", "--ignore-dependencies"], [name])
+            }
             (Manager::Gem, false) => {
-                let version = version.map(|version| vec!["--version".to_owned(), version]).unwrap_or_default();
+                let version =
+                    version.map(|version| vec!["--version".to_owned(), version]).unwrap_or_default();
                 argv(&["gem", "install", "--no-document"], [vec![name], version].concat())
             }
             (Manager::Npm, true) => argv(&["npm", "uninstall", "--global"], [name]),
             (Manager::Npm, false) => {
                 let version = version.unwrap_or_else(|| "latest".to_owned());
-                argv(&["npm", "install", "--global", "--no-fund", "--no-audit"], [format!("{name}@{version}")])
+                argv(
+                    &["npm", "install", "--global", "--no-fund", "--no-audit"],
+                    [format!("{name}@{version}")],
+                )
             }
             (_, true) => python(&["uninstall", "--yes"], name),
             (_, false) => {
@@ -113,10 +120,14 @@ mod tests {
     #[test]
     fn their_lists() {
         let gems = gem(b"rake (13.1.0, default: 13.0.6)\n\n*** LOCAL GEMS ***\nffi (1.15.5 x86_64-linux)\njson (default: 2.6)\n");
-        assert_eq!((&*gems["rake"].version, &*gems["ffi"].version, &*gems["json"].version), ("13.1.0", "1.15.5", "2.6"));
+        assert_eq!(
+            (&*gems["rake"].version, &*gems["ffi"].version, &*gems["json"].version),
+            ("13.1.0", "1.15.5", "2.6")
+        );
         let all = pip(br#"[{"name": "Ruamel.YAML_x", "version": "0.18"}]"#).unwrap();
         assert_eq!(all[&python_name("ruamel-yaml-x")].version, "0.18");
-        let all = npm(br#"{"dependencies": {"@a/b": {"version": "1.2.3"}, "bad": {"missing": true}}}"#).unwrap();
+        let all =
+            npm(br#"{"dependencies": {"@a/b": {"version": "1.2.3"}, "bad": {"missing": true}}}"#).unwrap();
         assert_eq!(all["@a/b"].version, "1.2.3");
         assert!(!all.contains_key("bad") && npm(b"oops").is_err());
         assert_eq!(newest(Manager::Npm, "x", "\"1.2.3\"\n"), Some("1.2.3".into()));
@@ -134,10 +145,16 @@ mod tests {
         let (put, remove) = (Install::Put, Install::Remove);
         let exact = r#"{"name": "x", "version": "1.2"}"#;
         assert_eq!(line(Manager::Gem, exact, put), "gem install --no-document x --version 1.2");
-        assert_eq!(line(Manager::Gem, exact, remove), "gem uninstall --all --executables --ignore-dependencies x");
+        assert_eq!(
+            line(Manager::Gem, exact, remove),
+            "gem uninstall --all --executables --ignore-dependencies x"
+        );
         assert_eq!(line(Manager::Pip, exact, put), "python3 -m pip install --upgrade x==1.2");
         assert_eq!(line(Manager::Pip, exact, remove), "python3 -m pip uninstall --yes x");
-        assert_eq!(line(Manager::Npm, r#"{"name": "x"}"#, put), "npm install --global --no-fund --no-audit x@latest");
+        assert_eq!(
+            line(Manager::Npm, r#"{"name": "x"}"#, put),
+            "npm install --global --no-fund --no-audit x@latest"
+        );
         assert_eq!(line(Manager::Npm, exact, remove), "npm uninstall --global x");
     }
 }

@@ -38,9 +38,10 @@ pub(super) fn newest_of_yum(answer: &str) -> Option<String> {
 pub(super) fn programs(manager: Manager, all: &[Wanted<'_>]) -> Vec<Program> {
     let mut programs = Vec::new();
     let put: Vec<&Wanted<'_>> = all.iter().filter(|one| one.is(Install::Put)).collect();
-    let (latest, plain): (Vec<_>, Vec<_>) =
+    let (latest, plain): (Vec<&Wanted<'_>>, Vec<&Wanted<'_>>) =
         put.into_iter().partition(|one| one.spec.state == PackageState::Latest);
-    let (exact, any): (Vec<_>, Vec<_>) = plain.into_iter().partition(|one| one.spec.version.is_some());
+    let (exact, any): (Vec<&Wanted<'_>>, Vec<&Wanted<'_>>) =
+        plain.into_iter().partition(|one| one.spec.version.is_some());
     let removed: Vec<&Wanted<'_>> = all.iter().filter(|one| one.is(Install::Remove)).collect();
     let word = |one: &&Wanted<'_>| match &one.spec.version {
         Some(version) => format!("{}-{version}", one.spec.name),
@@ -79,7 +80,8 @@ mod tests {
         let put = PackageChange { install: Some(Install::Put), hold: false };
         let remove = PackageChange { install: Some(Install::Remove), hold: false };
         let both = [Wanted { spec: &spec, change: &put }, Wanted { spec: &gone, change: &remove }];
-        let lines: Vec<String> = programs(Manager::Dnf, &both).iter().map(|program| program.argv.join(" ")).collect();
+        let lines: Vec<String> =
+            programs(Manager::Dnf, &both).iter().map(|program| program.argv.join(" ")).collect();
         assert_eq!(lines, ["dnf -y -q install a-1.0-1", "dnf -y -q downgrade a-1.0-1", "dnf -y -q remove b"]);
     }
 }

@@ -78,11 +78,12 @@ async fn start(spec: &UnitSpec, hands: &Hands<'_>) -> Result<(), Trouble> {
     };
     // A session of its own: what ends this process, or its terminal, does not end the unit.
     let mut command = Command::new("setsid");
-    command.arg(program).args(args).current_dir(hands.root());
+    command.arg(program).args(args).current_dir(hands.host_path("/"));
     command.env_clear().envs(hands.environment()).env(UNIT, &spec.name).env(TEXT, text(spec));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // Not the leader of a group: `setsid` then becomes the program itself and keeps its number.
-    let mut child = command.spawn().map_err(|error| Trouble::failed(format!("cannot start setsid: {error}")))?;
+    let mut child =
+        command.spawn().map_err(|error| Trouble::failed(format!("cannot start setsid: {error}")))?;
     crash_point("unit-started");
     // Whether the program could be started at all shows at once: `setsid` ends with 126 or 127.
     let until = Instant::now() + Duration::from_millis(300);

@@ -18,7 +18,9 @@ fn name(spec: &UnitSpec) -> &str {
 /// Whether there is a script of this name.
 pub(super) fn knows(spec: &UnitSpec, eyes: &Eyes<'_>) -> bool {
     let stat = eyes.stat(&format!("/etc/init.d/{}", name(spec))).ok().flatten();
-    stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory && stat.st_mode & 0o111 != 0)
+    stat.is_some_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) != FileType::Directory && stat.st_mode & 0o111 != 0
+    })
 }
 
 /// Whether it is started with the system.
