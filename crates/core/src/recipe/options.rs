@@ -63,7 +63,8 @@ impl OptionSpec {
             if let (OptionType::Text, Value::Number(_) | Value::Bool(_)) = (self.kind, value) {
                 wrong = wrong.help(format!("write \"{value}\""));
             } else if self.kind == OptionType::Secret {
-                wrong = wrong.help("declare it under `secrets:` and name it; its value never stands in a file");
+                wrong =
+                    wrong.help("declare it under `secrets:` and name it; its value never stands in a file");
             }
             found.push(wrong);
         } else if !self.choices.is_empty()
@@ -108,7 +109,8 @@ pub(crate) fn declared(document: &RecipeDocument, place: &Place<'_>, found: &mut
             let message = format!("option `{name}` is required, so its default never holds");
             say("default", message, "remove one of the two lines");
         }
-        if option.kind == OptionType::Secret && option.default.as_ref().is_some_and(|value| !value.is_null()) {
+        if option.kind == OptionType::Secret && option.default.as_ref().is_some_and(|value| !value.is_null())
+        {
             let message = format!("option `{name}` is a secret and cannot have a default");
             say("default", message, "a secret never stands in a file; make the option `required: true`");
             continue;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::order::Thing;
+use super::package::Manager;
 use super::{Difference, Kind, Presence, Verdict, Wrong, text};
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
@@ -41,6 +42,9 @@ pub struct RepoSpec {
     /// The name of a file in the recipe's folder `files` that is this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_source: Option<String>,
+    /// Whose repository it is: `system`, what the node itself uses, or `apt`, `dnf`, `yum`.
+    #[serde(default)]
+    pub manager: Manager,
     /// Whether packages are taken that nobody signed. Only for a repository that nobody else can write or
     /// impersonate, such as a folder of the node.
     #[serde(default)]
@@ -161,6 +165,10 @@ impl Kind for RepoSpec {
 
     fn validate(&self, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
         text::file_name(&self.name, "._-", &place.key("name"), found);
+        if self.manager.is_of_a_language() || self.manager == Manager::Apk {
+            let message = format!("repositories of {} are not kept by this kind", self.manager.name());
+            found.push(Diagnostic::error("ideal/bad-repo", place.key("manager").path(), message));
+        }
         let keys = [("key", self.key.is_some()), ("key_source", self.key_source.is_some())];
         text::one_of(&keys, false, place, found);
         if self.state == Presence::Absent {

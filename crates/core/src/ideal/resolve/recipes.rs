@@ -43,7 +43,9 @@ impl Recipes {
             let mut list = Vec::new();
             let before = found.len();
             let mut unsaid = Vec::new();
-            if let Some(last) = self.add(&mut list, &spec, &Way { item: &place, names: Vec::new() }, &mut unsaid) {
+            if let Some(last) =
+                self.add(&mut list, &spec, &Way { item: &place, names: Vec::new() }, &mut unsaid)
+            {
                 // Its own required options are not said here.
                 found.extend(unsaid.into_iter().filter(|one: &Diagnostic| one.path != place.path()));
                 if found.len() == before {
@@ -175,7 +177,8 @@ impl<'d> Walk<'d> {
         above: &Heritage<'_>,
         provider: &Name,
     ) {
-        let refers = |one: &Declaration| !(one.after.is_empty() && one.before.is_empty() && one.notifies.is_empty());
+        let refers =
+            |one: &Declaration| !(one.after.is_empty() && one.before.is_empty() && one.notifies.is_empty());
         let news = all.recipes.len() > above.recipes.len() || all.resources.len() > above.resources.len();
         if news && all.resources.iter().any(|(one, _)| refers(one)) {
             let recipes: Vec<Arc<Use>> = all.recipes.iter().map(|(used, _)| Arc::clone(used)).collect();
@@ -259,8 +262,9 @@ fn check_references(
         round.iter().chain(round.first()).map(|one| format!("`{}`", all[*one].declaration.label())).collect();
     let Some(path) = place(*first) else { return };
     let message = format!("these wait for each other for ever: {}", labels.join(" after "));
-    let mut wrong = Diagnostic::error("ideal/resource-cycle", path, message)
-        .help("remove one `after` or `before`; a file also waits for the directory it lies in and for its owner");
+    let mut wrong = Diagnostic::error("ideal/resource-cycle", path, message).help(
+        "remove one `after` or `before`; a file also waits for the directory it lies in and for its owner",
+    );
     for other in round.iter().filter(|other| *other != first) {
         if let Some(path) = place(*other) {
             wrong = wrong.related(path, "waits here");
@@ -273,7 +277,8 @@ fn check_references(
 pub(super) fn say_once(found: &mut Vec<Diagnostic>) {
     let mut said = BTreeSet::new();
     found.retain(|one| {
-        let of_recipe = |part: &Part| matches!(part, Part::Key(key) if crate::recipe::recipe_of_place(key).is_some());
+        let of_recipe =
+            |part: &Part| matches!(part, Part::Key(key) if crate::recipe::recipe_of_place(key).is_some());
         !one.path.0.first().is_some_and(of_recipe)
             || said.insert((one.path.clone(), one.slug.clone(), one.message.clone()))
     });
