@@ -13,6 +13,7 @@ mod failure;
 mod ladder;
 mod output;
 mod project;
+mod recipes;
 mod render;
 mod saved;
 mod scopes;
