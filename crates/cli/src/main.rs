@@ -10,6 +10,7 @@ mod commands;
 mod errand;
 mod exit;
 mod failure;
+mod goods;
 mod ladder;
 mod output;
 mod project;

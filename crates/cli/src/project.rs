@@ -41,8 +41,8 @@ impl Project {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
         let shelf = Shelf::open(here, &folder).map_err(|error| cannot_read(&folder.join(FOLDER), &error))?;
-        let (texts, recipes) = (BTreeMap::new(), shelf.sources.clone());
-        let sources = Sources { main: name.clone(), texts, recipes };
+        let (recipes, plugins) = (shelf.sources.clone(), shelf.plugins.clone());
+        let sources = Sources { main: name.clone(), texts: BTreeMap::new(), recipes, plugins };
         let mut project = Project { main: path, sources, shelf };
         project.read_all(name, text);
         Ok(project)

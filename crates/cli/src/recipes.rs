@@ -1,5 +1,5 @@
 //! Recipes as folders: those of the project, `recipes/NAME` beside the ideal file, and those that came with this
-//! program. A project's own wins over a shipped one of the same name.
+//! program. A project's own wins over a shipped one of the same name. And the programs of plugins, `plugins/NAME`.
 
 mod shipped;
 
@@ -14,6 +14,8 @@ use ideal_file::{MOST_BYTES, RecipeFile, RecipeSource};
 /// The folder of recipes in a project, and the document of each.
 pub(crate) const FOLDER: &str = "recipes";
 pub(crate) const DOCUMENT: &str = "recipe.yaml";
+/// The folder of programs that know kinds of their own.
+pub(crate) const PLUGINS: &str = "plugins";
 /// More files than this in one recipe are a folder that was put there by mistake.
 const MOST_FILES: usize = 1000;
 /// How deep folders nest in `templates` and `files`.
@@ -24,7 +26,9 @@ const DEEPEST: usize = 8;
 pub(crate) struct Shelf {
     /// Every recipe.
     pub(crate) sources: BTreeMap<Name, RecipeSource>,
-    /// The templates and files of all of them, by the hash of their content.
+    /// The programs of plugins.
+    pub(crate) plugins: BTreeMap<Name, FileRef>,
+    /// All templates, files and programs, by the hash of their content.
     contents: BTreeMap<String, Content>,
     /// Shipped recipes that one of the project stands before.
     pub(crate) hidden: Vec<Name>,
@@ -42,6 +46,7 @@ impl Shelf {
     pub(crate) fn open(folder: &Path, shown: &Path) -> std::io::Result<Shelf> {
         let mut shelf = Shelf::default();
         let root = folder.canonicalize()?;
+        shelf.add_plugins(&folder.join(PLUGINS))?;
         let entries = match std::fs::read_dir(folder.join(FOLDER)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -87,6 +92,24 @@ impl Shelf {
             return Err(std::io::Error::other(message));
         }
         Ok(Some(bytes))
+    }
+
+    fn add_plugins(&mut self, folder: &Path) -> std::io::Result<()> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let Some(name) = entry.file_name().to_str().and_then(|name| Name::new(name).ok()) else { continue };
+            if entry.file_type()?.is_file() {
+                let content = FileRef::of(&std::fs::read(entry.path())?);
+                self.contents.insert(content.hash.clone(), Content::At(entry.path()));
+                self.plugins.insert(name, content);
+            }
+        }
+        Ok(())
     }
 
     fn add_files(&mut self, folder: &Path, prefix: &str, depth: usize, source: &mut RecipeSource) -> std::io::Result<()> {
