@@ -9,19 +9,29 @@
 //!
 //! Text fields may hold expressions; they are rendered on the node. `compare` sees rendered specs only.
 
+pub mod archive;
+pub mod authorized_key;
 mod claims;
 pub mod command;
+pub mod cron;
 pub mod declaration;
 pub mod directory;
 pub mod file;
+pub mod git;
+pub mod group;
 pub mod line;
 pub mod link;
 mod list;
+pub mod mount;
 pub mod order;
 pub mod outcome;
+pub mod package;
 pub mod plugin;
 pub mod references;
+pub mod repo;
 mod text;
+pub mod unit;
+pub mod user;
 
 use serde::{Deserialize, Serialize};
 

@@ -82,7 +82,9 @@ impl Drop for Group {
 /// Runs `program`; `label` is the mark by which people find it.
 pub async fn run(ground: &dyn Ground, label: &str, program: &Program) -> Outcome {
     let failed = |why: String| Outcome { failed: Some(why), output: String::new(), answer: Vec::new() };
-    let Some((name, args)) = program.argv.split_first() else { return failed("there is no program".to_owned()) };
+    let Some((name, args)) = program.argv.split_first() else {
+        return failed("there is no program".to_owned());
+    };
     let mut command = Command::new(name);
     command.args(args).current_dir(program.at.clone().unwrap_or_else(|| ground.root()));
     command.env_clear().envs(ground.environment()).env(process::RUN, label).envs(&program.env);

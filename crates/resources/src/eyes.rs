@@ -1,9 +1,10 @@
 //! The read-only half: all that a look at a resource may use.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::exec::{self, Outcome, Program};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
+use crate::question::Question;
 use crate::root::Sight;
 
 /// All that changes when a file does.
@@ -43,6 +45,14 @@ pub struct Cache {
     /// By path: the hash of the content that was found there, and the file in which it was found.
     pub contents: RefCell<BTreeMap<String, (blake3::Hash, Seal)>>,
     accounts: RefCell<Option<(Option<Seal>, Option<Seal>, Rc<Accounts>)>>,
+    /// Counts passes.
+    pub pass: Cell<u64>,
+    /// Counts passes and changes: what a program said is good for as long as this stays.
+    pub moment: Cell<u64>,
+    /// What units and package managers said, and what is known of packages.
+    pub(crate) said: RefCell<crate::kinds::Said>,
+    /// Held by whoever runs a program that writes the account files: they refuse to run at once.
+    pub(crate) accounts_turn: tokio::sync::Mutex<()>,
     /// Processes whose end is worth a new look, by the label of the resource.
     pub processes: RefCell<BTreeMap<String, BTreeSet<u32>>>,
 }
@@ -50,6 +60,8 @@ pub struct Cache {
 /// A question to a program of the system that changes nothing. A closed list: a look may ask nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
+    /// One that we ask of a program of the system, as this user.
+    System(Question, Option<String>),
     /// A program that the author of the ideal names, such as `unless`. Asked only when that was allowed.
     Foreign(Box<Asked>),
 }
@@ -92,7 +104,10 @@ impl Trouble {
     }
     /// A program failed.
     pub fn program(outcome: &Outcome) -> Trouble {
-        Trouble::Failed { why: outcome.why(), output: Some(outcome.output.clone()).filter(|text| !text.is_empty()) }
+        Trouble::Failed {
+            why: outcome.why(),
+            output: Some(outcome.output.clone()).filter(|text| !text.is_empty()),
+        }
     }
 }
 impl From<io::Error> for Trouble {
@@ -150,6 +165,14 @@ impl<'g> Eyes<'g> {
     pub fn is_machine(&self) -> bool {
         self.ground.is_machine()
     }
+    /// A path of the node as one of the host, for programs that are given it.
+    pub fn host_path(&self, path: &str) -> PathBuf {
+        self.ground.host_path(path)
+    }
+    /// The environment of the node's programs.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        self.ground.environment()
+    }
     /// What looks remember.
     pub fn cache(&self) -> &'g Cache {
         self.cache
@@ -201,8 +224,31 @@ impl<'g> Eyes<'g> {
                 return Err(Trouble::NotLookedAt(why.to_owned()));
             }
             Query::Foreign(asked) => self.program(*asked)?,
+            Query::System(question, user) => {
+                let mut program = question.program();
+                if let Some(name) = user {
+                    self.run_as(&mut program, &name)?;
+                }
+                program
+            }
         };
         Ok(exec::run(self.ground, label, &program).await)
+    }
+    /// An answer that holds for as long as nothing was changed and the pass goes on.
+    pub fn moment(&self) -> u64 {
+        self.cache.moment.get()
+    }
+    /// Makes a program one that this user runs, at home in that user's home.
+    pub fn run_as(&self, program: &mut Program, name: &str) -> Result<(), Trouble> {
+        let accounts = self.accounts()?;
+        let uid = self.uid(name)?;
+        let user = accounts.users.values().find(|user| user.uid == uid);
+        program.user = Some((uid, user.map_or(uid, |user| user.gid)));
+        if let Some(user) = user {
+            program.env.insert("HOME".to_owned(), user.home.clone());
+            program.env.insert("USER".to_owned(), user.name.clone());
+        }
+        Ok(())
     }
     /// A new look at this resource is worth its while when this process ends.
     pub fn watch_process(&self, label: &str, pid: u32) {

@@ -175,6 +175,8 @@ impl Keeper {
 
     /// One pass. The rows of what was looked at, in order.
     pub async fn pass(&mut self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
+        self.cache.pass.set(self.cache.pass.get() + 1);
+        self.cache.moment.set(self.cache.moment.get() + 1);
         let mut rows = self.once(prepared, mode, &picked).await;
         // Who was told of a change after its own turn, or in a life before this one, has another.
         let owed: BTreeSet<String> = self.ledger.borrow().owed.keys().cloned().collect();

@@ -1,11 +1,22 @@
 //! Each kind of resource: how one looks, and how one changes what is there.
 
+mod accounts;
+mod archive;
+mod authorized_key;
 mod command;
+mod cron;
 mod directory;
 mod file;
+mod git;
+mod group;
 mod line;
 mod link;
+mod mount;
+mod package;
 mod plugin;
+mod repo;
+pub(crate) mod unit;
+mod user;
 
 use ideal_core::resource::Kind;
 use rustix::fs::{Gid, Mode, Stat, Uid};
@@ -21,6 +32,14 @@ pub struct About<'a> {
     pub label: &'a str,
     /// Whether something that was changed notified it.
     pub notified: bool,
+}
+
+/// What programs of the system said of several resources at once, and what was read of large files.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    units: unit::Said,
+    packages: package::Said,
+    archives: archive::Said,
 }
 
 /// The half of a kind that touches the world.
@@ -115,6 +134,16 @@ macro_rules! each {
             Resource::Directory($spec) => $does,
             Resource::Link($spec) => $does,
             Resource::Line($spec) => $does,
+            Resource::Package($spec) => $does,
+            Resource::Repo($spec) => $does,
+            Resource::Unit($spec) => $does,
+            Resource::User($spec) => $does,
+            Resource::Group($spec) => $does,
+            Resource::AuthorizedKey($spec) => $does,
+            Resource::Git($spec) => $does,
+            Resource::Archive($spec) => $does,
+            Resource::Cron($spec) => $does,
+            Resource::Mount($spec) => $does,
             Resource::Command($spec) => $does,
             Resource::Plugin($spec) => $does,
         }

@@ -33,7 +33,11 @@ impl Ledger {
         Ok(durable::read_json(&Ledger::at(memory))?.unwrap_or_default())
     }
     /// Changes it. In force only once it is on disk.
-    pub fn change(ledger: &RefCell<Ledger>, memory: &Path, change: impl FnOnce(&mut Ledger)) -> io::Result<()> {
+    pub fn change(
+        ledger: &RefCell<Ledger>,
+        memory: &Path,
+        change: impl FnOnce(&mut Ledger),
+    ) -> io::Result<()> {
         let mut next = ledger.borrow().clone();
         change(&mut next);
         if *ledger.borrow() == next {
@@ -67,7 +71,8 @@ pub(crate) fn append_heals(memory: &Path, heals: &[Heal]) -> io::Result<()> {
     let path = memory.join(HEALS);
     if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > LIMIT) {
         let all = read_heals(memory)?;
-        let kept: Vec<String> = all.iter().skip(all.len() / 2).filter_map(|heal| serde_json::to_string(heal).ok()).collect();
+        let kept: Vec<String> =
+            all.iter().skip(all.len() / 2).filter_map(|heal| serde_json::to_string(heal).ok()).collect();
         durable::write(&path, format!("{}\n", kept.join("\n")).as_bytes())?;
     }
     let mut lines = String::new();

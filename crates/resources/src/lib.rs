@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod pass;
 pub mod plugins;
 pub mod prepare;
+pub mod question;
 pub mod root;
 pub mod watch;
 

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use ideal_core::resource::declaration::Care;
 use ideal_core::resource::order::Reach;
+use ideal_core::resource::package::PackageSpec;
 use ideal_core::resource::{Resource, Row, Standing, Verdict, Wrong, why};
 use ideal_host::crash_point;
 
@@ -62,6 +63,7 @@ impl Pass<'_> {
         }
         let mut ready: BTreeSet<usize> = (0..count).filter(|i| waits[*i] == 0).collect();
         let mut turns: FuturesUnordered<Turn<'_>> = FuturesUnordered::new();
+        let mut packages: Vec<(usize, &PackageSpec)> = Vec::new();
         let done = |i: usize, ready: &mut BTreeSet<usize>, waits: &mut Vec<usize>| {
             for waiter in &waiters[i] {
                 waits[*waiter] -= 1;
@@ -89,11 +91,21 @@ impl Pass<'_> {
                     done(i, &mut ready, &mut waits);
                     continue;
                 }
+                if let Resource::Package(spec) = resource
+                    && resource.reach() == Reach::Packages
+                {
+                    packages.push((i, &**spec));
+                    continue;
+                }
                 if turns.len() >= AT_ONCE {
                     ready.insert(i);
                     break;
                 }
                 turns.push(self.slow(i, resource));
+            }
+            // All packages that nothing holds up any more are one transaction.
+            if !packages.is_empty() {
+                turns.push(Box::pin(self.several(std::mem::take(&mut packages))));
             }
             match turns.next().await {
                 Some(made) => {
@@ -241,7 +253,9 @@ impl Pass<'_> {
 
     fn troubled(&self, row: Row, trouble: Trouble) -> Row {
         match trouble {
-            Trouble::Failed { why, output } => Row { standing: Standing::Failed, why: Some(why), output, ..row },
+            Trouble::Failed { why, output } => {
+                Row { standing: Standing::Failed, why: Some(why), output, ..row }
+            }
             Trouble::NotLookedAt(why) => Row { standing: Standing::NotLookedAt, why: Some(why), ..row },
         }
     }
@@ -251,7 +265,8 @@ impl Pass<'_> {
         if item.secret {
             row.diff = wrong.texts.is_some().then(|| "it holds a secret, so it is not shown".to_owned());
         } else if let Some((old, new)) = &wrong.texts {
-            let mut diff = similar::TextDiff::from_lines(old, new).unified_diff().context_radius(AROUND).to_string();
+            let mut diff =
+                similar::TextDiff::from_lines(old, new).unified_diff().context_radius(AROUND).to_string();
             if diff.len() > LONGEST_DIFF {
                 diff.truncate(diff.floor_char_boundary(LONGEST_DIFF));
                 diff.push_str("\n... and more\n");
@@ -303,6 +318,16 @@ impl Pass<'_> {
             })?;
             crash_point("owed-noted");
         }
+        for other in &self.prepared.items {
+            if !other.while_stopped.contains(&i) {
+                continue;
+            }
+            if let Some(Resource::Unit(unit)) = other.resource() {
+                let about = About { label: &other.label, notified: false };
+                crate::kinds::unit::stop_for_a_change(unit, about, hands).await?;
+                crash_point("unit-stopped-for-a-change");
+            }
+        }
         Ok(())
     }
 
@@ -344,7 +369,8 @@ impl Pass<'_> {
             };
             if let Some(still) = still {
                 self.budget.borrow_mut().failed(&item.label, Instant::now(), &still);
-                return self.veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
+                return self
+                    .veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
             }
         }
         self.budget.borrow_mut().healed(&item.label, Instant::now());
@@ -354,7 +380,10 @@ impl Pass<'_> {
     /// What a program said of something that holds a secret is not shown.
     fn veiled(&self, item: &Item, row: Row) -> Row {
         if item.secret && row.output.is_some() {
-            return Row { output: Some("it was given a secret, so what it said is not shown".to_owned()), ..row };
+            return Row {
+                output: Some("it was given a secret, so what it said is not shown".to_owned()),
+                ..row
+            };
         }
         row
     }
@@ -362,5 +391,14 @@ impl Pass<'_> {
 
 /// Whether a look and a change are a few system calls and never wait.
 fn is_quick(resource: &Resource) -> bool {
-    matches!(resource, Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Line(_))
+    matches!(
+        resource,
+        Resource::File(_)
+            | Resource::Directory(_)
+            | Resource::Link(_)
+            | Resource::Line(_)
+            | Resource::Repo(_)
+            | Resource::AuthorizedKey(_)
+            | Resource::Cron(_)
+    )
 }

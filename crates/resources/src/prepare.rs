@@ -88,9 +88,15 @@ struct List<'a> {
 }
 
 /// What is wanted of a node. `context`: the values of expressions, with `secret` among them.
-pub fn prepare(uses: &[Use], resources: &[Declaration], context: &Value, contents: &dyn Contents) -> Prepared {
+pub fn prepare(
+    uses: &[Use],
+    resources: &[Declaration],
+    context: &Value,
+    contents: &dyn Contents,
+) -> Prepared {
     let mut lists: Vec<List<'_>> = Vec::new();
-    let mut options: Vec<Result<Value, (Standing, String)>> = vec![Err((Standing::Failed, String::new())); uses.len()];
+    let mut options: Vec<Result<Value, (Standing, String)>> =
+        vec![Err((Standing::Failed, String::new())); uses.len()];
     // A recipe stands before its user, but its options are those that the user gives.
     for i in (0..uses.len()).rev() {
         options[i] = options_of(uses, i, &options, context);
@@ -163,7 +169,13 @@ impl<'a> Assembly<'a> {
         let context = match &list.context {
             Ok(context) => context,
             Err((standing, why)) => {
-                return self.push(place, list, declaration, declaration.label(), Err((*standing, why.clone())));
+                return self.push(
+                    place,
+                    list,
+                    declaration,
+                    declaration.label(),
+                    Err((*standing, why.clone())),
+                );
             }
         };
         let Some(each) = &declaration.each else {
@@ -229,7 +241,9 @@ impl<'a> Assembly<'a> {
         let raw = declaration.label();
         match here {
             Ok(true) => {}
-            Ok(false) => return (raw, Err((Standing::NotHere, "its condition does not hold here".to_owned()))),
+            Ok(false) => {
+                return (raw, Err((Standing::NotHere, "its condition does not hold here".to_owned())));
+            }
             Err(problem) => return (raw, Err(stands(problem))),
         }
         match self.rendered(list, declaration, context) {
@@ -249,12 +263,14 @@ impl<'a> Assembly<'a> {
     ) -> Result<Resource, (Standing, String)> {
         let failed = |why: String| (Standing::Failed, why);
         let resource = declaration.resource().ok_or_else(|| failed("nothing is declared".to_owned()))?;
-        let mut value = serde_json::to_value(Declaration::from(resource)).map_err(|error| failed(error.to_string()))?;
+        let mut value =
+            serde_json::to_value(Declaration::from(resource)).map_err(|error| failed(error.to_string()))?;
         if is_template(&value.to_string()) {
             value = render_json(&value, context).map_err(stands)?;
         }
-        let read: Declaration = serde_json::from_value(value)
-            .map_err(|error| failed(format!("rendered, it is no longer a {}: {error}", declaration.label())))?;
+        let read: Declaration = serde_json::from_value(value).map_err(|error| {
+            failed(format!("rendered, it is no longer a {}: {error}", declaration.label()))
+        })?;
         let mut resource = read.resource().ok_or_else(|| failed("nothing is declared".to_owned()))?;
         let files = list.recipe.map(|recipe| &recipe.files);
         match &mut resource {
@@ -263,7 +279,8 @@ impl<'a> Assembly<'a> {
                     let text = self.template(files, name)?;
                     file.content = Some(render_template(name, &text, context).map_err(stands)?);
                 }
-                file.source = file.source.take().map(|name| found(files, "files", &name).map(in_words)).transpose()?;
+                file.source =
+                    file.source.take().map(|name| found(files, "files", &name).map(in_words)).transpose()?;
             }
             other => kinds_with_files(other, files)?,
         }
@@ -275,7 +292,11 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn template(&self, files: Option<&BTreeMap<String, FileRef>>, name: &str) -> Result<String, (Standing, String)> {
+    fn template(
+        &self,
+        files: Option<&BTreeMap<String, FileRef>>,
+        name: &str,
+    ) -> Result<String, (Standing, String)> {
         let file = found(files, "templates", name)?;
         self.contents.text(&file.hash).map_err(|error| {
             (Standing::Failed, format!("the template {name} is not on this node: {error}; push it again"))
@@ -300,7 +321,9 @@ impl<'a> Assembly<'a> {
             if !inside.is_empty() || list != own {
                 return inside;
             }
-            (0..own).flat_map(|list| names.get(&(list, name.to_owned())).cloned().unwrap_or_default()).collect()
+            (0..own)
+                .flat_map(|list| names.get(&(list, name.to_owned())).cloned().unwrap_or_default())
+                .collect()
         };
         let count = self.items.len();
         let mut after: Vec<Vec<usize>> = vec![Vec::new(); count];
@@ -334,7 +357,8 @@ impl<'a> Assembly<'a> {
             self.items[i].notifies = notified;
             self.items[i].while_stopped = stopped;
             if let Some(name) = missing {
-                self.items[i].wanted = Err((Standing::Failed, format!("it names `{name}`, which is not declared")));
+                self.items[i].wanted =
+                    Err((Standing::Failed, format!("it names `{name}`, which is not declared")));
             }
         }
         self.twice();
@@ -348,7 +372,8 @@ impl<'a> Assembly<'a> {
         let mut graph = order::graph(&items);
         // Who is told goes after who tells, whether or not all went well.
         for (target, tellers) in told.into_iter().enumerate() {
-            let new: Vec<usize> = tellers.into_iter().filter(|one| !graph.needs[target].contains(one)).collect();
+            let new: Vec<usize> =
+                tellers.into_iter().filter(|one| !graph.needs[target].contains(one)).collect();
             graph.follows[target].extend(new);
         }
         drop(items);
@@ -389,14 +414,21 @@ fn kinds_with_files(
     resource: &mut Resource,
     files: Option<&BTreeMap<String, FileRef>>,
 ) -> Result<(), (Standing, String)> {
-    let _ = (resource, files);
+    let name = match resource {
+        Resource::Archive(archive) => &mut archive.source,
+        Resource::Repo(repo) => &mut repo.key_source,
+        _ => return Ok(()),
+    };
+    *name = name.take().map(|name| found(files, "files", &name).map(in_words)).transpose()?;
     Ok(())
 }
 
 /// What a unit wants changed only while it is stopped.
 fn while_stopped(resource: &Resource) -> &[String] {
-    let _ = resource;
-    &[]
+    match resource {
+        Resource::Unit(unit) => &unit.while_stopped,
+        _ => &[],
+    }
 }
 
 fn found<'f>(

@@ -136,6 +136,11 @@ impl Root {
         Ok(folder)
     }
 
+    /// The directory at `path` as a root of its own; made when it is missing.
+    pub fn made_within(&self, path: &str) -> io::Result<Root> {
+        Ok(Root(self.make_folders(&relative(path)?)?))
+    }
+
     /// Whether anything is at `path`, links followed within the root.
     pub fn exists(&self, path: &str) -> bool {
         relative(path).is_ok_and(|path| self.resolve(&path, OFlags::PATH).is_ok())
@@ -240,6 +245,30 @@ impl Spot {
         rustix::fs::renameat(&self.folder, temporary, &self.folder, &self.name)?;
         crash_point("file-live");
         Ok(())
+    }
+
+    /// The same without waiting for the disk: whoever puts many flushes once. After a loss of power a file may be
+    /// empty, so what it was for must be noted after that.
+    pub fn put_now(&self, content: &mut dyn Read, attributes: Attributes) -> io::Result<()> {
+        let temporary = self.temporary();
+        let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file =
+            File::from(rustix::fs::openat(&self.folder, &temporary, flags, Mode::from_raw_mode(0o600))?);
+        io::copy(content, &mut file)?;
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            rustix::fs::fchown(&file, attributes.owner, attributes.group)?;
+        }
+        rustix::fs::fchmod(&file, attributes.mode)?;
+        rustix::fs::renameat(&self.folder, &temporary, &self.folder, &self.name)?;
+        crash_point("file-put");
+        Ok(())
+    }
+    /// Gives what is here the name of another place, which holds nothing or an empty directory.
+    pub fn rename(&self, to: &Spot) -> io::Result<()> {
+        rustix::fs::renameat(&self.folder, &self.name, &to.folder, &to.name)?;
+        self.sync()?;
+        to.sync()
     }
 
     /// Keeps what is there under another name beside it, in place of what was kept before.

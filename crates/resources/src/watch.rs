@@ -54,8 +54,16 @@ impl Watch {
     }
 
     /// Of all that the resources name, and of these processes by label.
-    pub fn new(ground: &dyn Ground, prepared: &Prepared, processes: &BTreeMap<String, BTreeSet<u32>>) -> Watch {
-        Watch::begin(ground, prepared, processes).unwrap_or(Watch { notices: None, stop: None, partial: true })
+    pub fn new(
+        ground: &dyn Ground,
+        prepared: &Prepared,
+        processes: &BTreeMap<String, BTreeSet<u32>>,
+    ) -> Watch {
+        Watch::begin(ground, prepared, processes).unwrap_or(Watch {
+            notices: None,
+            stop: None,
+            partial: true,
+        })
     }
 
     fn begin(
@@ -200,7 +208,9 @@ fn drain(
             continue;
         }
         let Some(names) = folders.get(&event.wd()) else { continue };
-        if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
+        if flags.intersects(
+            ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED | ReadFlags::UNMOUNT,
+        ) {
             noticed.all = true;
             continue;
         }
@@ -209,7 +219,9 @@ fn drain(
             noticed.places.extend(places);
             // A folder that comes or goes moves what is to be watched.
             noticed.all |= flags.contains(ReadFlags::ISDIR)
-                && flags.intersects(ReadFlags::CREATE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
+                && flags.intersects(
+                    ReadFlags::CREATE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO,
+                );
         }
     }
 }

@@ -111,7 +111,15 @@ pub fn resolve_with(document: &Document, recipes: &Recipes) -> Resolved {
     validate::services(document, &clouds, &mut diagnostics);
     recipes::say_once(&mut diagnostics);
     let (vars, policy) = (document.vars.clone(), document.policy.clone());
-    let ideal = Ideal { providers, clouds, services, vars, policy, plugins: BTreeMap::new(), secrets: BTreeMap::new() };
+    let ideal = Ideal {
+        providers,
+        clouds,
+        services,
+        vars,
+        policy,
+        plugins: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    };
     Resolved { ideal, diagnostics, origins }
 }
 

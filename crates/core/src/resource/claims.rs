@@ -31,7 +31,12 @@ impl<'d> Claims<'d> {
 
     /// Adds a declaration. Answers whether it says nothing that was not said before; that it contradicts goes to
     /// `found`.
-    pub(crate) fn add(&mut self, one: &'d Declaration, item: &Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        one: &'d Declaration,
+        item: &Place<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) -> bool {
         let Some(thing) = one.claims() else { return false };
         if let Some((other, place)) = self.things.get(&thing) {
             if other.resource() != one.resource() {

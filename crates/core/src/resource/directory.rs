@@ -116,13 +116,19 @@ impl Kind for DirectorySpec {
         match seen {
             DirectorySeen::Absent if absent => Verdict::Right,
             DirectorySeen::Absent => Wrong::one(Difference::missing(), DirectoryChange::Make),
-            DirectorySeen::Other => Verdict::Refused("something that is no directory is in its place".to_owned()),
+            DirectorySeen::Other => {
+                Verdict::Refused("something that is no directory is in its place".to_owned())
+            }
             DirectorySeen::Mount if absent => Verdict::Refused("a filesystem is mounted there".to_owned()),
             DirectorySeen::Mount => Verdict::Right,
             DirectorySeen::Directory { empty, .. } if absent && !empty && !self.with_content => {
-                Verdict::Refused("it is not empty; `with_content: true` would remove what is in it".to_owned())
+                Verdict::Refused(
+                    "it is not empty; `with_content: true` would remove what is in it".to_owned(),
+                )
             }
-            DirectorySeen::Directory { .. } if absent => Wrong::one(Difference::surplus(), DirectoryChange::Remove),
+            DirectorySeen::Directory { .. } if absent => {
+                Wrong::one(Difference::surplus(), DirectoryChange::Remove)
+            }
             DirectorySeen::Directory { mode, owner, owner_right, group, group_right, .. } => {
                 let mut differences = Vec::new();
                 attributes(

@@ -125,8 +125,11 @@ impl Kind for FileSpec {
     fn validate(&self, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
         text::path(&self.path, &place.key("path"), "ideal/bad-path", found);
         text::mode(&self.mode, &place.key("mode"), found);
-        let contents =
-            [("content", self.content.is_some()), ("template", self.template.is_some()), ("source", self.source.is_some())];
+        let contents = [
+            ("content", self.content.is_some()),
+            ("template", self.template.is_some()),
+            ("source", self.source.is_some()),
+        ];
         text::one_of(&contents, false, place, found);
         for (key, account) in [("owner", &self.owner), ("group", &self.group)] {
             if let Some(account) = account {
@@ -155,7 +158,9 @@ impl Kind for FileSpec {
         if self.state == Presence::Absent {
             return match seen {
                 FileSeen::Absent => Verdict::Right,
-                FileSeen::Directory => Verdict::Refused("a directory is in its place; it is not removed as a file".to_owned()),
+                FileSeen::Directory => {
+                    Verdict::Refused("a directory is in its place; it is not removed as a file".to_owned())
+                }
                 _ => Wrong::one(Difference::surplus(), FileChange::Remove),
             };
         }

@@ -78,7 +78,8 @@ impl LineSpec {
     }
 
     fn edit_line(&self, text: &str, line: Option<&str>) -> Result<String, String> {
-        let matching = self.matching.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
+        let matching =
+            self.matching.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
         let hit = |one: &str| match &matching {
             Some(matching) => matching.is_match(one) || Some(one) == line,
             None => Some(one) == line,
@@ -127,7 +128,8 @@ impl LineSpec {
 /// Lines as a text; only one that ended without a newline before, and still ends with that line, does so again.
 fn joined(lines: &[&str], before: &str) -> String {
     let mut text = lines.join("\n");
-    let open = !before.is_empty() && !before.ends_with('\n') && before.lines().last() == lines.last().copied();
+    let open =
+        !before.is_empty() && !before.ends_with('\n') && before.lines().last() == lines.last().copied();
     if !lines.is_empty() && !open {
         text.push('\n');
     }
@@ -234,8 +236,16 @@ mod tests {
             (line(serde_json::json!({"line": "a", "state": "absent"})), "b\na\nc", "b\nc"),
             (line(serde_json::json!({"matching": "^a", "state": "absent"})), "a1\nb\na2\n", "b\n"),
             (line(serde_json::json!({"block": "x\ny"})), "a\n", "a\n# begin ideal\nx\ny\n# end ideal\n"),
-            (line(serde_json::json!({"block": "z"})), "# begin ideal\nx\n# end ideal\nb\n", "# begin ideal\nz\n# end ideal\nb\n"),
-            (line(serde_json::json!({"block": "z", "state": "absent"})), "a\n# begin ideal\nx\n# end ideal\nb\n", "a\nb\n"),
+            (
+                line(serde_json::json!({"block": "z"})),
+                "# begin ideal\nx\n# end ideal\nb\n",
+                "# begin ideal\nz\n# end ideal\nb\n",
+            ),
+            (
+                line(serde_json::json!({"block": "z", "state": "absent"})),
+                "a\n# begin ideal\nx\n# end ideal\nb\n",
+                "a\nb\n",
+            ),
         ];
         for (spec, before, after) in table {
             assert_eq!(spec.edit(before).unwrap(), after, "{spec:?}");

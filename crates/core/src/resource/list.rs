@@ -117,6 +117,26 @@ kinds! {
     Link link super::link::LinkSpec;
     /// A line, or a block of lines, within a file that others write too.
     Line line super::line::LineSpec;
+    /// A package of the system or of a language.
+    Package package super::package::PackageSpec;
+    /// A repository of packages, with its key.
+    Repo repo super::repo::RepoSpec;
+    /// A unit: a program that the system keeps running.
+    Unit unit super::unit::UnitSpec;
+    /// A user of the machine.
+    User user super::user::UserSpec;
+    /// A group of users.
+    Group group super::group::GroupSpec;
+    /// A key that may log in as a user.
+    AuthorizedKey authorized_key super::authorized_key::AuthorizedKeySpec;
+    /// A checkout of a git repository.
+    Git git super::git::GitSpec;
+    /// The content of an archive, unpacked.
+    Archive archive super::archive::ArchiveSpec;
+    /// A command that cron runs at its times.
+    Cron cron super::cron::CronSpec;
+    /// A filesystem that is mounted.
+    Mount mount super::mount::MountSpec;
     /// A program that is run when it is needed.
     Command command super::command::CommandSpec;
     /// A thing of a kind that a program of yours knows.

@@ -146,7 +146,8 @@ fn providers<'m>(provided: &'m BTreeMap<Thing, usize>, thing: &Thing) -> impl It
 /// Following gives way where needs say the opposite, at however many steps. After it nothing waits for itself,
 /// unless needs alone make a circle.
 pub fn forget_contradictions(graph: &mut Graph) {
-    let backwards = |edges: &[Vec<usize>]| edges.iter().enumerate().all(|(i, to)| to.iter().all(|one| *one < i));
+    let backwards =
+        |edges: &[Vec<usize>]| edges.iter().enumerate().all(|(i, to)| to.iter().all(|one| *one < i));
     if backwards(&graph.needs) && backwards(&graph.follows) {
         return;
     }

@@ -83,7 +83,6 @@ pub struct Answer {
     pub answer: Option<Value>,
 }
 
-
 impl Kind for PluginSpec {
     const NAME: &'static str = "plugin";
     const NEEDS_MACHINE: bool = false;
@@ -109,7 +108,9 @@ impl Kind for PluginSpec {
         match (&seen.error, seen.right) {
             (Some(error), _) => Verdict::Refused(error.clone()),
             (None, true) => Verdict::Right,
-            (None, false) if seen.differences.is_empty() => Wrong::one(Difference::new("", "wrong", "right"), ()),
+            (None, false) if seen.differences.is_empty() => {
+                Wrong::one(Difference::new("", "wrong", "right"), ())
+            }
             (None, false) => {
                 Verdict::Wrong(Wrong { differences: seen.differences.clone(), texts: None, change: () })
             }

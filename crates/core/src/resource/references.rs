@@ -85,14 +85,26 @@ pub fn resolve(all: &[Listed<'_>], uses: &[Vec<usize>]) -> References {
         ];
         for (field, texts) in fields {
             for (index, text) in texts.iter().enumerate() {
-                let problem = |slug, message: String, help: String| Problem { of: i, field, index, slug, message, help };
+                let problem = |slug, message: String, help: String| Problem {
+                    of: i,
+                    field,
+                    index,
+                    slug,
+                    message,
+                    help,
+                };
                 let visible = lists_seen(one.list, uses);
                 let mut targets = Vec::new();
                 // The nearest list that knows it: two recipes may well have a `config` each.
                 if let Some(found) = by_label.get(&(one.list, text.clone())) {
                     targets.extend(found);
                 } else {
-                    targets.extend(visible.iter().filter_map(|list| by_label.get(&(Some(*list), text.clone()))).flatten());
+                    targets.extend(
+                        visible
+                            .iter()
+                            .filter_map(|list| by_label.get(&(Some(*list), text.clone())))
+                            .flatten(),
+                    );
                 }
                 if targets.is_empty() {
                     let lists: BTreeSet<Option<usize>> =
@@ -100,7 +112,9 @@ pub fn resolve(all: &[Listed<'_>], uses: &[Vec<usize>]) -> References {
                     let known = by_label.keys().filter(|(list, _)| lists.contains(list));
                     let help = match nearest(text, known.map(|(_, label)| label.as_str())) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => "write the `name` of a resource, or its kind and key: file /etc/motd".to_owned(),
+                        None => {
+                            "write the `name` of a resource, or its kind and key: file /etc/motd".to_owned()
+                        }
                     };
                     let message = format!("there is no resource `{text}` here");
                     references.problems.push(problem("ideal/unknown-resource", message, help));
@@ -185,11 +199,16 @@ mod tests {
         let found = resolve(&all, &[vec![], vec![0], vec![]]);
         assert_eq!(found.needs, [(2, 0), (2, 4)]);
         assert_eq!(found.notifies, [(2, 1)]);
-        let problems: Vec<_> = found.problems.iter().map(|one| (one.of, one.slug, one.help.as_str())).collect();
+        let problems: Vec<_> =
+            found.problems.iter().map(|one| (one.of, one.slug, one.help.as_str())).collect();
         assert_eq!(
             problems,
             [
-                (3, "ideal/unknown-resource", "write the `name` of a resource, or its kind and key: file /etc/motd"),
+                (
+                    3,
+                    "ideal/unknown-resource",
+                    "write the `name` of a resource, or its kind and key: file /etc/motd"
+                ),
                 (4, "ideal/bad-notify", "notify a unit, or a command with `notified: true`"),
                 (5, "ideal/unknown-resource", "remove it, or name another"),
                 (5, "ideal/unknown-resource", "did you mean `file /etc/a`?"),

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
-pub(super) use crate::validate::text::{argument, argv, has_expression, path};
+pub(super) use crate::validate::text::{argument, argv, has_expression, not_a_flag, path};
 pub(super) use crate::validate::zero;
 
 /// Permission bits in octal.
@@ -23,7 +23,8 @@ pub(super) fn bits(mode: &str) -> Option<u32> {
 /// The name of a user or group, or a number.
 pub(super) fn account(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     if !has_expression(name) && !is_account(name) {
-        let message = format!("`{}` cannot be the name of an account", name.chars().take(40).collect::<String>());
+        let message =
+            format!("`{}` cannot be the name of an account", name.chars().take(40).collect::<String>());
         let help = "letters, digits, `_`, `-` and `.`, starting with a letter or `_`; or a number";
         found.push(Diagnostic::error("ideal/bad-account", place.path(), message).help(help));
     }
@@ -48,5 +49,43 @@ pub(super) fn one_of(given: &[(&str, bool)], need: bool, place: &Place<'_>, foun
         let message = format!("`{second}` cannot stand beside `{first}`");
         let twice = Diagnostic::error("ideal/one-of", place.key(second).path(), message).at_key();
         found.push(twice.help(format!("keep one of {}", names.join(", "))));
+    }
+}
+
+/// The beginning of a text, for a message.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The name of a user or group that is declared: no number.
+pub(super) fn account_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    account(name, place, found);
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
+        let message =
+            format!("`{}` is a number, which programs would take for one of another account", short(name));
+        let help = "letters, digits, `_`, `-` and `.`, starting with a letter or `_`";
+        found.push(Diagnostic::error("ideal/bad-account", place.path(), message).help(help));
+    }
+}
+
+/// A name that becomes the name of a file of the system: letters, digits, and some of `more` that are not first.
+pub(super) fn file_name(name: &str, more: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    let first = name.chars().next();
+    let good = name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    let begins = first.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !has_expression(name) && !(good && begins && name.len() <= 200) {
+        let message = format!("`{}` cannot be the name of a file of the system here", short(name));
+        let help = format!("letters, digits and `{more}`, starting with a letter or digit");
+        found.push(Diagnostic::error("ideal/bad-system-name", place.path(), message).help(help));
+    }
+}
+
+/// The name of a variable of the environment.
+pub(super) fn env_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    let body = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !body || !name.bytes().next().is_some_and(|b| !b.is_ascii_digit()) {
+        let message = format!("`{}` cannot be the name of a variable", short(name));
+        let help = "letters, digits and underscores, not starting with a digit";
+        found.push(Diagnostic::error("ideal/bad-env-name", place.path(), message).at_key().help(help));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{VERSION, nearest};
 use crate::diagnostic::Diagnostic;
-use crate::ideal::document::ProviderSpec;
 use crate::id::Name;
+use crate::ideal::document::ProviderSpec;
 use crate::path::{DocPath, Place};
 use crate::recipe::{self, Recipe};
 use crate::resource::Declaration;
@@ -12,7 +12,8 @@ use crate::resource::Declaration;
 pub(crate) fn recipe(recipe: &Recipe, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     let document = &recipe.document;
     if document.recipe != VERSION {
-        let message = format!("version {} of the recipe format is not known to this program", document.recipe);
+        let message =
+            format!("version {} of the recipe format is not known to this program", document.recipe);
         let help = "write `recipe: 1`; if the recipe is newer, use a newer `ideal`";
         found.push(Diagnostic::error("ideal/version", place.key("recipe").path(), message).help(help));
     }
@@ -33,10 +34,12 @@ pub(crate) fn recipe_file(
     found: &mut Vec<Diagnostic>,
 ) {
     let Some(file) = &declaration.file else { return };
-    for (key, folder, name) in [("template", "templates", &file.template), ("source", "files", &file.source)] {
+    for (key, folder, name) in [("template", "templates", &file.template), ("source", "files", &file.source)]
+    {
         let Some(name) = name else { continue };
         let wanted = format!("{folder}/{name}");
-        if name.contains("{{") && of.is_some() || of.is_some_and(|recipe| recipe.files.contains_key(&wanted)) {
+        if name.contains("{{") && of.is_some() || of.is_some_and(|recipe| recipe.files.contains_key(&wanted))
+        {
             continue;
         }
         let spec = item.key("file");
@@ -44,12 +47,14 @@ pub(crate) fn recipe_file(
         let missing = match of {
             None => {
                 let message = format!("only a recipe has {folder}");
-                let help = "write the text as `content`, or move the resource into a recipe: ideal recipe new NAME";
+                let help =
+                    "write the text as `content`, or move the resource into a recipe: ideal recipe new NAME";
                 Diagnostic::error("ideal/missing-recipe-file", place, message).help(help)
             }
             Some(recipe) => {
                 let message = format!("this recipe has no {wanted}");
-                let beside = recipe.files.keys().filter_map(|file| file.strip_prefix(folder)?.strip_prefix('/'));
+                let beside =
+                    recipe.files.keys().filter_map(|file| file.strip_prefix(folder)?.strip_prefix('/'));
                 let help = match nearest(name, beside) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("put the file into the recipe's folder `{folder}`"),
@@ -73,10 +78,15 @@ pub(crate) fn needs_machine(
     let (name, ProviderSpec::Local) = provider else { return None };
     let kind = resource.kind();
     let message = match by {
-        Some(recipe) => format!("recipe `{recipe}` declares a `{kind}`, and nodes of `{name}` are no machines"),
+        Some(recipe) => {
+            format!("recipe `{recipe}` declares a `{kind}`, and nodes of `{name}` are no machines")
+        }
         None => format!("a `{kind}` needs a whole machine, and nodes of `{name}` are no machines"),
     };
-    let help = format!("nodes of `local` are folders and processes: files, links and commands fit them, `{kind}` does not");
+    let help = format!(
+        "nodes of `local` are folders and processes: files, links and commands fit them, `{kind}` does not"
+    );
     let place = if by.is_some() { item.clone() } else { item.key(kind) };
-    Some(Diagnostic::error("ideal/needs-machine", place, message).at_key().help(help))
+    let wrong = Diagnostic::error("ideal/needs-machine", place, message).help(help);
+    Some(if by.is_some() { wrong } else { wrong.at_key() })
 }

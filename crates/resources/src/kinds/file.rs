@@ -22,7 +22,10 @@ const AGREEING: std::time::Duration = std::time::Duration::from_secs(60);
 /// What is wanted of the content.
 enum Content<'a> {
     Text(&'a str),
-    Given { hash: &'a str, size: u64 },
+    Given {
+        hash: &'a str,
+        size: u64,
+    },
     /// As it is.
     Left,
 }
@@ -31,7 +34,8 @@ fn content(spec: &FileSpec) -> Result<Content<'_>, Trouble> {
     Ok(match (&spec.content, &spec.source) {
         (Some(text), _) => Content::Text(text),
         (None, Some(source)) => {
-            let (hash, size) = given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
+            let (hash, size) =
+                given(source).ok_or_else(|| Trouble::failed(format!("`{source}` was not given")))?;
             Content::Given { hash, size }
         }
         (None, None) => Content::Left,
@@ -62,8 +66,10 @@ impl Keep for FileSpec {
                 self.compared(eyes, &sight, seal, size, (wanted, text.len() as u64), Some(text))?
             }
             Content::Given { hash, size: wanted_size } => {
-                let wanted = blake3::Hash::from_hex(hash).map_err(|error| Trouble::failed(error.to_string()))?;
-                let text = if wanted_size <= SHOWN { read_text(eyes.content(hash)).ok().flatten() } else { None };
+                let wanted =
+                    blake3::Hash::from_hex(hash).map_err(|error| Trouble::failed(error.to_string()))?;
+                let text =
+                    if wanted_size <= SHOWN { read_text(eyes.content(hash)).ok().flatten() } else { None };
                 self.compared(eyes, &sight, seal, size, (wanted, wanted_size), text.as_deref())?
             }
         };
@@ -98,7 +104,8 @@ impl Keep for FileSpec {
             FileChange::Put => {}
         }
         let mut wanted = attributes(hands, &self.mode, self.owner.as_deref(), self.group.as_deref())?;
-        let there = spot.stat()?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        let there =
+            spot.stat()?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         if let Some(stat) = &there {
             // Whose it is stays as it is, unless another is wanted; only root may give files away.
             if rustix::process::geteuid().is_root() {
@@ -135,7 +142,10 @@ impl Keep for FileSpec {
             Content::Given { hash, .. } => spot.put(&mut hands.content(hash)?, wanted, agrees).await,
         };
         agreed?;
-        put.map_err(|error| Trouble::Failed { why: error.to_string(), output: said.map(|outcome| outcome.output) })?;
+        put.map_err(|error| Trouble::Failed {
+            why: error.to_string(),
+            output: said.map(|outcome| outcome.output),
+        })?;
         spot.sync()?;
         Ok(None)
     }

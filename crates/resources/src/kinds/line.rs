@@ -31,7 +31,12 @@ impl Keep for LineSpec {
         }
     }
 
-    async fn apply(&self, change: &LineChange, _: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &LineChange,
+        _: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         let spot = hands.spot(&self.path)?;
         let attributes = match spot.stat()? {
             Some(stat) if rustix::process::geteuid().is_root() => Attributes {

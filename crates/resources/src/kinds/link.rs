@@ -18,7 +18,12 @@ impl Keep for LinkSpec {
         })
     }
 
-    async fn apply(&self, change: &LinkChange, _: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
+    async fn apply(
+        &self,
+        change: &LinkChange,
+        _: About<'_>,
+        hands: &Hands<'_>,
+    ) -> Result<Option<String>, Trouble> {
         let spot = hands.spot(&self.path)?;
         match change {
             LinkChange::Put => spot.put_link(&self.to)?,

@@ -10,9 +10,13 @@ use crate::hands::Hands;
 /// The version of the contract.
 const VERSION: u32 = 1;
 
-pub(crate) fn question(spec: &PluginSpec, eyes: &Eyes<'_>, ask: Ask, query: Option<String>) -> Result<Asked, Trouble> {
-    let question =
-        Question { ideal: VERSION, ask, key: spec.key.clone(), with: spec.with.clone(), query };
+pub(crate) fn question(
+    spec: &PluginSpec,
+    eyes: &Eyes<'_>,
+    ask: Ask,
+    query: Option<String>,
+) -> Result<Asked, Trouble> {
+    let question = Question { ideal: VERSION, ask, key: spec.key.clone(), with: spec.with.clone(), query };
     let program = crate::plugins::program(eyes.ground, &spec.uses);
     let stdin = serde_json::to_vec(&question).map_err(|error| Trouble::failed(error.to_string()))?;
     Ok(Asked {

@@ -11,7 +11,7 @@ use crate::path::{DocPath, Part, Place};
 use crate::recipe::{Recipe, Use, UseSpec, filled_in, place_name};
 use crate::resource::references::{Listed, Problem, listed, resolve};
 use crate::resource::{Declaration, Resource, order};
-use crate::validate::{self, name_help};
+use crate::validate::{self, nearest};
 
 /// More uses than this on one node nobody writes; recipes that use each other twice make them.
 const MOST_USES: usize = 256;
@@ -43,7 +43,9 @@ impl Recipes {
             let mut list = Vec::new();
             let before = found.len();
             let mut unsaid = Vec::new();
-            if let Some(last) = self.add(&mut list, &spec, &Way { item: &place, names: Vec::new() }, &mut unsaid) {
+            if let Some(last) =
+                self.add(&mut list, &spec, &Way { item: &place, names: Vec::new() }, &mut unsaid)
+            {
                 // Its own required options are not said here.
                 found.extend(unsaid.into_iter().filter(|one: &Diagnostic| one.path != place.path()));
                 if found.len() == before {
@@ -66,18 +68,24 @@ impl Recipes {
     ) -> Option<usize> {
         let name = &spec.recipe;
         let at = if spec.options.is_empty() { way.item.path() } else { way.item.key(name.as_str()).path() };
+        let say = |slug: &str, message: String| {
+            let said = Diagnostic::error(slug, at.clone(), message);
+            if spec.options.is_empty() { said } else { said.at_key() }
+        };
         let Some(recipe) = self.known.get(name) else {
             let names = self.known.keys().chain(&self.others).map(Name::as_str);
             let message = format!("there is no recipe `{name}`");
-            let help = name_help(name.as_str(), names, "recipes");
-            found.push(Diagnostic::error("ideal/unknown-recipe", at, message).at_key().help(help));
+            let help = match nearest(name.as_str(), names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`ideal recipe list` shows what there is; `ideal recipe new NAME` begins one".to_owned(),
+            };
+            found.push(say("ideal/unknown-recipe", message).help(help));
             return None;
         };
         if way.names.contains(&name) {
             let names: Vec<&str> = way.names.iter().map(|name| name.as_str()).collect();
             let message = format!("recipe `{name}` uses itself: {} -> {name}", names.join(" -> "));
-            let round = Diagnostic::error("ideal/recipe-cycle", at, message).at_key();
-            found.push(round.help("remove one of the uses"));
+            found.push(say("ideal/recipe-cycle", message).help("remove one of the uses"));
             return None;
         }
         let options = filled_in(&recipe.document, spec, way.item, found);
@@ -103,8 +111,7 @@ impl Recipes {
         let own = list.len();
         if own >= MOST_USES {
             let message = format!("more than {MOST_USES} uses of recipes on one node");
-            let many = Diagnostic::error("ideal/too-large", at, message).at_key();
-            found.push(many.help("recipes that use each other with other options each time multiply"));
+            found.push(say("ideal/too-large", message).help("recipes that use each other with other options each time multiply"));
             return None;
         }
         for used in uses.iter().filter(|used| **used >= first) {
@@ -170,7 +177,8 @@ impl<'d> Walk<'d> {
         above: &Heritage<'_>,
         provider: &Name,
     ) {
-        let refers = |one: &Declaration| !(one.after.is_empty() && one.before.is_empty() && one.notifies.is_empty());
+        let refers =
+            |one: &Declaration| !(one.after.is_empty() && one.before.is_empty() && one.notifies.is_empty());
         let news = all.recipes.len() > above.recipes.len() || all.resources.len() > above.resources.len();
         if news && all.resources.iter().any(|(one, _)| refers(one)) {
             let recipes: Vec<Arc<Use>> = all.recipes.iter().map(|(used, _)| Arc::clone(used)).collect();
@@ -254,8 +262,9 @@ fn check_references(
         round.iter().chain(round.first()).map(|one| format!("`{}`", all[*one].declaration.label())).collect();
     let Some(path) = place(*first) else { return };
     let message = format!("these wait for each other for ever: {}", labels.join(" after "));
-    let mut wrong = Diagnostic::error("ideal/resource-cycle", path, message)
-        .help("remove one `after` or `before`; a file also waits for the directory it lies in and for its owner");
+    let mut wrong = Diagnostic::error("ideal/resource-cycle", path, message).help(
+        "remove one `after` or `before`; a file also waits for the directory it lies in and for its owner",
+    );
     for other in round.iter().filter(|other| *other != first) {
         if let Some(path) = place(*other) {
             wrong = wrong.related(path, "waits here");
@@ -268,7 +277,8 @@ fn check_references(
 pub(super) fn say_once(found: &mut Vec<Diagnostic>) {
     let mut said = BTreeSet::new();
     found.retain(|one| {
-        let of_recipe = |part: &Part| matches!(part, Part::Key(key) if crate::recipe::recipe_of_place(key).is_some());
+        let of_recipe =
+            |part: &Part| matches!(part, Part::Key(key) if crate::recipe::recipe_of_place(key).is_some());
         !one.path.0.first().is_some_and(of_recipe)
             || said.insert((one.path.clone(), one.slug.clone(), one.message.clone()))
     });

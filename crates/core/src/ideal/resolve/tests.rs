@@ -303,7 +303,12 @@ fn what_can_be_wrong_with_uses() {
             "clouds.shop.recipes[0].nginx.prot",
             "did you mean `port`?",
         ),
-        (one(json!({"nginx": {"name": 1}})), "ideal/bad-option", "clouds.shop.recipes[0].nginx.name", "write \"1\""),
+        (
+            one(json!({"nginx": {"name": 1}})),
+            "ideal/bad-option",
+            "clouds.shop.recipes[0].nginx.name",
+            "write \"1\"",
+        ),
         (
             both(json!("app"), json!({"file": {"path": "/etc/app", "content": "b"}})),
             "ideal/resources-disagree",
@@ -327,7 +332,8 @@ fn what_can_be_wrong_with_uses() {
     let round = with_round.known.remove(&Name::new("round").unwrap()).unwrap();
     let recipes = with_round.clone();
     for (document, slug, path, help) in table {
-        let found = super::resolve_with(&serde_json::from_value(document.clone()).unwrap(), &recipes).diagnostics;
+        let found =
+            super::resolve_with(&serde_json::from_value(document.clone()).unwrap(), &recipes).diagnostics;
         let said: Vec<_> = found
             .iter()
             .map(|one| (one.slug.as_str(), one.path.to_string(), one.help.as_deref().unwrap_or_default()))
@@ -335,7 +341,8 @@ fn what_can_be_wrong_with_uses() {
         assert_eq!(said, [(slug, path.to_owned(), help)], "{document}");
     }
     with_round.known.insert(Name::new("round").unwrap(), round);
-    let found = super::resolve_with(&serde_json::from_value(shop(json!({}))).unwrap(), &with_round).diagnostics;
+    let found =
+        super::resolve_with(&serde_json::from_value(shop(json!({}))).unwrap(), &with_round).diagnostics;
     let said: Vec<_> = found.iter().map(|one| (one.slug.as_str(), one.path.to_string())).collect();
     assert_eq!(said, [("ideal/recipe-cycle", "recipes/round.recipes[0]".to_owned())]);
 }

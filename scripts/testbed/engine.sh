@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs a container engine of its own, which shares nothing with another on this machine: own data, own socket, no
+# bridge, no rule of a firewall. It ends when what it was started by ends its input.
+#
+#     engine.sh FOLDER      then: docker -H unix://FOLDER/engine.sock ...
+set -euo pipefail
+folder=$(mkdir -p "$1" && cd "$1" && pwd)
+# One that was left behind by a start that was killed.
+old=$(cat "$folder/engine.pid" 2> /dev/null || true)
+if [ -n "$old" ] && tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -qF -- "--data-root $folder/data"; then
+    kill "$old"
+    while [ -e "/proc/$old" ]; do sleep 0.1; done
+fi
+rm -f "$folder/engine.pid" "$folder/engine.sock"
+exec 3<&0
+dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/engine.pid" \
+    --host "unix://$folder/engine.sock" --bridge none --iptables=false --ip6tables=false \
+    > "$folder/engine.log" 2>&1 3<&- &
+engine=$!
+trap 'kill "$engine" 2> /dev/null; wait "$engine" || true' EXIT INT TERM
+# Whoever started this holds the other end; when that is gone, for whatever reason, so is the engine.
+cat <&3 > /dev/null &
+wait -n || true
