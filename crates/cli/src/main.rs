@@ -7,9 +7,11 @@
 mod arguments;
 mod ask;
 mod commands;
+mod crew;
 mod errand;
 mod exit;
 mod failure;
+mod goods;
 mod ladder;
 mod output;
 mod project;

@@ -24,6 +24,7 @@ use ideal_store::{Entry, Journal, JournalError, Wish};
 use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::goods::Goods;
 use crate::output::Output;
 use crate::project::Project;
 use crate::render;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     /// The folder of the store.
     pub(crate) store: PathBuf,
     pub(crate) link: Rc<UnixLink>,
+    /// What nodes are given beside their slices.
+    pub(crate) goods: Rc<Goods>,
     providers: BTreeMap<Name, Rc<dyn Provider>>,
 }
 
@@ -76,7 +79,8 @@ impl World {
         let agent = AgentCommand { program, args: vec!["agent".into()] };
         let around = Surroundings { project: folder, run: run_folder()?, agent };
         let store = store_folder(&ideal)?;
-        Ok(Some(World { ideal, around, store, link: Rc::default(), providers: BTreeMap::new() }))
+        let goods = Rc::new(project.goods);
+        Ok(Some(World { ideal, around, store, link: Rc::default(), goods, providers: BTreeMap::new() }))
     }
 
     /// Outermost clouds, in the order of the file.
@@ -115,6 +119,7 @@ impl World {
         Outside {
             providers: self.providers.clone(),
             link: self.link.clone(),
+            goods: self.goods.clone(),
             journal,
             clock: Rc::new(RealClock),
             boundaries: Rc::new(CrashPoints),

@@ -50,6 +50,9 @@ impl Item {
     /// The paths at which a change may mean that it is no longer right.
     pub fn paths(&self) -> Vec<String> {
         let Some(resource) = self.resource() else { return Vec::new() };
+        if let Resource::Command(command) = resource {
+            return command.creates.iter().cloned().collect();
+        }
         let provided = resource.provides();
         let used = if matches!(resource, Resource::Line(_)) { resource.uses() } else { Vec::new() };
         let paths = provided.into_iter().chain(used).filter_map(|thing| match thing {
