@@ -278,9 +278,9 @@ impl<'a> Assembly<'a> {
         let files = list.recipe.map(|recipe| &recipe.files);
         match &mut resource {
             Resource::File(file) => {
-                if let Some(name) = &file.template {
-                    let text = self.template(files, name)?;
-                    file.content = Some(render_template(name, &text, context).map_err(stands)?);
+                if let Some(name) = file.template.take() {
+                    let text = self.template(files, &name)?;
+                    file.content = Some(render_template(&name, &text, context).map_err(stands)?);
                 }
                 file.source =
                     file.source.take().map(|name| found(files, "files", &name).map(in_words)).transpose()?;
