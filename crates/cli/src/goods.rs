@@ -1,141 +1,60 @@
-//! What a project holds beside its ideal file: the folders of its recipes, and the programs of its plugins. Their
-//! contents are known by hash, and read when a node lacks them.
+//! What nodes are given beside their slices: templates, files and programs by what they hash to, and secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use ideal_core::id::Name;
-use ideal_core::recipe::FileRef;
-use ideal_core::secret::Secrets;
-use ideal_file::{RecipeFile, RecipeSource};
+use ideal_core::secret::{SecretSource, Secrets};
+use ideal_engine::outside::Goods;
+use ideal_secrets::{Identity, Origin, Resolved};
 
-/// The largest file that a recipe may hold: it is read whole.
-const LARGEST: u64 = 256 << 20;
+use crate::output::Output;
+use crate::recipes::Shelf;
 
-/// Where a content is.
-#[derive(Clone, Debug)]
-enum Place {
-    File(PathBuf),
-    Shipped(&'static [u8]),
+/// The goods of a project.
+#[derive(Debug)]
+pub(crate) struct ProjectGoods {
+    shelf: Shelf,
+    secrets: Secrets,
 }
 
-/// Contents by hash, and secrets by name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Goods {
-    places: BTreeMap<String, Place>,
-    /// The values of the secrets that the ideal names.
-    pub(crate) secrets: Secrets,
+impl ProjectGoods {
+    pub(crate) fn new(shelf: Shelf, secrets: Secrets) -> ProjectGoods {
+        ProjectGoods { shelf, secrets }
+    }
 }
 
-impl ideal_engine::Goods for Goods {
-    fn content(&self, hash: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.places.get(hash) {
-            None => Ok(None),
-            Some(Place::Shipped(bytes)) => Ok(Some(bytes.to_vec())),
-            Some(Place::File(path)) => {
-                let content = fs::read(path)?;
-                if blake3::hash(&content).to_hex().as_str() != hash {
-                    let why = format!("{} has changed meanwhile; run the command again", path.display());
-                    return Err(io::Error::other(why));
-                }
-                Ok(Some(content))
-            }
-        }
+impl Goods for ProjectGoods {
+    fn content(&self, hash: &str) -> std::io::Result<Option<Vec<u8>>> {
+        self.shelf.content(hash)
     }
     fn secrets(&self, names: &BTreeSet<Name>) -> Secrets {
-        let wanted = self.secrets.iter().filter(|(name, _)| names.contains(*name));
-        wanted.map(|(name, secret)| (name.clone(), secret.clone())).collect()
+        let known = self.secrets.iter().filter(|(name, _)| names.contains(*name));
+        known.map(|(name, secret)| (name.clone(), secret.clone())).collect()
     }
 }
 
-impl Goods {
-    /// A content that came with the program.
-    pub(crate) fn ship(&mut self, content: &'static [u8]) -> FileRef {
-        let file = file_ref(content);
-        self.places.insert(file.hash.clone(), Place::Shipped(content));
-        file
+/// The secrets that an ideal declares. What is missing is said: the nodes that need it wait.
+pub(crate) fn secrets(declared: &BTreeMap<Name, SecretSource>, folder: &Path, output: &Output) -> Resolved {
+    if declared.is_empty() {
+        return Resolved::default();
     }
-    fn take(&mut self, path: &Path) -> io::Result<(FileRef, Vec<u8>)> {
-        let meta = fs::metadata(path)?;
-        if !meta.is_file() || meta.len() > LARGEST {
-            return Err(io::Error::other(format!("{} is no file, or one of more than 256 MiB", path.display())));
-        }
-        let content = fs::read(path)?;
-        let file = file_ref(&content);
-        self.places.insert(file.hash.clone(), Place::File(path.to_owned()));
-        Ok((file, content))
+    let identity = identity();
+    if Identity::is_open_to_others(&identity) {
+        let path = identity.display();
+        output.problem(&format!("! others can read your private key: chmod 600 {path}"));
     }
-
-    /// The recipes in a project's folder `recipes`, by name. What is no recipe is passed over.
-    pub(crate) fn recipes(&mut self, project: &Path) -> io::Result<BTreeMap<Name, RecipeSource>> {
-        let mut recipes = BTreeMap::new();
-        for (name, folder) in named(&project.join("recipes"))? {
-            let document = folder.join("recipe.yaml");
-            let Ok(text) = fs::read(&document) else { continue };
-            let mut files = BTreeMap::new();
-            for part in ["templates", "files"] {
-                self.folder(&folder.join(part), part, &mut files)?;
-            }
-            recipes.insert(
-                name,
-                RecipeSource { name: document.display().to_string(), text, files, shipped: false },
-            );
-        }
-        Ok(recipes)
+    let env = |variable: &str| std::env::var(variable).ok();
+    let resolved = ideal_secrets::resolve(declared, Origin { folder, identity: &identity, env });
+    for (name, why) in &resolved.missing {
+        output.problem(&format!("! secret `{name}` is missing: {why}"));
     }
-
-    /// All files below a folder, each by its path from there.
-    fn folder(&mut self, folder: &Path, name: &str, files: &mut BTreeMap<String, RecipeFile>) -> io::Result<()> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let inner = format!("{name}/{}", entry.file_name().to_string_lossy());
-            if entry.file_type()?.is_dir() {
-                self.folder(&entry.path(), &inner, files)?;
-                continue;
-            }
-            let (content, bytes) = self.take(&entry.path())?;
-            let text = inner.starts_with("templates/").then_some(bytes);
-            files.insert(inner, RecipeFile { content, text });
-        }
-        Ok(())
-    }
-
-    /// The programs in a project's folder `plugins`, by name without an ending.
-    pub(crate) fn plugins(&mut self, project: &Path) -> io::Result<BTreeMap<Name, FileRef>> {
-        let mut plugins = BTreeMap::new();
-        for (name, path) in named(&project.join("plugins"))? {
-            if path.is_file() {
-                plugins.insert(name, self.take(&path)?.0);
-            }
-        }
-        Ok(plugins)
-    }
+    resolved
 }
 
-fn file_ref(content: &[u8]) -> FileRef {
-    FileRef { hash: blake3::hash(content).to_hex().to_string(), size: content.len() as u64 }
-}
-
-/// The entries of a folder whose names, without an ending, can be names; none when there is no folder.
-fn named(folder: &Path) -> io::Result<Vec<(Name, PathBuf)>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut all = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_stem().and_then(|name| Name::new(&name.to_string_lossy()).ok());
-        all.extend(name.map(|name| (name, path)));
-    }
-    all.sort();
-    Ok(all)
+/// The file of this person's private key.
+pub(crate) fn identity() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = || set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
+    set("IDEAL_IDENTITY").unwrap_or_else(|| config().unwrap_or_default().join("ideal/identity.txt"))
 }

@@ -15,6 +15,7 @@ mod goods;
 mod ladder;
 mod output;
 mod project;
+mod recipes;
 mod render;
 mod saved;
 mod scopes;

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use ideal_core::id::Name;
-use ideal_core::recipe::FileRef;
 use ideal_file::{Loaded, MOST_BYTES, Sources, includes_of, load};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::goods::Goods;
+use crate::recipes::{FOLDER, Shelf};
 
 /// The usual name.
 pub(crate) const FILE: &str = "ideal.yaml";
@@ -24,10 +21,8 @@ pub(crate) struct Project {
     pub(crate) main: PathBuf,
     /// What was read.
     pub(crate) sources: Sources,
-    /// What it holds beside the ideal file.
-    pub(crate) goods: Goods,
-    /// The programs of its plugins.
-    pub(crate) plugins: BTreeMap<Name, FileRef>,
+    /// The recipes that it may use.
+    pub(crate) shelf: Shelf,
 }
 
 impl Project {
@@ -43,29 +38,19 @@ impl Project {
         let text = read(&path).map_err(|error| cannot_read(&path, &error))?;
         // Sources are named as they are reached from here, so that a place in a message can be opened.
         let name = path.to_string_lossy().into_owned();
-        let sources = Sources { main: name.clone(), ..Sources::default() };
-        let (goods, plugins) = (Goods::default(), BTreeMap::new());
-        let mut project = Project { main: path, sources, goods, plugins };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let shelf = Shelf::open(here, &folder).map_err(|error| cannot_read(&folder.join(FOLDER), &error))?;
+        let (recipes, plugins) = (shelf.sources.clone(), shelf.plugins.clone());
+        let sources = Sources { main: name.clone(), texts: BTreeMap::new(), recipes, plugins };
+        let mut project = Project { main: path, sources, shelf };
         project.read_all(name, text);
-        let folder = project.folder();
-        project.sources.recipes = project.goods.recipes(&folder).context("failed to read the folder `recipes`")?;
-        project.plugins = project.goods.plugins(&folder).context("failed to read the folder `plugins`")?;
         Ok(project)
     }
 
     /// What the file says and what is wrong with it.
     pub(crate) fn load(&self) -> Loaded {
-        let mut loaded = load(&self.sources);
-        if let Some(resolved) = &mut loaded.resolved {
-            resolved.ideal.plugins.clone_from(&self.plugins);
-        }
-        loaded
-    }
-
-    /// The folder that it lies in.
-    pub(crate) fn folder(&self) -> PathBuf {
-        let folder = self.main.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.unwrap_or(Path::new(".")).to_owned()
+        load(&self.sources)
     }
 
     /// Where a source lies.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ideal_core::id::Name;
+use ideal_core::recipe::FileRef;
 
 use crate::decode::{MOST_BYTES, decode};
 use crate::recipes::RecipeSource;
@@ -24,6 +25,8 @@ pub struct Sources {
     pub texts: BTreeMap<String, Vec<u8>>,
     /// Every recipe that there is, of the project and of the program.
     pub recipes: BTreeMap<Name, RecipeSource>,
+    /// The programs in the project's folder `plugins`.
+    pub plugins: BTreeMap<Name, FileRef>,
 }
 
 impl Sources {

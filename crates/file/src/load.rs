@@ -61,7 +61,8 @@ pub fn load(input: &Sources) -> Loaded {
     expression::apply(&mut root, &mut scope, &texts, &mut problems);
     let mut found = Vec::new();
     shape::check(&root, &mut found);
-    let read = read_recipes(&input.recipes, &root, &mut scope, &mut map);
+    let mut read = read_recipes(&input.recipes, &root, &mut scope, &mut map);
+    read.recipes.plugins.clone_from(&input.plugins);
     problems.extend(read.problems);
     found.extend(read.found);
     diagnostics.extend(problems.into_iter().map(|problem| locate(&map, problem, Some(&root))));

@@ -27,6 +27,7 @@ use crate::arguments::{Converge, Global};
 use crate::crew::Told;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::goods::{self, ProjectGoods};
 use crate::output::Output;
 use crate::project::Project;
 use crate::render::matrix::Matrix;
@@ -87,7 +88,12 @@ fn what(
     let loaded = project.load();
     render::diagnostic::draw(&loaded, output, false);
     let Some(resolved) = loaded.resolved else { return Ok(None) };
-    let ideal = resolved.ideal;
+    let mut ideal = resolved.ideal;
+    let folder = project.main.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let declared = loaded.document.map(|document| document.secrets).unwrap_or_default();
+    let secrets = goods::secrets(&declared, folder.unwrap_or(Path::new(".")), output);
+    ideal.secrets = secrets.revisions;
+    let goods = ProjectGoods::new(project.shelf, secrets.values);
     let slot = match &wanted.node {
         Some(text) => {
             let address = scopes::address(text)?;
@@ -111,8 +117,8 @@ fn what(
             .into());
     };
     let hash = slice_hash(&ideal, &nothing, slot, false).unwrap_or_default();
-    bring(&project, &slice, &home.join("resources/contents"))?;
-    let secrets = project.goods.secrets(&slice.secrets);
+    bring(&goods, &slice, &home.join("resources/contents"))?;
+    let secrets = goods.secrets(&slice.secrets);
     Ok(Some((slice, hash, secrets)))
 }
 
@@ -129,7 +135,7 @@ fn whoami(home: &Path) -> anyhow::Result<SlotId> {
 }
 
 /// Puts the contents that a slice names where resources find them.
-fn bring(project: &Project, slice: &Slice, folder: &Path) -> anyhow::Result<()> {
+fn bring(goods: &ProjectGoods, slice: &Slice, folder: &Path) -> anyhow::Result<()> {
     let files = slice.recipes.iter().flat_map(|used| used.files.values()).chain(slice.plugins.values());
     for file in files {
         let at: PathBuf = folder.join(&file.hash);
@@ -137,7 +143,7 @@ fn bring(project: &Project, slice: &Slice, folder: &Path) -> anyhow::Result<()> 
             continue;
         }
         durable::private_dir(folder)?;
-        let content = project.goods.content(&file.hash)?.context("a file of a recipe is gone")?;
+        let content = goods.content(&file.hash)?.context("a file of a recipe is gone")?;
         durable::write(&at, &content).with_context(|| format!("failed to write {}", at.display()))?;
     }
     Ok(())

@@ -85,8 +85,8 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
             format!("      waits {}: {}", address(ideal, part), say::line(why, 200))
         }
         Record::Healed { part, heal, .. } => {
-            let (word, at) = (heal.standing.word(), address(ideal, part));
-            format!("{word:>10}  {} of {at}: {}", heal.label, say::line(&heal.why, 200))
+            let (word, label) = (heal.standing.word(), say::line(&heal.label, 80));
+            format!("{word:>10}  {label} of {}: {}", address(ideal, part), say::line(&heal.why, 200))
         }
         Record::UnmountSeen { .. } if !verbose => return None,
         Record::UnmountSeen { part, volume, life } => {

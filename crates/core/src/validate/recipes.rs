@@ -1,11 +1,13 @@
 //! What can be wrong with a recipe by itself, and with its use where nodes are no machines.
 
+use std::collections::BTreeMap;
+
 use super::{VERSION, nearest};
 use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::document::ProviderSpec;
 use crate::path::{DocPath, Place};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, FileRef, Recipe};
 use crate::resource::Declaration;
 
 /// A recipe's own fields; what its uses of other recipes say is checked where these are known.
@@ -64,6 +66,23 @@ pub(crate) fn recipe_file(
         };
         found.push(missing);
     }
+}
+
+/// Whether the program of a plugin is in the project.
+pub(crate) fn plugin(
+    declaration: &Declaration,
+    known: &BTreeMap<Name, FileRef>,
+    item: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(spec) = declaration.plugin.as_ref().filter(|spec| !known.contains_key(&spec.uses)) else { return };
+    let message = format!("there is no plugin `{}`", spec.uses);
+    let help = match nearest(spec.uses.as_str(), known.keys().map(Name::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("put the program into the project's folder `plugins`: ideal plugin new {}", spec.uses),
+    };
+    let place = item.key("plugin");
+    found.push(Diagnostic::error("ideal/unknown-plugin", place.key("use").path(), message).help(help));
 }
 
 /// A kind that needs a whole machine, on a provider whose nodes are folders of this one. `by`: the recipe that

@@ -388,6 +388,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Mend the name; `ideal recipe show NAME` lists the options.",
     },
     Page {
+        slug: "ideal/unknown-plugin",
+        meaning: "A resource is of a kind that a program in the project's folder `plugins` should know, and there is no such program.",
+        example: "- plugin: {use: greeting, key: door}",
+        mend: "Put the program there under this name; `ideal plugin new NAME` writes one to begin with.",
+    },
+    Page {
         slug: "ideal/unknown-provider",
         meaning: "A cloud names a provider that is not declared under `providers`.",
         example: "providers: {here: local}\nclouds: {shop: {uuid: ..., provider: her}}",

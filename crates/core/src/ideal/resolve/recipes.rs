@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::document::CloudSpec;
 use crate::path::{DocPath, Part, Place};
-use crate::recipe::{Recipe, Use, UseSpec, filled_in, place_name};
+use crate::recipe::{FileRef, Recipe, Use, UseSpec, filled_in, place_name};
 use crate::resource::references::{Listed, Problem, listed, resolve};
 use crate::resource::{Declaration, Resource, order};
 use crate::validate::{self, nearest};
@@ -23,6 +23,8 @@ pub struct Recipes {
     pub known: BTreeMap<Name, Recipe>,
     /// The names of others that there are, for "did you mean".
     pub others: BTreeSet<Name>,
+    /// The programs in the project's folder `plugins`.
+    pub plugins: BTreeMap<Name, FileRef>,
 }
 
 /// What a recipe is used by: the place of the use, and the uses that led there.
@@ -38,6 +40,10 @@ impl Recipes {
             let root = place_name(name);
             let place = Place::ROOT.key(&root);
             validate::recipe(recipe, &place, found);
+            let resources = place.key("resources");
+            for (i, declaration) in recipe.document.resources.iter().enumerate() {
+                validate::plugin(declaration, &self.plugins, &resources.index(i), found);
+            }
             // By itself, with what it uses; its own options are said by those who use it.
             let spec = UseSpec { recipe: name.clone(), options: serde_json::Map::new() };
             let mut list = Vec::new();
