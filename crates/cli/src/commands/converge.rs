@@ -281,17 +281,3 @@ impl Here {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_knows_which_node_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(whoami(folder.path()).is_err());
-        let slot = SlotId { cloud: ideal_core::id::CloudId(uuid::Uuid::new_v4()), index: 2 };
-        std::fs::write(folder.path().join("whoami.json"), serde_json::to_vec(&slot).unwrap()).unwrap();
-        assert_eq!(whoami(folder.path()).unwrap(), slot);
-    }
-}
