@@ -7,6 +7,7 @@
 mod arguments;
 mod ask;
 mod commands;
+mod crew;
 mod errand;
 mod exit;
 mod failure;

@@ -1,0 +1,147 @@
+//! A container engine of our own, and one container in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// What runs as process 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    Systemd,
+    Plain,
+}
+
+/// A running system. Ends with its engine when it is dropped.
+pub(crate) struct Bed {
+    pub(crate) system: System,
+    engine: Child,
+    socket: String,
+    folder: PathBuf,
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Where images and engines are kept.
+fn folder() -> PathBuf {
+    let named = std::env::var_os("IDEAL_TESTBED").map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let target = std::env::current_exe().unwrap();
+        // target/PROFILE/deps/machines-HASH
+        target.ancestors().nth(3).unwrap().join("testbed")
+    })
+}
+
+/// Why such a system cannot be had here, if so. Where everything must be tested that is an error.
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root can make containers".to_owned());
+    }
+    let there = |name: &&&str| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        path.split(':').chain(["/usr/sbin", "/sbin"]).any(|at| Path::new(at).join(name).exists())
+    };
+    let missing: Vec<&&str> = ["docker", "dockerd", "debootstrap"].iter().filter(|name| !there(name)).collect();
+    (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and debootstrap"))
+}
+
+impl Bed {
+    /// Starts one; none where that is impossible and allowed to be.
+    pub(crate) fn start(system: System) -> Option<Bed> {
+        if let Some(why) = missing() {
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            eprintln!("NOT TESTED: {why}");
+            return None;
+        }
+        let scripts = repository().join("scripts/testbed");
+        let made = Command::new(scripts.join("image.sh")).arg(folder()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let image = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        // The path of a socket has at most 108 characters.
+        let folder = folder().join(if system == System::Systemd { "full" } else { "plain" });
+        let log = folder.join("engine.log");
+        let engine = Command::new(scripts.join("engine.sh")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let socket = format!("unix://{}/engine.sock", folder.display());
+        let bed = Bed { system, engine, socket, folder };
+        let ready = bed.until(Duration::from_secs(60), || bed.docker(&["info"]).status.success());
+        assert!(ready, "the engine did not start: {}", std::fs::read_to_string(log).unwrap_or_default());
+        bed.make_container(&image);
+        Some(bed)
+    }
+
+    fn make_container(&self, image: &str) {
+        let tag = Path::new(image).file_stem().unwrap().to_str().unwrap();
+        let tag = format!("ideal-test:{tag}");
+        if !self.docker(&["image", "inspect", &tag]).status.success() {
+            let imported = self.docker(&["import", image, &tag]);
+            assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        }
+        self.docker(&["rm", "-f", "-v", "node"]);
+        let own = std::env::current_exe().unwrap();
+        let own = format!("{}:/opt/machines:ro", own.display());
+        let common = [
+            "run", "-d", "--name", "node", "--network", "host", "--cap-add", "SYS_ADMIN", "--cap-add", "MKNOD",
+            "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+            "--device", "/dev/loop-control", "--device-cgroup-rule", "b 7:* rmw", "--tmpfs", "/run", "-v", &own,
+        ];
+        let full = ["--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", &tag, "/sbin/init"];
+        let plain = [&tag[..], "sleep", "infinity"];
+        let rest = if self.system == System::Systemd { &full[..] } else { &plain[..] };
+        let run = self.docker(&[&common[..], rest].concat());
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        if self.system == System::Systemd {
+            let running = self.until(Duration::from_secs(60), || {
+                let said = self.docker(&["exec", "node", "systemctl", "is-system-running"]).stdout;
+                matches!(String::from_utf8_lossy(&said).trim(), "running" | "degraded")
+            });
+            assert!(running, "systemd did not come up");
+        }
+    }
+
+    fn until(&self, limit: Duration, holds: impl Fn() -> bool) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if holds() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    fn docker(&self, words: &[&str]) -> Output {
+        Command::new("docker").args(["-H", &self.socket]).args(words).output().unwrap()
+    }
+
+    /// Runs a script in the container; what it said, or what it said when it failed.
+    pub(crate) fn shell(&self, script: &str) -> Result<String, String> {
+        let output = self.docker(&["exec", "node", "sh", "-euc", script]);
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            return Ok(said(&output.stdout));
+        }
+        let (out, err) = (said(&output.stdout), said(&output.stderr));
+        Err(format!("{} of\n{script}\nsaid\n{out}{err}", output.status))
+    }
+
+    /// Runs this test as the program in the container, with these variables.
+    pub(crate) fn own(&self, env: &[(&str, &str)]) -> Output {
+        let mut words = vec!["exec".to_owned()];
+        for (name, value) in env {
+            words.extend(["-e".to_owned(), format!("{name}={value}")]);
+        }
+        words.extend(["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned));
+        self.docker(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.docker(&["rm", "-f", "-v", "node"]);
+        // The engine ends when its input does.
+        drop(self.engine.stdin.take());
+        let _ = self.engine.wait();
+        let _ = std::fs::remove_dir_all(self.folder.join("run"));
+    }
+}

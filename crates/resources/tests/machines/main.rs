@@ -1,0 +1,43 @@
+//! Resources on real systems: a Debian with systemd as process 1 and one without, each in a container of an engine
+//! that is started for this and ends with it.
+//!
+//! Each case goes the whole way: from nothing, looked at without a change, made right, right at once, from wrong,
+//! taken away, and dead at each point at which power could fail. The tree is compared before and after whatever
+//! may change nothing.
+//!
+//! What runs in the containers is this test itself, see `inside`.
+
+mod bed;
+mod cases;
+mod examples;
+mod inside;
+mod story;
+
+use bed::{Bed, System};
+
+/// Every case on one system.
+fn all_cases(system: System) {
+    let Some(bed) = Bed::start(system) else { return };
+    let mut failed = Vec::new();
+    for case in cases::all(system) {
+        failed.extend(story::told(&bed, &case).err());
+    }
+    failed.extend(examples::all_work(&bed));
+    assert!(failed.is_empty(), "{} of the cases failed:\n\n{}", failed.len(), failed.join("\n\n"));
+}
+
+#[test]
+fn with_systemd() {
+    all_cases(System::Systemd);
+}
+
+#[test]
+fn without_systemd() {
+    all_cases(System::Plain);
+}
+
+/// Not a test of its own: what the containers run.
+#[test]
+fn inside_a_container() {
+    inside::pass_if_asked();
+}
