@@ -8,7 +8,7 @@ use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::declaration::Care;
 use ideal_core::resource::order::{self, Graph, Thing};
 use ideal_core::resource::{Declaration, Resource, Standing};
-use ideal_file::expression::{RenderProblem, evaluate, is_template, render_json};
+use ideal_file::expression::{RenderProblem, evaluate, is_template, render_fields, render_json};
 use ideal_file::template::render_template;
 use serde_json::{Map, Value, json};
 
@@ -269,7 +269,7 @@ impl<'a> Assembly<'a> {
         let mut value =
             serde_json::to_value(Declaration::from(resource)).map_err(|error| failed(error.to_string()))?;
         if is_template(&value.to_string()) {
-            value = render_json(&value, context).map_err(stands)?;
+            value = render_fields(&value, context).map_err(stands)?;
         }
         let read: Declaration = serde_json::from_value(value).map_err(|error| {
             failed(format!("rendered, it is no longer a {}: {error}", declaration.label()))
