@@ -16,7 +16,12 @@ const BEFORE: [(&str, &str); 2] = [
 fn example(source: &str) -> Option<String> {
     let (_, after) = source.split_once("/// ```yaml\n")?;
     let (example, _) = after.split_once("/// ```\n")?;
-    Some(example.lines().map(|line| format!("{}\n", line.trim_start_matches("///").trim_start_matches(' ').to_owned())).collect())
+    Some(
+        example
+            .lines()
+            .map(|line| format!("{}\n", line.trim_start_matches("///").trim_start_matches(' ').to_owned()))
+            .collect(),
+    )
 }
 
 /// What does not work.

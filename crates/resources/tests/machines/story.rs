@@ -47,7 +47,12 @@ fn rows(output: &std::process::Output) -> Vec<Row> {
 fn told_of(rows: &[Row]) -> String {
     let line = |row: &Row| {
         let output = row.output.as_deref().unwrap_or_default();
-        format!("  {}: {} {} {output}", row.label, row.standing.word(), row.why.as_deref().unwrap_or_default())
+        format!(
+            "  {}: {} {} {output}",
+            row.label,
+            row.standing.word(),
+            row.why.as_deref().unwrap_or_default()
+        )
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -59,7 +64,8 @@ impl Bed {
         let output = self.own(&[(MODE, mode)]);
         let rows = rows(&output);
         if !output.status.success() || rows.is_empty() {
-            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let (out, err) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             return Err(format!("{mode}: {}\n{out}{err}", output.status));
         }
         Ok(rows)
@@ -85,7 +91,9 @@ impl Bed {
             let before = self.shell(WALK)?;
             let rows = self.pass(mode, wanted)?;
             let after = self.shell(WALK)?;
-            if let Some(row) = rows.iter().find(|row| !matches!(row.standing, Standing::Right | Standing::NotHere)) {
+            if let Some(row) =
+                rows.iter().find(|row| !matches!(row.standing, Standing::Right | Standing::NotHere))
+            {
                 if !(mode == "diagnose" && row.standing == Standing::NotLookedAt) {
                     return Err(format!("a second {mode} found:\n{}", told_of(&rows)));
                 }
