@@ -26,8 +26,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("providers", &["core", "host"]),
     ("engine", &["core", "store", "providers", "api"]),
-    ("agent", &["core", "file", "host", "api"]),
-    ("cli", &["core", "file", "store", "host", "api", "providers", "engine", "agent"]),
+    ("resources", &["core", "file", "host"]),
+    ("agent", &["core", "file", "host", "api", "resources"]),
+    ("secrets", &["core", "host"]),
+    (
+        "cli",
+        &[
+            "core",
+            "file",
+            "store",
+            "host",
+            "api",
+            "providers",
+            "engine",
+            "agent",
+            "resources",
+            "secrets",
+        ],
+    ),
     ("bench", &["core", "file", "store", "host", "api", "providers", "engine", "agent"]),
 ];
 
@@ -36,7 +52,10 @@ const MAY_TEST_WITH: &[(&str, &[&str])] = &[("core", &["file"]), ("agent", &["pr
 
 /// All that the pure crates need from others. Nothing that reads a clock, a file or the network.
 const PURE: &[(&str, &[&str])] = &[
-    ("core", &["blake3", "schemars", "serde", "serde_json", "strsim", "thiserror", "uuid"]),
+    (
+        "core",
+        &["blake3", "regex-lite", "schemars", "serde", "serde_json", "strsim", "thiserror", "uuid", "zeroize"],
+    ),
     ("file", &["granit-parser", "minijinja", "schemars", "serde", "serde_json"]),
 ];
 

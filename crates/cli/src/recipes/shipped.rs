@@ -22,6 +22,11 @@ macro_rules! shipped {
 
 // A test holds this list against the folder.
 shipped! {
+    "app": ["templates/env", "templates/service"];
+    "docker": ["templates/daemon.json"];
+    "hardening": ["templates/sshd.conf", "templates/sysctl.conf"];
+    "nginx": ["templates/nginx.conf"];
+    "postgresql": ["templates/pg_hba.conf", "templates/postgresql.conf"];
 }
 
 #[cfg(test)]
@@ -36,7 +41,11 @@ mod tests {
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { open.push(path) } else { there.push(path.strip_prefix(&root).unwrap().to_owned()) }
+                if path.is_dir() {
+                    open.push(path)
+                } else {
+                    there.push(path.strip_prefix(&root).unwrap().to_owned())
+                }
             }
         }
         let mut shipped: Vec<std::path::PathBuf> = ALL

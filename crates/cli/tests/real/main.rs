@@ -6,3 +6,4 @@ mod cluster;
 // Crash points are in builds with assertions only.
 #[cfg(debug_assertions)]
 mod crashes;
+mod recipes;

@@ -19,7 +19,7 @@ use crate::path::Place;
 ///     uris: [https://packages.example.org/debian]
 ///     suites: [stable]
 ///     components: [main]
-///     key: "{{ secret.tools_key }}"
+///     key: "{{ vars.tools_key }}"
 ///     state: absent
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
