@@ -86,7 +86,8 @@ impl Bed {
             "--device", "/dev/loop-control", "--device-cgroup-rule", "b 7:* rmw", "--tmpfs", "/run", "-v", &own,
         ];
         let full = ["--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", &tag, "/sbin/init"];
-        let plain = [&tag[..], "sleep", "infinity"];
+        // Something must bury the dead that daemons leave to process 1.
+        let plain = [&tag[..], "bash", "-c", "while :; do sleep 1000000 & wait $!; done"];
         let rest = if self.system == System::Systemd { &full[..] } else { &plain[..] };
         let run = self.docker(&[&common[..], rest].concat());
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -138,6 +139,8 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        // A loop device is the host's, and outlives the container.
+        let _ = self.shell("! [ -e /srv/disk.loop ] || { umount /srv/data || :; losetup -d $(cat /srv/disk.loop); }");
         self.docker(&["rm", "-f", "-v", "node"]);
         // The engine ends when its input does.
         drop(self.engine.stdin.take());
