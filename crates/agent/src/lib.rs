@@ -33,6 +33,7 @@ pub use keep::{KeepOptions, keep};
 pub use pace::Pace;
 pub use run::{AgentOptions, run};
 pub use shim::shim;
+pub use state::at_hand;
 
 /// Why one of the three programs came to an end.
 #[derive(Debug, thiserror::Error)]

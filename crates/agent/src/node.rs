@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use ideal_core::facts::Facts;
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
 use ideal_core::resource::Heal;
@@ -13,6 +14,7 @@ use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
 use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
 use ideal_resources::Ground;
+use ideal_resources::facts::{self, Named, Wish};
 use ideal_resources::ground::clean_environment;
 use ideal_resources::root::Root;
 use serde_json::{Value, json};
@@ -40,6 +42,9 @@ pub(crate) struct Node {
     version: watch::Sender<u64>,
     starts: Cell<u64>,
     unwritten: Notify,
+    /// What texts can ask for of what is known of the node.
+    facts: RefCell<Value>,
+    known: facts::Known,
     secrets: RefCell<Secrets>,
     /// Where they outlive this agent, in memory.
     vessel: Option<File>,
@@ -88,6 +93,8 @@ impl Node {
             version: watch::Sender::new(0),
             starts: Cell::new(0),
             unwritten: Notify::new(),
+            facts: RefCell::default(),
+            known: facts::Known::default(),
             secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
             vessel,
             work,
@@ -118,6 +125,27 @@ impl Node {
         }
         *self.secrets.borrow_mut() = new;
         true
+    }
+    /// All that is known of this node now.
+    pub(crate) async fn gather(&self, wish: Wish) -> Facts {
+        let mounts = self.state().mounts.values().filter(|mount| mount.mounted).cloned().collect::<Vec<_>>();
+        let volume = |mount: Mounted| Named { name: mount.name.to_string(), kind: "volume", path: mount.at };
+        let assets = mounts.into_iter().map(volume).collect();
+        let provider = BTreeMap::from([
+            ("machine".to_owned(), json!(self.identity.machine)),
+            ("generation".to_owned(), json!(self.identity.generation)),
+            ("address".to_owned(), json!(self.identity.address)),
+        ]);
+        facts::gather(self, &self.known, &Wish { assets, provider, ..wish }).await
+    }
+    /// Looks at the facts again, where texts of the slice may ask for them.
+    pub(crate) async fn refresh_facts(&self, slice: &Slice) {
+        let mentions = || serde_json::to_string(&slice.resources).is_ok_and(|text| text.contains("facts"));
+        if slice.recipes.is_empty() && !mentions() {
+            return;
+        }
+        let facts = self.gather(Wish { custom: true, ..Wish::default() }).await.for_texts();
+        *self.facts.borrow_mut() = facts;
     }
     /// Whether every secret that a slice names is at hand.
     fn has_secrets(&self, slice: &Slice) -> bool {
@@ -185,6 +213,7 @@ impl Node {
         let ports = state.ports.values().chain(own).flatten();
         let ports = ports.map(|(name, port)| (name.to_string(), json!(port))).collect();
         context.insert("port".to_owned(), Value::Object(ports));
+        context.insert("facts".to_owned(), self.facts.borrow().clone());
         let secrets = self.secrets.borrow();
         let secrets = secrets.iter().filter(|(name, _)| slice.secrets.contains(*name));
         let secrets = secrets.map(|(name, secret)| (name.to_string(), json!(secret.reveal()))).collect();

@@ -8,6 +8,7 @@ use ideal_api::{LinkError, Order, Reply, Verb, Work};
 use ideal_core::observed::Authority;
 use ideal_host::now;
 
+use ideal_resources::facts::Wish;
 use tokio::sync::oneshot;
 
 use crate::node::Node;
@@ -36,7 +37,7 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
     }
     let authority = order.authority;
     match order.verb {
-        Verb::Report | Verb::Lacks { .. } | Verb::Facts => {}
+        Verb::Report | Verb::Lacks { .. } | Verb::Facts { .. } => {}
         Verb::Note { demand } => stored(node.change(|state| {
             state.authority = Some(authority);
             // An engine that lost its memory may know an older version than we do.
@@ -113,6 +114,11 @@ async fn asked(node: &Rc<Node>, verb: Verb) -> Result<Reply, LinkError> {
     match verb {
         Verb::Lacks { hashes } => Ok(Reply::Lacks(contents::lacks(node, &hashes))),
         Verb::Work(work) => worked(node, work).await,
+        Verb::Facts { checksums } => {
+            let facts = node.gather(Wish { custom: true, checksums, ..Wish::default() }).await;
+            let refused = |error: serde_json::Error| LinkError::Refused { why: error.to_string() };
+            Ok(Reply::Facts(Box::new(serde_json::to_value(facts).map_err(refused)?)))
+        }
         _ => Ok(Reply::Report(Box::new(node.report()))),
     }
 }

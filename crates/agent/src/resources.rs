@@ -2,7 +2,7 @@
 //! them in between.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use ideal_api::{LinkError, Work, WorkMode};
@@ -46,7 +46,8 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
             }
         }
     };
-    let mut keeping = Keeping { node, keeper, watch: Watch::none(), watched: None, reported: Vec::new() };
+    let mut keeping =
+        Keeping { node, keeper, watch: Watch::none(), watched: None, moved: false, reported: Vec::new() };
     let mut versions = keeping.node.versions();
     let mut turn = Turn::All;
     let mut swept = Instant::now();
@@ -56,8 +57,10 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
         if let Some(held) = held {
             if matches!(turn, Turn::All) {
                 swept = Instant::now();
+                keeping.node.refresh_facts(&held.slice).await;
             }
-            if !keeping.pass(&held, turn).await {
+            // What changed between the look and the watch is found by another look.
+            if !keeping.pass(&held, turn).await || keeping.rewatch() {
                 turn = Turn::All;
                 continue;
             }
@@ -88,8 +91,10 @@ struct Keeping {
     node: Rc<Node>,
     keeper: Keeper,
     watch: Watch,
-    /// What is watched: prepared resources and processes.
-    watched: Option<(Rc<Prepared>, std::collections::BTreeMap<String, BTreeSet<u32>>)>,
+    /// The resources that were last looked at, and the processes that were watched with them.
+    watched: Option<(Rc<Prepared>, Option<BTreeMap<String, BTreeSet<u32>>>)>,
+    /// Whether paths moved, so that all is to be watched anew.
+    moved: bool,
     reported: Vec<Problem>,
 }
 
@@ -135,7 +140,10 @@ impl Keeping {
             return false;
         }
         self.report(held);
-        self.rewatch(&prepared, all);
+        let same = self.watched.as_ref().is_some_and(|(before, _)| Rc::ptr_eq(before, &prepared));
+        if !same {
+            self.watched = Some((prepared, None));
+        }
         true
     }
 
@@ -207,18 +215,21 @@ impl Keeping {
         }
     }
 
-    /// Watches anew when what is to be watched changed.
-    fn rewatch(&mut self, prepared: &Rc<Prepared>, moved: bool) {
+    /// Watches anew when what is to be watched changed. True: it did.
+    fn rewatch(&mut self) -> bool {
+        let Some((prepared, before)) = &mut self.watched else { return false };
         let processes = self.keeper.processes();
-        let same = self.watched.as_ref().is_some_and(|(before, of)| Rc::ptr_eq(before, prepared) && *of == processes);
-        if same && !moved {
-            return;
+        if before.as_ref() == Some(&processes) && !self.moved {
+            return false;
         }
         self.watch = Watch::new(&*self.node as &dyn Ground, prepared, &processes);
-        self.watched = Some((prepared.clone(), processes));
+        *before = Some(processes);
+        self.moved = false;
+        true
     }
 
     fn after(&mut self, noticed: Noticed) -> Turn {
+        self.moved |= noticed.all;
         if noticed.all { Turn::All } else { Turn::Some(noticed.places) }
     }
 

@@ -1,6 +1,7 @@
 //! What the agent remembers: what it was told (durable) and what it runs (for this start of the host).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use ideal_core::demand::Demands;
@@ -9,7 +10,7 @@ use ideal_core::observed::{Authority, HookSeen};
 use ideal_core::resource::Pause;
 use ideal_core::slice::Slice;
 use ideal_core::time::Time;
-use ideal_host::ProcessId;
+use ideal_host::{Home, ProcessId, durable};
 use serde::{Deserialize, Serialize};
 
 /// What the agent was told and what it did once. Unknown fields are kept out on purpose: an older agent that
@@ -72,4 +73,11 @@ pub(crate) struct Started {
     pub recent: Vec<Time>,
     /// Why it was given up, and under which slice.
     pub suspended: Option<(String, String)>,
+}
+
+/// The slice that the agent of this home was brought last, put in force or not, and its hash.
+pub fn at_hand(home: &Home) -> io::Result<Option<(String, Slice)>> {
+    let state: Option<State> = durable::read_json(&home.state())?;
+    let held = state.and_then(|state| state.pushed.or(state.slice));
+    Ok(held.map(|held| (held.hash, held.slice)))
 }

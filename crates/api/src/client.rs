@@ -59,7 +59,7 @@ impl NodeLink for UnixLink {
             let changes = !order.verb.only_asks();
             let limit = match &order.verb {
                 Verb::Report | Verb::Lacks { .. } => self.report_timeout,
-                Verb::Work(_) => self.work_timeout,
+                Verb::Work(_) | Verb::Facts { .. } => self.work_timeout,
                 _ => self.order_timeout,
             };
             let body = serde_json::to_vec(order).map_err(|error| LinkError::Refused {

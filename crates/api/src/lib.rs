@@ -100,7 +100,10 @@ pub enum Verb {
     /// Leave nothing alone any more.
     Resume,
     /// Say what is known of the node.
-    Facts,
+    Facts {
+        /// With checksums of its data, which reads all of it.
+        checksums: bool,
+    },
     /// Run a hook of the slice in force, once for each key.
     RunHook {
         /// `launched`, `unmountable` or `haltable`.
@@ -143,7 +146,7 @@ impl Verb {
     /// Whether it only asks: then it needs no authority.
     pub fn only_asks(&self) -> bool {
         match self {
-            Verb::Report | Verb::Lacks { .. } | Verb::Facts => true,
+            Verb::Report | Verb::Lacks { .. } | Verb::Facts { .. } => true,
             Verb::Work(work) => work.mode == WorkMode::Diagnose { run_checks: false },
             _ => false,
         }

@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::Exit;
 
 mod cluster;
+mod resources;
 
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
+pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 
 /// Describe what should be; ideal makes it so and keeps it so.
 #[derive(Debug, Parser)]
@@ -91,6 +93,27 @@ pub(crate) enum Command {
     /// Find what is not as demanded and mend it
     #[command(after_help = "Examples:\n  ideal heal\n  ideal heal --watch\n  ideal heal --dry-run")]
     Heal(Heal),
+    /// Look at every resource of every node and say what is not right; changes nothing
+    #[command(
+        after_help = "Examples:\n  ideal diagnose\n  ideal diagnose shop.web -v\n  ideal diagnose --only 'file /etc/motd' --run-checks"
+    )]
+    Diagnose(Diagnose),
+    /// On a node itself: make its resources right, from the ideal file or from what was pushed
+    #[command(
+        after_help = "Examples:\n  ideal converge --as shop.web[0]\n  ideal converge --dry-run\n  ideal converge --watch"
+    )]
+    Converge(Converge),
+    /// Bring slices, recipes and files to nodes without putting them in force
+    #[command(after_help = "Examples:\n  ideal push\n  ideal push shop.web")]
+    Push(Push),
+    /// Leave resources alone for a time, and say why
+    #[command(
+        after_help = "Examples:\n  ideal pause shop.web --for 2h --why 'trying a setting'\n  ideal pause shop.db[0] --only 'file /etc/motd' --for 30m --why demo\n  ideal pause --end"
+    )]
+    Pause(Pause),
+    /// What is known of nodes: system, disks, addresses, packages, data
+    #[command(after_help = "Examples:\n  ideal facts shop.web[0]\n  ideal facts -o json\n  ideal facts --here")]
+    Facts(Facts),
     /// What is demanded; or demand another state without pursuing it
     #[command(
         after_help = "Examples:\n  ideal demand\n  ideal demand shop.web away\n  ideal demand shop launched"

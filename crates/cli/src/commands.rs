@@ -4,15 +4,20 @@ pub(crate) mod agent;
 mod away;
 mod check;
 mod completions;
+mod converge;
 mod demand;
 mod destroy;
+mod diagnose;
 mod doctor;
 mod explain;
+mod facts;
 mod heal;
 mod history;
 mod init;
 mod logs;
+mod pause;
 mod plan;
+mod push;
 mod release;
 mod schema;
 mod show;
@@ -41,6 +46,11 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Wake(up) => up::wake(up, global, output),
         Command::Away(away) => away::run(away, global, output),
         Command::Heal(heal) => heal::run(heal, global, output),
+        Command::Diagnose(diagnose) => diagnose::run(diagnose, global, output),
+        Command::Converge(converge) => converge::run(converge, global, output),
+        Command::Push(push) => push::run(push, global, output),
+        Command::Pause(pause) => pause::run(pause, global, output),
+        Command::Facts(facts) => facts::run(facts, global, output),
         Command::Demand(demand) => demand::run(demand, global, output),
         Command::Destroy(destroy) => destroy::run(destroy, global, output),
         Command::Release(release) => release::run(release, global, output),

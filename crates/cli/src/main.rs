@@ -7,12 +7,15 @@
 mod arguments;
 mod ask;
 mod commands;
+mod crew;
 mod errand;
 mod exit;
 mod failure;
+mod goods;
 mod ladder;
 mod output;
 mod project;
+mod recipes;
 mod render;
 mod saved;
 mod scopes;

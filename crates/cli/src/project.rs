@@ -9,6 +9,7 @@ use ideal_file::{Loaded, MOST_BYTES, Sources, includes_of, load};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::recipes::{FOLDER, Shelf};
 
 /// The usual name.
 pub(crate) const FILE: &str = "ideal.yaml";
@@ -20,6 +21,8 @@ pub(crate) struct Project {
     pub(crate) main: PathBuf,
     /// What was read.
     pub(crate) sources: Sources,
+    /// The recipes that it may use.
+    pub(crate) shelf: Shelf,
 }
 
 impl Project {
@@ -35,8 +38,12 @@ impl Project {
         let text = read(&path).map_err(|error| cannot_read(&path, &error))?;
         // Sources are named as they are reached from here, so that a place in a message can be opened.
         let name = path.to_string_lossy().into_owned();
-        let sources = Sources { main: name.clone(), texts: BTreeMap::new() };
-        let mut project = Project { main: path, sources };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let shelf = Shelf::open(here, &folder).map_err(|error| cannot_read(&folder.join(FOLDER), &error))?;
+        let (recipes, plugins) = (shelf.sources.clone(), shelf.plugins.clone());
+        let sources = Sources { main: name.clone(), texts: BTreeMap::new(), recipes, plugins };
+        let mut project = Project { main: path, sources, shelf };
         project.read_all(name, text);
         Ok(project)
     }

@@ -24,6 +24,7 @@ use ideal_store::{Entry, Journal, JournalError, Wish};
 use crate::arguments::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::goods::{self, ProjectGoods};
 use crate::output::Output;
 use crate::project::Project;
 use crate::render;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     /// The folder of the store.
     pub(crate) store: PathBuf,
     pub(crate) link: Rc<UnixLink>,
+    /// What nodes are given beside their slices.
+    pub(crate) goods: Rc<ProjectGoods>,
     providers: BTreeMap<Name, Rc<dyn Provider>>,
 }
 
@@ -69,14 +72,19 @@ impl World {
         let loaded = project.load();
         render::diagnostic::draw(&loaded, output, false);
         let Some(resolved) = loaded.resolved else { return Ok(None) };
-        let ideal = Rc::new(resolved.ideal);
+        let mut ideal = resolved.ideal;
         let folder = project.main.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().context("failed to find the folder")?;
+        let declared = loaded.document.map(|document| document.secrets).unwrap_or_default();
+        let secrets = goods::secrets(&declared, &folder, output);
+        ideal.secrets = secrets.revisions;
+        let goods = Rc::new(ProjectGoods::new(project.shelf, secrets.values));
+        let ideal = Rc::new(ideal);
         let program = std::env::current_exe().context("failed to find this program")?;
         let agent = AgentCommand { program, args: vec!["agent".into()] };
         let around = Surroundings { project: folder, run: run_folder()?, agent };
         let store = store_folder(&ideal)?;
-        Ok(Some(World { ideal, around, store, link: Rc::default(), providers: BTreeMap::new() }))
+        Ok(Some(World { ideal, around, store, link: Rc::default(), goods, providers: BTreeMap::new() }))
     }
 
     /// Outermost clouds, in the order of the file.
@@ -115,6 +123,7 @@ impl World {
         Outside {
             providers: self.providers.clone(),
             link: self.link.clone(),
+            goods: self.goods.clone(),
             journal,
             clock: Rc::new(RealClock),
             boundaries: Rc::new(CrashPoints),

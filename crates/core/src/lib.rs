@@ -9,6 +9,7 @@
 pub mod address;
 pub mod demand;
 pub mod diagnostic;
+pub mod facts;
 pub mod guard;
 pub mod id;
 pub mod ideal;

@@ -124,7 +124,9 @@ impl JsonSchema for UseSpec {
     }
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let name = generator.subschema_for::<Name>();
-        let options = generator.subschema_for::<BTreeMap<Name, Option<Map<String, Value>>>>();
+        let mut options = generator.subschema_for::<BTreeMap<Name, Option<Map<String, Value>>>>();
+        options.insert("minProperties".to_owned(), 1.into());
+        options.insert("maxProperties".to_owned(), 1.into());
         schemars::json_schema!({
             "description": "The name of a recipe, or its name with options: {nginx: {port: 8080}}.",
             "anyOf": [name, options],
@@ -139,6 +141,13 @@ pub struct FileRef {
     pub hash: String,
     /// How many bytes it has.
     pub size: u64,
+}
+
+impl FileRef {
+    /// That of these bytes.
+    pub fn of(bytes: &[u8]) -> FileRef {
+        FileRef { hash: blake3::hash(bytes).to_hex().to_string(), size: bytes.len() as u64 }
+    }
 }
 
 /// The folder of a recipe as it was read.
@@ -182,7 +191,7 @@ pub struct Use {
 }
 
 /// The root of the places in a recipe: `recipes/nginx`, so that a path says which document it is of.
-pub fn place_name(recipe: &Name) -> String {
+pub fn place_name(recipe: impl std::fmt::Display) -> String {
     format!("recipes/{recipe}")
 }
 

@@ -16,7 +16,7 @@ use crate::id::{CloudId, Name};
 use crate::ideal::document::{CloudSpec, Document, Hook, ProviderSpec};
 use crate::path::{DocPath, Place};
 
-pub(crate) use recipes::{needs_machine, recipe, recipe_file};
+pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};
 pub(crate) use services::services;
 
 /// The only version of the format so far.

@@ -479,6 +479,6 @@ pub(crate) fn name_of(verb: &Verb) -> &'static str {
         Verb::Work(_) => "work",
         Verb::Pause(_) => "pause",
         Verb::Resume => "resume",
-        Verb::Facts => "facts",
+        Verb::Facts { .. } => "facts",
     }
 }

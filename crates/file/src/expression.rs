@@ -7,12 +7,16 @@
 
 mod apply;
 mod evaluate;
+mod scope;
 mod syntax;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub(crate) use apply::apply;
+use serde_json::Value as Json;
+
+pub(crate) use apply::{Reads, apply, look};
+pub(crate) use scope::{Scope, Where};
 pub(crate) use syntax::{Expression, FILTERS, Step, Trail};
 
 /// The longest expression. It also bounds the depth of its tree, and so the stack.
@@ -108,7 +112,7 @@ fn end_of_expression(text: &str) -> Option<usize> {
 }
 
 /// The text with every expression evaluated. A text without any comes back as it is.
-pub fn render(text: &str, context: &serde_json::Value) -> Result<String, RenderProblem> {
+pub fn render(text: &str, context: &Json) -> Result<String, RenderProblem> {
     if !is_template(text) {
         return Ok(text.to_owned());
     }
@@ -134,6 +138,41 @@ pub fn render(text: &str, context: &serde_json::Value) -> Result<String, RenderP
     Ok(out)
 }
 
+/// What a text comes to: of a text that is wholly one expression its value, with its type; of any other the text
+/// with every expression evaluated.
+///
+/// # Errors
+///
+/// As [`render`].
+pub fn evaluate(text: &str, context: &Json) -> Result<Json, RenderProblem> {
+    if let Ok(pieces) = pieces(text)
+        && let [Piece::Expression(source)] = &pieces[..]
+    {
+        let expression = Expression::parse(source).map_err(|wrong| refused(wrong.why))?;
+        return expression.evaluate(context).map(std::borrow::Cow::into_owned);
+    }
+    render(text, context).map(Json::String)
+}
+
+/// A value with every text in it evaluated; keys stay as they are.
+///
+/// # Errors
+///
+/// As [`render`], of the first text that has a problem.
+pub fn render_json(value: &Json, context: &Json) -> Result<Json, RenderProblem> {
+    Ok(match value {
+        Json::String(text) => evaluate(text, context)?,
+        Json::Array(items) => {
+            Json::Array(items.iter().map(|item| render_json(item, context)).collect::<Result<_, _>>()?)
+        }
+        Json::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| Ok((key.clone(), render_json(value, context)?)));
+            Json::Object(entries.collect::<Result<_, RenderProblem>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
 /// The names that the expressions of a text ask for: `vars`, `node`, `clouds`. None when it cannot be read.
 pub fn names(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -149,8 +188,3 @@ pub fn names(text: &str) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests;
-pub fn evaluate(text: &str, context: &serde_json::Value) -> Result<serde_json::Value, RenderProblem> { render(text, context).map(serde_json::Value::String) }
-pub fn render_json(value: &serde_json::Value, context: &serde_json::Value) -> Result<serde_json::Value, RenderProblem> {
-    use serde_json::Value as J;
-    Ok(match value { J::String(t) => J::String(render(t, context)?), J::Array(a) => J::Array(a.iter().map(|v| render_json(v, context)).collect::<Result<_, _>>()?), J::Object(o) => J::Object(o.iter().map(|(k, v)| Ok((k.clone(), render_json(v, context)?))).collect::<Result<_, _>>()?), o => o.clone() })
-}

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use ideal_core::id::Name;
+use ideal_core::recipe::FileRef;
+
 use crate::decode::{MOST_BYTES, decode};
+use crate::recipes::RecipeSource;
 use crate::source_map::Source;
 use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::{self, Problem, shortened};
@@ -19,13 +23,17 @@ pub struct Sources {
     /// Every file by its name. Included files are named as seen from where the main file is named:
     /// `lab/ideal.yaml` includes `web.yaml` as `lab/web.yaml`.
     pub texts: BTreeMap<String, Vec<u8>>,
+    /// Every recipe that there is, of the project and of the program.
+    pub recipes: BTreeMap<Name, RecipeSource>,
+    /// The programs in the project's folder `plugins`.
+    pub plugins: BTreeMap<Name, FileRef>,
 }
 
 impl Sources {
     /// One file that includes no other.
     pub fn one(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Sources {
         let main = name.into();
-        Sources { texts: BTreeMap::from([(main.clone(), text.into())]), main }
+        Sources { texts: BTreeMap::from([(main.clone(), text.into())]), main, ..Sources::default() }
     }
 }
 

@@ -1,11 +1,14 @@
 //! From texts to the ideal: the order of the checks, and what stops at which.
 
 use ideal_core::diagnostic::{Diagnostic, Severity};
-use ideal_core::ideal::{Document, Resolved, resolve};
-use ideal_core::path::DocPath;
+use ideal_core::ideal::{Document, Recipes, Resolved, resolve_with};
+use ideal_core::path::{DocPath, Part};
+use ideal_core::recipe::place_name;
 use ideal_core::validate::MOST_PROBLEMS;
 
+use crate::expression::Scope;
 use crate::include::{Merged, Sources, merge};
+use crate::recipes::read_recipes;
 use crate::source_map::{Located, SourceMap};
 use crate::tree::{Entry, Extent, Node, Value};
 use crate::yaml::Problem;
@@ -20,6 +23,8 @@ pub struct Loaded {
     pub resolved: Option<Resolved>,
     /// All that is wrong, by place.
     pub diagnostics: Vec<Located>,
+    /// The recipes that it uses and those of the project, as far as nothing is wrong with them.
+    pub recipes: Recipes,
     /// The texts, and where in them each value stands.
     pub map: SourceMap,
 }
@@ -36,26 +41,31 @@ impl Loaded {
 }
 
 /// Reads an ideal and finds everything that is wrong with it.
-pub fn load(sources: &Sources) -> Loaded {
-    let Merged { sources, root, problems } = merge(sources);
+pub fn load(input: &Sources) -> Loaded {
+    let Merged { sources, root, problems } = merge(input);
     let mut map = SourceMap::empty();
     map.sources = sources;
     let mut diagnostics: Vec<Located> =
         problems.into_iter().map(|problem| locate(&map, problem, root.as_ref())).collect();
     let Some(mut root) = root else {
-        return Loaded { document: None, resolved: None, diagnostics: sorted(diagnostics), map };
+        let (recipes, diagnostics) = (Recipes::default(), sorted(diagnostics));
+        return Loaded { document: None, resolved: None, diagnostics, recipes, map };
     };
 
     let mut problems = Vec::new();
+    let mut scope = Scope::of_document(&root);
     let texts = |at: Extent| {
         let source = map.sources.get(at.source as usize);
         source.and_then(|source| source.text.get(at.range())).unwrap_or("")
     };
-    expression::apply(&mut root, &texts, &mut problems);
-    diagnostics.extend(problems.into_iter().map(|problem| locate(&map, problem, Some(&root))));
-
+    expression::apply(&mut root, &mut scope, &texts, &mut problems);
     let mut found = Vec::new();
     shape::check(&root, &mut found);
+    let mut read = read_recipes(&input.recipes, &root, &mut scope, &mut map);
+    read.recipes.plugins.clone_from(&input.plugins);
+    problems.extend(read.problems);
+    found.extend(read.found);
+    diagnostics.extend(problems.into_iter().map(|problem| locate(&map, problem, Some(&root))));
     // A missing uuid is mended by a command; what else is wrong is worth knowing at once.
     let only_uuids = found.iter().all(|(diagnostic, _)| diagnostic.slug == "ideal/missing-uuid");
     for (diagnostic, at) in found {
@@ -75,21 +85,26 @@ pub fn load(sources: &Sources) -> Loaded {
         }
     };
     map.tree = root;
-    let (document, resolved) = if readable { understand(&map, &mut diagnostics) } else { (None, None) };
+    let (document, resolved) = if readable { understand(&map, &read.recipes, &mut diagnostics) } else { (None, None) };
     let good = count_errors(&diagnostics) == 0;
     Loaded {
         document: document.filter(|_| errors == 0),
         resolved: resolved.filter(|_| good),
         diagnostics: sorted(diagnostics),
+        recipes: read.recipes,
         map,
     }
 }
 
 /// Reads the document and resolves it; what is wrong goes to the diagnostics.
-fn understand(map: &SourceMap, diagnostics: &mut Vec<Located>) -> (Option<Document>, Option<Resolved>) {
+fn understand(
+    map: &SourceMap,
+    recipes: &Recipes,
+    diagnostics: &mut Vec<Located>,
+) -> (Option<Document>, Option<Resolved>) {
     match read::read::<Document>(&map.tree) {
         Ok(document) => {
-            let mut resolved = resolve(&document);
+            let mut resolved = resolve_with(&document, recipes);
             let found = std::mem::take(&mut resolved.diagnostics);
             diagnostics.extend(found.into_iter().map(|diagnostic| map.locate_diagnostic(diagnostic)));
             (Some(document), Some(resolved))
@@ -134,8 +149,20 @@ fn stand_in_uuids(clouds: &mut Node, next: &mut u32) {
     }
 }
 
+/// The path of what stands at an extent, in the document or in a recipe's.
+fn path_of(map: &SourceMap, at: Extent, root: Option<&Node>) -> DocPath {
+    for (name, recipe) in &map.recipes {
+        if recipe.at.source == at.source {
+            let inner = recipe.path_at(at);
+            let first = place_name(name);
+            return DocPath([vec![Part::Key(first)], inner.0].concat());
+        }
+    }
+    root.map_or_else(DocPath::root, |root| root.path_at(at))
+}
+
 fn locate(map: &SourceMap, problem: Problem, root: Option<&Node>) -> Located {
-    let path = root.map_or_else(DocPath::root, |root| root.path_at(problem.at));
+    let path = path_of(map, problem.at, root);
     let mut diagnostic = Diagnostic::error(problem.slug, path, problem.message);
     diagnostic.help = problem.help;
     if problem.warning {

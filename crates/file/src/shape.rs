@@ -22,12 +22,20 @@ pub(crate) type Found = (Diagnostic, Extent);
 
 /// All that is wrong with the shape of a document.
 pub(crate) fn check(root: &Node, found: &mut Vec<Found>) {
-    let shapes = Shapes::of_document();
+    walk(Shapes::of_document(), root, &Place::ROOT, found);
+}
+
+/// All that is wrong with the shape of a recipe's document; `place` is that of the recipe.
+pub(crate) fn check_recipe(root: &Node, place: &Place<'_>, found: &mut Vec<Found>) {
+    walk(Shapes::of_recipe(), root, place, found);
+}
+
+fn walk(shapes: &'static Shapes, root: &Node, place: &Place<'_>, found: &mut Vec<Found>) {
     let mut walk = Walk { shapes, found, full: false };
     let whole = Node { at: root.at, value: Value::Map(Vec::new()) };
     // An empty file is a document without keys: what it lacks is what there is to say.
     let node = if matches!(root.value, Value::Null) { &whole } else { root };
-    walk.value(shapes.root, node, &Place::ROOT, None, "the file");
+    walk.value(shapes.root, node, place, None, "the file");
 }
 
 struct Walk<'a> {
@@ -73,7 +81,10 @@ impl Walk<'_> {
                     self.value(*item, one, &place.index(i), None, name);
                 }
             }
-            (Shape::Names { value, any_key }, Value::Map(entries)) => {
+            (Shape::Names { value, any_key, one }, Value::Map(entries)) => {
+                if *one && entries.len() != 1 {
+                    self.not_one(entries, place, at, name);
+                }
                 for entry in entries {
                     if self.full {
                         return;
@@ -146,6 +157,22 @@ impl Walk<'_> {
                 missing.help(words::example(key, self.shapes.get(fields[key].0)))
             };
             self.report(missing.at_key(), at);
+        }
+    }
+
+    /// A mapping that has no key, or several, where one is wanted.
+    fn not_one(&mut self, entries: &[Entry], place: &Place<'_>, at: Extent, name: &str) {
+        match entries.get(1) {
+            Some(second) => {
+                let message = format!("`{}` cannot stand beside `{}`", shortened(&second.key), shortened(&entries[0].key));
+                let extra = Diagnostic::error("ideal/wrong-type", place.key(&second.key).path(), message);
+                let help = "one item is one thing: write a second item, or indent what belongs to the first";
+                self.report(extra.at_key().help(help), second.key_at);
+            }
+            None => {
+                let message = format!("an item of {} is empty", called(name));
+                self.report(Diagnostic::error("ideal/wrong-type", place.path(), message), at);
+            }
         }
     }
 

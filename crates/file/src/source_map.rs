@@ -1,9 +1,11 @@
 //! From paths of a document to places in the files that people wrote.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ideal_core::diagnostic::{Diagnostic, Points};
-use ideal_core::path::DocPath;
+use ideal_core::path::{DocPath, Part};
+use ideal_core::recipe::recipe_of_place;
 
 use crate::tree::{Extent, Node, Value};
 
@@ -12,6 +14,8 @@ use crate::tree::{Extent, Node, Value};
 pub struct SourceMap {
     pub(crate) sources: Vec<Source>,
     pub(crate) tree: Node,
+    /// The documents of recipes, by name.
+    pub(crate) recipes: BTreeMap<String, Node>,
 }
 
 /// One text.
@@ -72,7 +76,16 @@ pub struct Located {
 
 impl SourceMap {
     pub(crate) fn empty() -> SourceMap {
-        SourceMap { sources: Vec::new(), tree: Node { at: Extent::default(), value: Value::Null } }
+        SourceMap { sources: Vec::new(), tree: Node { at: Extent::default(), value: Value::Null }, recipes: BTreeMap::new() }
+    }
+    /// The document that a path leads into, and the path in it.
+    fn document_of(&self, path: &DocPath) -> (&Node, DocPath) {
+        if let Some((Part::Key(first), rest)) = path.0.split_first()
+            && let Some(recipe) = recipe_of_place(first).and_then(|name| self.recipes.get(name))
+        {
+            return (recipe, DocPath(rest.to_vec()));
+        }
+        (&self.tree, path.clone())
     }
     /// The sources, the main file first.
     pub fn sources(&self) -> &[Source] {
@@ -88,7 +101,8 @@ impl SourceMap {
     }
     /// Where a path stands. What is not there (a missing key) is placed at the nearest thing above it.
     pub fn locate(&self, path: &DocPath, points: Points) -> Option<Spot> {
-        let place = self.tree.find(path);
+        let (document, path) = self.document_of(path);
+        let place = document.find(&path);
         let at_key = points == Points::Key || !place.exact || place.value.start == place.value.end;
         let extent = if at_key { place.key.unwrap_or(place.value) } else { place.value };
         self.spot(extent)

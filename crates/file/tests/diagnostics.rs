@@ -2,11 +2,13 @@
 //! interface. `UPDATE_GOLDEN=1` writes the pictures anew.
 #![expect(clippy::disallowed_methods, reason = "a test reads its fixtures")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ideal_core::id::Name;
+use ideal_core::recipe::FileRef;
 use ideal_file::explain::PAGES;
-use ideal_file::{Sources, includes_of, load, render_plain};
+use ideal_file::{RecipeFile, RecipeSource, Sources, includes_of, load, render_plain};
 
 /// These need more text than a fixture should have; `generated` makes it.
 const GENERATED: [&str; 2] = ["ideal/too-large", "ideal/too-many-problems"];
@@ -28,7 +30,33 @@ fn sources(file: &str) -> Sources {
             sources.texts.insert(name, text);
         }
     }
+    sources.recipes = recipes(&file.replace(".yaml", ".recipes"));
     sources
+}
+
+/// The recipes beside a fixture: `unknown-option.recipes/nginx/recipe.yaml`.
+fn recipes(folder_name: &str) -> BTreeMap<Name, RecipeSource> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder().join(folder_name)).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut source = RecipeSource {
+            name: format!("{folder_name}/{name}/recipe.yaml"),
+            text: std::fs::read(path.join("recipe.yaml")).unwrap(),
+            ..RecipeSource::default()
+        };
+        for kind in ["templates", "files"] {
+            for file in std::fs::read_dir(path.join(kind)).into_iter().flatten() {
+                let file = file.unwrap();
+                let bytes = std::fs::read(file.path()).unwrap();
+                let name = format!("{kind}/{}", file.file_name().to_str().unwrap());
+                let file = RecipeFile { content: FileRef::of(&bytes), text: Some(bytes) };
+                source.files.insert(name, file);
+            }
+        }
+        all.insert(Name::new(name).unwrap(), source);
+    }
+    all
 }
 
 #[test]

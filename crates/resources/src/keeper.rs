@@ -195,9 +195,10 @@ impl Keeper {
             let looked = rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.clone()?)));
             self.rows.extend(looked);
         }
+        let whole = rows.iter().all(Option::is_some) && !picked.stop.get();
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
-        if converged {
-            self.remember(&rows);
+        if converged && own {
+            self.drifted(&rows, whole);
         }
         rows
     }
@@ -222,6 +223,17 @@ impl Keeper {
             stop: picked.stop,
         };
         pass.run().await
+    }
+
+    /// Remembers drift. What the first whole pass makes right is no drift: it is what was asked for.
+    fn drifted(&mut self, rows: &[Row], whole: bool) {
+        let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
+        if self.ledger.borrow().settled == hash {
+            self.remember(rows);
+        } else if whole {
+            // Losing it would only show what was asked for as if it were drift.
+            let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| ledger.settled = hash);
+        }
     }
 
     /// Remembers what was made right, and what was given up.

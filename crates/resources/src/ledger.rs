@@ -20,6 +20,8 @@ pub struct Ledger {
     pub owed: BTreeMap<String, BTreeSet<String>>,
     /// Units that were stopped so that something could be changed, and are to be started again.
     pub stopped: BTreeSet<String>,
+    /// The hash of what was wanted when all of it was first looked at: what is made right after that is drift.
+    pub settled: Option<String>,
     /// Free notes of kinds, by label.
     pub notes: BTreeMap<String, String>,
 }

@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod digest;
 pub mod exec;
 pub mod eyes;
+pub mod facts;
 pub mod ground;
 pub mod hands;
 pub mod keeper;

@@ -188,6 +188,8 @@ impl Pass<'_> {
 
     async fn turn(&self, i: usize, resource: &Resource) -> Row {
         let started = Instant::now();
+        // Said anew by the look.
+        self.eyes.cache.processes.borrow_mut().remove(&self.prepared.items[i].label);
         let mut row = crate::kinds::each!(resource, spec => self.one(i, &**spec).await);
         row.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         row

@@ -50,6 +50,9 @@ impl Item {
     /// The paths at which a change may mean that it is no longer right.
     pub fn paths(&self) -> Vec<String> {
         let Some(resource) = self.resource() else { return Vec::new() };
+        if let Resource::Command(command) = resource {
+            return command.creates.iter().cloned().collect();
+        }
         let provided = resource.provides();
         let used = if matches!(resource, Resource::Line(_)) { resource.uses() } else { Vec::new() };
         let paths = provided.into_iter().chain(used).filter_map(|thing| match thing {
@@ -275,9 +278,9 @@ impl<'a> Assembly<'a> {
         let files = list.recipe.map(|recipe| &recipe.files);
         match &mut resource {
             Resource::File(file) => {
-                if let Some(name) = &file.template {
-                    let text = self.template(files, name)?;
-                    file.content = Some(render_template(name, &text, context).map_err(stands)?);
+                if let Some(name) = file.template.take() {
+                    let text = self.template(files, &name)?;
+                    file.content = Some(render_template(&name, &text, context).map_err(stands)?);
                 }
                 file.source =
                     file.source.take().map(|name| found(files, "files", &name).map(in_words)).transpose()?;

@@ -63,6 +63,11 @@ impl Root {
         Ok(Root(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
+    /// Its path on the host.
+    pub fn path(&self) -> io::Result<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+
     fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         loop {

@@ -10,7 +10,8 @@ use ideal_api::client::UnixLink;
 use ideal_api::{LinkError, NodeLink, Order, Reply, Verb};
 use ideal_core::guard;
 use ideal_core::id::{CloudId, Life, MachineId, Name, SlotId, Token, VolumeId};
-use ideal_core::ideal::{Hooks, Resource, ServiceSpec};
+use ideal_core::ideal::{Hooks, ServiceSpec};
+use ideal_core::resource::Declaration;
 use ideal_core::observed::{
     Authority, Machine, MachineState, Report, ServiceSeen, ServiceState, Tags, Volume,
 };
@@ -164,7 +165,7 @@ impl Bench {
         }
     }
 
-    pub(crate) fn slice(&self, resources: Vec<Resource>, services: Vec<(&str, serde_json::Value)>) -> Slice {
+    pub(crate) fn slice(&self, resources: Vec<Declaration>, services: Vec<(&str, serde_json::Value)>) -> Slice {
         let replica = |(name, mut spec): (&str, serde_json::Value)| {
             spec["on"] = json!("shop");
             let spec: ServiceSpec = serde_json::from_value(spec).unwrap();
@@ -174,6 +175,9 @@ impl Bench {
             slot: SlotId { cloud: self.cloud, index: 0 },
             name: "shop[0]".to_owned(),
             quiet: false,
+            recipes: Vec::new(),
+            plugins: Default::default(),
+            secrets: Default::default(),
             resources,
             replicas: services.into_iter().map(replica).collect(),
             hooks: Hooks::default(),
@@ -184,7 +188,7 @@ impl Bench {
     pub(crate) async fn apply(&self, machine: &Machine, slice: Slice) -> String {
         self.slices.set(self.slices.get() + 1);
         let hash = format!("slice-{}", self.slices.get());
-        self.tell(machine, Verb::Apply { slice: Box::new(slice), hash: hash.clone() }).await;
+        self.tell(machine, Verb::Apply { slice: Box::new(slice), hash: hash.clone(), secrets: Default::default() }).await;
         hash
     }
     pub(crate) async fn converged(&self, machine: &Machine, hash: &str) -> Report {
@@ -245,6 +249,6 @@ pub(crate) fn kill(pid: u32) {
     ProcessId::of(pid).unwrap().signal(rustix::process::Signal::KILL).unwrap();
 }
 
-pub(crate) fn resource(value: serde_json::Value) -> Resource {
+pub(crate) fn resource(value: serde_json::Value) -> Declaration {
     serde_json::from_value(value).unwrap()
 }

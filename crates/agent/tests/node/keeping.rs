@@ -139,6 +139,7 @@ async fn a_busy_volume_is_not_unmounted() {
     let machine = bench.machine().await;
     let volume = bench.attached(&machine, 1).await;
     let order = bench.mount_order(&volume.id, 1);
+    bench.tell(&machine, Verb::Report).await;
     let wrong = bench.ask(&machine, Verb::Mount(bench.mount_order(&volume.id, 2))).await;
     assert!(matches!(wrong, Err(LinkError::Refused { .. })), "another life: {wrong:?}");
     let mut unknown = order.clone();

@@ -6,6 +6,8 @@ use clap::Args;
 use ideal_core::demand::State;
 use ideal_core::time::Span;
 
+use super::resources::Which;
+
 /// `ideal plan`
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
@@ -84,6 +86,11 @@ pub(crate) struct Away {
 /// `ideal heal`
 #[derive(Debug, Args)]
 pub(crate) struct Heal {
+    /// With --only or --tags: clouds or nodes; without, everything
+    #[arg(value_name = "ADDR")]
+    pub(crate) addresses: Vec<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Keep looking and mending until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,

@@ -1,13 +1,17 @@
 //! `ideal heal`: what is not as demanded is mended; what ends nothing needs no question.
 
+use ideal_api::{Verb, Work, WorkMode};
 use ideal_core::planner::Consent;
 
 use crate::arguments::{self, Global, Heal};
 use crate::ask::{self, Losses};
 use crate::commands::{plan, up};
+use crate::crew;
 use crate::errand::Errand;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output::Output;
+use crate::render::matrix::Matrix;
 use crate::render::words;
 use crate::world::{World, wait_for};
 
@@ -24,6 +28,14 @@ pub(crate) fn run(wanted: &Heal, global: &Global, output: &Output) -> anyhow::Re
         return plan::run(&plan, global, output);
     }
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    let which = &wanted.which;
+    if !which.only.is_empty() || !which.tags.is_empty() {
+        return resources(wanted, &world, output);
+    }
+    if !wanted.addresses.is_empty() {
+        let failure = Failure::new("bad-flags", Exit::BadInput, "an address goes with --only or --tags");
+        return Err(failure.next("ideal heal        mends everything").into());
+    }
     let pursuit = &wanted.pursuit;
     wait_for(async {
         let mut consent = Consent::default();
@@ -55,5 +67,28 @@ pub(crate) fn run(wanted: &Heal, global: &Global, output: &Output) -> anyhow::Re
         };
         let met = format!("{did}: {right} of {parts} parts seen as wanted, {}", words::span(pursued.took));
         pursued.tell(&world, output, "ideal heal", &met)
+    })
+}
+
+/// Resources that a person names, also those that are left to a person.
+fn resources(wanted: &Heal, world: &World, output: &Output) -> anyhow::Result<Exit> {
+    let slots = crew::slots(world, &wanted.addresses)?;
+    let verb = Verb::Work(Work {
+        mode: WorkMode::Converge,
+        only: wanted.which.only.clone(),
+        tags: wanted.which.tags.clone(),
+        recipes: None,
+    });
+    wait_for(async {
+        let take_over = wanted.pursuit.take_over;
+        let answers = crew::with_engine(world, take_over, async |engine| engine.tell(&slots, &verb).await).await?;
+        let told = crew::told(world, &slots, answers);
+        let matrix = Matrix::of(&told);
+        if output.is_json() {
+            output.document("healing", matrix.for_scripts())?;
+        } else {
+            output.result(&format!("{}{}", matrix.render(true), matrix.summary()));
+        }
+        Ok(matrix.exit())
     })
 }

@@ -84,6 +84,10 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
         Record::Suspended { part, why } => {
             format!("      waits {}: {}", address(ideal, part), say::line(why, 200))
         }
+        Record::Healed { part, heal, .. } => {
+            let (word, label) = (heal.standing.word(), say::line(&heal.label, 80));
+            format!("{word:>10}  {label} of {}: {}", address(ideal, part), say::line(&heal.why, 200))
+        }
         Record::UnmountSeen { .. } if !verbose => return None,
         Record::UnmountSeen { part, volume, life } => {
             format!("      seen  {} unmounted ({volume}, life {life})", address(ideal, part))

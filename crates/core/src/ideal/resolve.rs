@@ -117,7 +117,7 @@ pub fn resolve_with(document: &Document, recipes: &Recipes) -> Resolved {
         services,
         vars,
         policy,
-        plugins: BTreeMap::new(),
+        plugins: recipes.plugins.clone(),
         secrets: BTreeMap::new(),
     };
     Resolved { ideal, diagnostics, origins }
@@ -252,6 +252,7 @@ impl<'d> Walk<'d> {
         all.resources = above.resources.clone();
         let list = place.key("resources");
         for (i, resource) in spec.resources.iter().enumerate() {
+            validate::plugin(resource, &self.recipes.plugins, &list.index(i), &mut self.diagnostics);
             if !self.claims.add(resource, &list.index(i), &mut self.diagnostics) {
                 all.resources.push((Arc::new(resource.clone()), (level, i)));
             }

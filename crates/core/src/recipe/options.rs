@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{OptionSpec, OptionType, RecipeDocument, UseSpec};
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
-use crate::validate::name_help;
+use crate::validate::nearest;
 use crate::validate::text::has_expression;
 
 impl OptionType {
@@ -141,9 +141,10 @@ pub(crate) fn filled_in(
             None => {
                 let message = format!("recipe `{recipe}` has no option `{name}`");
                 let known = document.options.keys().map(String::as_str);
-                let help = match document.options.len() {
-                    0 => format!("`{recipe}` takes no options"),
-                    _ => name_help(name, known, "options"),
+                let help = match nearest(name, known.clone()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if document.options.is_empty() => format!("`{recipe}` takes no options"),
+                    None => format!("its options: {}", known.collect::<Vec<_>>().join(", ")),
                 };
                 let unknown = Diagnostic::error("ideal/unknown-option", here.key(name).path(), message);
                 found.push(unknown.at_key().help(help));
@@ -158,8 +159,9 @@ pub(crate) fn filled_in(
             // A use without options is a text: the item itself is its place.
             let at = if spec.options.is_empty() { item.path() } else { here.path() };
             let missing = Diagnostic::error("ideal/missing-option", at, message);
+            let missing = if spec.options.is_empty() { missing } else { missing.at_key() };
             let about = if option.about.is_empty() { option.kind.wanted() } else { &option.about };
-            found.push(missing.at_key().help(format!("{recipe}: {{{name}: ...}}, {about}")));
+            found.push(missing.help(format!("{recipe}: {{{name}: ...}}, {about}")));
         }
         let value = said.or_else(|| option.default.clone()).unwrap_or_else(|| option.kind.empty());
         all.insert(name.clone(), value);

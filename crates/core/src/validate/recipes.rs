@@ -1,11 +1,13 @@
 //! What can be wrong with a recipe by itself, and with its use where nodes are no machines.
 
+use std::collections::BTreeMap;
+
 use super::{VERSION, nearest};
 use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::document::ProviderSpec;
 use crate::path::{DocPath, Place};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, FileRef, Recipe};
 use crate::resource::Declaration;
 
 /// A recipe's own fields; what its uses of other recipes say is checked where these are known.
@@ -66,6 +68,23 @@ pub(crate) fn recipe_file(
     }
 }
 
+/// Whether the program of a plugin is in the project.
+pub(crate) fn plugin(
+    declaration: &Declaration,
+    known: &BTreeMap<Name, FileRef>,
+    item: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(spec) = declaration.plugin.as_ref().filter(|spec| !known.contains_key(&spec.uses)) else { return };
+    let message = format!("there is no plugin `{}`", spec.uses);
+    let help = match nearest(spec.uses.as_str(), known.keys().map(Name::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("put the program into the project's folder `plugins`: ideal plugin new {}", spec.uses),
+    };
+    let place = item.key("plugin");
+    found.push(Diagnostic::error("ideal/unknown-plugin", place.key("use").path(), message).help(help));
+}
+
 /// A kind that needs a whole machine, on a provider whose nodes are folders of this one. `by`: the recipe that
 /// declares it, when the place is that of its use.
 pub(crate) fn needs_machine(
@@ -87,5 +106,6 @@ pub(crate) fn needs_machine(
         "nodes of `local` are folders and processes: files, links and commands fit them, `{kind}` does not"
     );
     let place = if by.is_some() { item.clone() } else { item.key(kind) };
-    Some(Diagnostic::error("ideal/needs-machine", place, message).at_key().help(help))
+    let wrong = Diagnostic::error("ideal/needs-machine", place, message).help(help);
+    Some(if by.is_some() { wrong } else { wrong.at_key() })
 }

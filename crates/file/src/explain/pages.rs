@@ -76,10 +76,22 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Rename it: my-shop.",
     },
     Page {
+        slug: "ideal/bad-notify",
+        meaning: "A resource is notified that does nothing then. Units restart or reload when they are notified, and commands with `notified: true` run.",
+        example: "- file: {path: /etc/a}\n  notifies: [file /etc/b]",
+        mend: "Notify a unit or a command; for mere order, write `before`.",
+    },
+    Page {
         slug: "ideal/bad-number",
         meaning: "The number cannot be kept exactly: it is too large, infinite or not a number at all.",
         example: "vars: {n: 99999999999999999999999}",
         mend: "If it is text that looks like a number, put it in quotes.",
+    },
+    Page {
+        slug: "ideal/bad-option",
+        meaning: "An option is given a value that it does not take, or is declared in a way that cannot work.",
+        example: "recipes: [{nginx: {port: \"80\"}}]",
+        mend: "Look at the message for what is wanted. A secret is given as \"{{ secret.NAME }}\" and never as a text.",
     },
     Page {
         slug: "ideal/bad-path",
@@ -98,6 +110,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A limit is out of its range, so that nothing could ever be done, or nothing would hold it back.",
         example: "policy: {attempts: 0}",
         mend: "Write a number in the range that the message names, or leave the line out for the default.",
+    },
+    Page {
+        slug: "ideal/bad-template",
+        meaning: "A template of a recipe cannot be read, or uses a filter, test or function that there is not. Templates are Jinja's language with its usual filters; they include no other files.",
+        example: "{{ option.name | lowr }}",
+        mend: "Mend it at the line that the message names. To have two braces in the text itself, write {{ '{{' }}; for a long stretch, {% raw %} ... {% endraw %}.",
     },
     Page {
         slug: "ideal/bad-value",
@@ -131,7 +149,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         slug: "ideal/expression-not-here",
-        meaning: "Expressions are not evaluated under `vars` and `include`: these are read before anything can be evaluated.",
+        meaning: "Expressions are not evaluated under `vars`, `include` and `secrets`, nor in what a recipe says of itself: these are read before anything can be evaluated.",
         example: "vars: {a: 1, b: \"{{ vars.a }}\"}",
         mend: "Write the value itself.",
     },
@@ -172,6 +190,18 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Add the key that the message names.",
     },
     Page {
+        slug: "ideal/missing-option",
+        meaning: "The recipe cannot do its work without this option, and has no default for it.",
+        example: "recipes: [nginx]",
+        mend: "Say it where the recipe is used: {nginx: {name: shop.example}}. `ideal recipe show NAME` lists the options.",
+    },
+    Page {
+        slug: "ideal/missing-recipe-file",
+        meaning: "A resource names a template or a file that is not in its recipe. Only recipes have such files; a cloud's own resources hold their text themselves.",
+        example: "- file: {path: /a, template: a.conf}",
+        mend: "Put the file into the recipe's folder `templates` or `files`, or mend its name.",
+    },
+    Page {
         slug: "ideal/missing-uuid",
         meaning: "Every cloud has a uuid that is set once and never changed. It is written on all machines and volumes of the cloud, so that names may change and nothing is lost.",
         example: "clouds: {shop: {nodes: 1}}",
@@ -188,6 +218,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Two mounts of one cloud are at the same place, or one lies inside the other. The inner one would vanish or block the outer, depending on the order.",
         example: "mounts:\n  a: {size: 1GiB, at: /data}\n  b: {size: 1GiB, at: /data/b}",
         mend: "Give each a place of its own, such as /data/a and /data/b.",
+    },
+    Page {
+        slug: "ideal/needs-machine",
+        meaning: "Nodes of the provider `local` are folders and processes of this machine. Packages, users, units and the like belong to a whole machine: on such a node they would change this one.",
+        example: "providers: {here: local}\nclouds:\n  shop: {uuid: ..., nodes: 1, resources: [{package: {name: curl}}]}",
+        mend: "Use a provider whose nodes are machines, or leave it out: files, directories, links, lines, commands and plugins fit everywhere.",
     },
     Page {
         slug: "ideal/nil-uuid",
@@ -256,16 +292,28 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Choose another number, or write `auto` for a free port that is then kept.",
     },
     Page {
+        slug: "ideal/recipe-cycle",
+        meaning: "Recipes use each other in a circle, so that none could come first.",
+        example: "# recipes/a/recipe.yaml\nrecipes: [b]\n# recipes/b/recipe.yaml\nrecipes: [a]",
+        mend: "Remove one of the uses.",
+    },
+    Page {
+        slug: "ideal/resource-cycle",
+        meaning: "Resources wait for each other in a circle, so that none could come first. A file also waits for the directory that it lies in and for its owner, when these are declared.",
+        example: "- file: {path: /a}\n  after: [file /b]\n- file: {path: /b}\n  after: [file /a]",
+        mend: "Remove one `after` or `before`.",
+    },
+    Page {
         slug: "ideal/resources-disagree",
         meaning: "Two resources want the same path on the same nodes to be different things. One of them may be inherited from a cloud above. Each would undo the other for ever.",
         example: "- file: {path: /etc/motd, content: a}\n- file: {path: /etc/motd, content: b}",
         mend: "Remove one, or move the other into a cloud that does not hand it down to these nodes. Two that agree are fine.",
     },
     Page {
-        slug: "ideal/secrets-not-yet",
-        meaning: "Expressions with `secret` are not read by this version.",
-        example: "env: {TOKEN: \"{{ secret.token }}\"}",
-        mend: "Put a file with the secret on the node yourself and let the program read it.",
+        slug: "ideal/secret-in-argument",
+        meaning: "A secret would become part of a command line, a path, a name or a log, where others can see it.",
+        example: "- command: {run: [login, \"{{ secret.token }}\"]}",
+        mend: "Give it to the program on its `stdin`, in its `env`, or in a file of mode \"0600\".",
     },
     Page {
         slug: "ideal/syntax",
@@ -317,7 +365,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         slug: "ideal/undefined-name",
-        meaning: "An expression asks for something that does not exist. Under `clouds`, `providers` and `policy` only `vars` can be used; in resources, hooks and services also cloud, node, clouds, port and mount.",
+        meaning: "An expression asks for something that does not exist. Under `clouds`, `providers` and `policy` only `vars` can be used; in resources also cloud, node, clouds, mount, facts and secret, in recipes also option, beside `each` also item, and in services also port.",
         example: "vars: {release: a}\nimage: \"{{ vars.relase }}\"",
         mend: "Mend the name, or add the variable. For what may be missing, write {{ vars.x | default('...') }}.",
     },
@@ -334,10 +382,40 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Mend the spelling, or move it to where it belongs.",
     },
     Page {
+        slug: "ideal/unknown-option",
+        meaning: "A use of a recipe says something that the recipe has no option for.",
+        example: "recipes: [{nginx: {prot: 8080}}]",
+        mend: "Mend the name; `ideal recipe show NAME` lists the options.",
+    },
+    Page {
+        slug: "ideal/unknown-plugin",
+        meaning: "A resource is of a kind that a program in the project's folder `plugins` should know, and there is no such program.",
+        example: "- plugin: {use: greeting, key: door}",
+        mend: "Put the program there under this name; `ideal plugin new NAME` writes one to begin with.",
+    },
+    Page {
         slug: "ideal/unknown-provider",
         meaning: "A cloud names a provider that is not declared under `providers`.",
         example: "providers: {here: local}\nclouds: {shop: {uuid: ..., provider: her}}",
         mend: "Mend the name, or declare the provider.",
+    },
+    Page {
+        slug: "ideal/unknown-recipe",
+        meaning: "A recipe is used that is neither in the project's folder `recipes` nor among those that came with the program.",
+        example: "recipes: [ngnix]",
+        mend: "Mend the name; `ideal recipe list` shows what there is, `ideal recipe new NAME` begins one.",
+    },
+    Page {
+        slug: "ideal/unknown-resource",
+        meaning: "`after`, `before` or `notifies` speaks of a resource that is not there. It may be one of the same list, of the recipes that a recipe uses, or, from a cloud, of its recipes.",
+        example: "- file: {path: /etc/motd}\n  after: [file /etc/mtod]",
+        mend: "Write the `name` of the resource, or its kind and key as they are written: file /etc/motd.",
+    },
+    Page {
+        slug: "ideal/unknown-secret",
+        meaning: "An expression or template names a secret that the ideal file does not declare.",
+        example: "content: \"{{ secret.token }}\"",
+        mend: "Declare it: `secrets: {token: age}`, then `ideal secret set token`. A recipe should have an option of type `secret` instead.",
     },
     Page {
         slug: "ideal/unsafe-text",

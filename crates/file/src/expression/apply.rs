@@ -1,33 +1,47 @@
 //! Expressions that can be evaluated when the file is read, in the tree, before its shape is looked at, so that
 //! `nodes: "{{ vars.n }}"` is a number to everything after. The others are checked as far as names go and left.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use ideal_core::validate::{MOST_PROBLEMS, name_help, nearest};
+use ideal_core::validate::MOST_PROBLEMS;
 use serde_json::Value as Json;
 
 use super::evaluate::write_text;
+use super::scope::{Scope, Service, Where, keys_of};
 use super::{Expression, FILTERS, MOST_OUTPUT, Piece, RenderProblem, Step, Trail, is_template, pieces};
 use crate::tree::{Entry, Extent, Node, Value};
-use crate::yaml::{Problem, shortened};
+use crate::yaml::Problem;
 
-/// What may be asked for where a resource, service or hook applies.
-const LATE_NAMES: [&str; 6] = ["vars", "cloud", "node", "clouds", "port", "mount"];
 /// What all expressions of a file together may come to: one long variable named a hundred thousand times is a
 /// bomb.
 const MOST_MADE: usize = 16 << 20;
 
-/// What part of the file a value belongs to.
+/// Fields of resources whose values reach a file, a process or a plugin without being seen by others.
+const SECRET_FIELDS: [&str; 7] = ["content", "line", "block", "stdin", "env", "with", "password"];
+
+/// What part of a file a value belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Zone {
     Document,
     /// A mapping of clouds by name.
     Clouds,
     Cloud,
+    /// The document of a recipe.
+    Recipe,
+    /// A mapping of options by name, and one of them.
+    Options,
+    Option,
+    Service,
+    /// A list of resources, and each of them.
+    Resources,
+    /// What stands under the name of a kind.
+    Spec,
     /// Evaluated now; sees `vars`.
     Structure,
     /// Evaluated where it applies; sees more.
-    Late,
+    Late(Where),
+    /// The same, where a secret may stand.
+    Open(Where),
     /// Holds no expressions.
     Plain,
 }
@@ -35,66 +49,80 @@ enum Zone {
 impl Zone {
     fn under(self, key: &str) -> Zone {
         match (self, key) {
-            (Zone::Document, "vars" | "include") => Zone::Plain,
+            (Zone::Document, "vars" | "include" | "secrets") => Zone::Plain,
             (Zone::Document | Zone::Cloud, "clouds") => Zone::Clouds,
-            (Zone::Document, "services") | (Zone::Cloud, "resources" | "hooks") => Zone::Late,
+            (Zone::Cloud | Zone::Recipe, "resources") => Zone::Resources,
+            (Zone::Cloud | Zone::Recipe, "recipes") => Zone::Open(Where::Use),
+            (Zone::Cloud, "hooks") => Zone::Late(Where::Hook),
             (Zone::Clouds, _) => Zone::Cloud,
             (Zone::Document | Zone::Cloud, _) => Zone::Structure,
+            (Zone::Recipe, "options") => Zone::Options,
+            (Zone::Options, _) => Zone::Option,
+            (Zone::Option, "default") => Zone::Late(Where::Default),
+            (Zone::Recipe | Zone::Option, _) => Zone::Plain,
+            (Zone::Service, "env") => Zone::Open(Where::Service),
+            (Zone::Service, _) => Zone::Late(Where::Service),
+            (Zone::Resources, "when" | "each") => Zone::Open(Where::Resource),
+            (Zone::Resources, "name" | "after" | "before" | "notifies" | "tags" | "care") => {
+                Zone::Late(Where::Resource)
+            }
+            (Zone::Resources, _) => Zone::Spec,
+            (Zone::Spec, field) if SECRET_FIELDS.contains(&field) => Zone::Open(Where::Resource),
+            (Zone::Spec, _) => Zone::Late(Where::Resource),
             (zone, _) => zone,
+        }
+    }
+    /// Where an expression in it stands, and whether a secret may.
+    fn place(self) -> (Where, bool) {
+        match self {
+            Zone::Late(place) => (place, false),
+            Zone::Open(place) => (place, true),
+            Zone::Resources | Zone::Spec => (Where::Resource, false),
+            Zone::Service => (Where::Service, false),
+            _ => (Where::Structure, false),
         }
     }
 }
 
+/// What the texts of a recipe ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) clouds: bool,
+    pub(crate) secrets: BTreeSet<String>,
+}
+
 struct Apply<'a> {
-    /// `{"vars": ...}`.
-    context: Json,
-    /// The mounts of each cloud, by its path.
-    clouds: BTreeMap<String, Vec<String>>,
-    /// The service in hand, if it is one.
-    service: Option<Service>,
+    scope: &'a mut Scope,
+    /// `{"vars": ...}`; nothing where all is left for the node.
+    context: Option<Json>,
+    reads: Reads,
     made: usize,
     texts: &'a dyn Fn(Extent) -> &'a str,
     problems: &'a mut Vec<Problem>,
 }
 
-/// What the expressions of a service can ask for.
-struct Service {
-    ports: Vec<String>,
-    /// Nothing when it is not known which cloud it runs on.
-    mounts: Option<Vec<String>>,
-}
-
-/// Evaluates what can be in the whole tree. `texts` gives the source text of an extent.
+/// Evaluates what can be in the whole tree of a document. `texts` gives the source text of an extent.
 pub(crate) fn apply<'a>(
     root: &mut Node,
+    scope: &'a mut Scope,
     texts: &'a dyn Fn(Extent) -> &'a str,
     problems: &'a mut Vec<Problem>,
 ) {
-    let vars = match root.get("vars") {
-        Some(vars) if matches!(vars.value, Value::Map(_)) => vars.json(),
-        _ => Json::Object(serde_json::Map::new()),
-    };
-    let mut clouds = BTreeMap::new();
-    if let Some(top) = root.get("clouds") {
-        cloud_paths(top, "", &mut clouds);
-    }
-    let context = Json::Object([("vars".to_owned(), vars)].into_iter().collect());
-    let mut apply = Apply { context, clouds, service: None, made: 0, texts, problems };
-    apply.node(root, Zone::Document);
+    let context = Json::Object([("vars".to_owned(), scope.vars.clone())].into_iter().collect());
+    let reads = Reads::default();
+    Apply { scope, context: Some(context), reads, made: 0, texts, problems }.node(root, Zone::Document);
 }
 
-fn cloud_paths(clouds: &Node, above: &str, paths: &mut BTreeMap<String, Vec<String>>) {
-    for entry in clouds.entries() {
-        let path = if above.is_empty() { entry.key.clone() } else { format!("{above}.{}", entry.key) };
-        if let Some(inner) = entry.value.get("clouds") {
-            cloud_paths(inner, &path, paths);
-        }
-        paths.insert(path, keys_of(entry.value.get("mounts")));
-    }
-}
-
-fn keys_of(node: Option<&Node>) -> Vec<String> {
-    node.map_or(&[][..], Node::entries).iter().map(|entry| entry.key.clone()).collect()
+/// Looks at the expressions of a recipe; all are left for the node.
+pub(crate) fn look<'a>(
+    root: &mut Node,
+    scope: &'a mut Scope,
+    texts: &'a dyn Fn(Extent) -> &'a str,
+    problems: &'a mut Vec<Problem>,
+) -> Reads {
+    let mut apply = Apply { scope, context: None, reads: Reads::default(), made: 0, texts, problems };
+    apply.node(root, Zone::Recipe);
+    apply.reads
 }
 
 impl Apply<'_> {
@@ -110,7 +138,11 @@ impl Apply<'_> {
             }
             Value::List(items) => items.iter_mut().for_each(|item| self.node(item, zone)),
             Value::Map(entries) => {
+                let repeated = zone == Zone::Resources && entries.iter().any(|entry| entry.key == "each");
                 for entry in entries {
+                    if zone == Zone::Resources {
+                        self.scope.each = repeated && entry.key != "each";
+                    }
                     self.entry(entry, zone);
                 }
             }
@@ -119,22 +151,22 @@ impl Apply<'_> {
     }
 
     fn entry(&mut self, entry: &mut Entry, zone: Zone) {
-        let under = zone.under(&entry.key);
         if zone == Zone::Document && entry.key == "services" {
             if let Value::Map(services) = &mut entry.value.value {
                 for service in services {
                     let on = match service.value.get("on").map(|on| &on.value) {
-                        Some(Value::Text(on)) => self.clouds.get(on),
+                        Some(Value::Text(on)) => self.scope.clouds.get(on),
                         _ => None,
                     };
-                    let ports = keys_of(service.value.get("ports"));
-                    self.service = Some(Service { ports, mounts: on.cloned() });
-                    self.node(&mut service.value, under);
+                    let (ports, mounts) = (keys_of(service.value.get("ports")), on.cloned());
+                    self.scope.service = Some(Service { ports, mounts });
+                    self.node(&mut service.value, Zone::Service);
                 }
-                self.service = None;
+                self.scope.service = None;
             }
             return;
         }
+        let under = zone.under(&entry.key);
         self.node(&mut entry.value, under);
     }
 
@@ -166,7 +198,7 @@ impl Apply<'_> {
         if zone == Zone::Plain {
             let message = "expressions are not evaluated here";
             let problem = Problem::new("ideal/expression-not-here", at, message);
-            self.problems.push(problem.help("`vars` and `include` are plain data; write the value itself"));
+            self.problems.push(problem.help("this is plain data, read before anything can be evaluated; write the value itself"));
             return Value::Broken;
         }
         let before = self.problems.len();
@@ -188,6 +220,7 @@ impl Apply<'_> {
                     for trail in expression.trails() {
                         late |= trail.root != "vars";
                         self.check(&trail, source, at, zone);
+                        self.note(&trail);
                     }
                     parsed.push(expression);
                 }
@@ -203,9 +236,17 @@ impl Apply<'_> {
             drop(pieces);
             return Value::Text(text);
         }
-        match self.evaluate(&pieces, &parsed, at) {
+        let Some(context) = self.context.take() else {
+            drop(pieces);
+            return Value::Text(text);
+        };
+        let outcome = self.evaluate(&pieces, &parsed, &context, at);
+        self.context = Some(context);
+        match outcome {
             // To be evaluated once, not twice: what came out would be taken for an expression again.
-            Ok(Value::Text(made)) if is_template(&made) && zone == Zone::Late => Value::Text(text),
+            Ok(Value::Text(made)) if is_template(&made) && zone.place().0 != Where::Structure => {
+                Value::Text(text)
+            }
             Ok(value) => value,
             Err(problem) => {
                 let why = match problem {
@@ -222,10 +263,11 @@ impl Apply<'_> {
         &mut self,
         pieces: &[Piece<'_>],
         parsed: &[Expression],
+        context: &Json,
         at: Extent,
     ) -> Result<Value, RenderProblem> {
         if let ([Piece::Expression(_)], [only]) = (pieces, parsed) {
-            let value = only.evaluate(&self.context)?;
+            let value = only.evaluate(context)?;
             let size = size_of(&value);
             if size > MOST_OUTPUT {
                 return Err(super::refused("the expression comes to more than 64 KiB"));
@@ -242,7 +284,7 @@ impl Apply<'_> {
                 Piece::Plain(plain) => out.push_str(plain),
                 Piece::Expression(_) => {
                     let Some(expression) = expressions.next() else { continue };
-                    let value = expression.evaluate(&self.context)?;
+                    let value = expression.evaluate(context)?;
                     let before = out.len();
                     write_text(&value, expression, &mut out)?;
                     made += out.len() - before;
@@ -280,99 +322,16 @@ impl Apply<'_> {
 
     fn check(&mut self, trail: &Trail, source: &str, at: Extent, zone: Zone) {
         let at = self.within(at, source, trail.at, trail.to_string().len().min(source.len() - trail.at));
-        let root = trail.root.as_str();
-        if root == "secret" {
-            let problem =
-                Problem::new("ideal/secrets-not-yet", at, "secrets are not read yet by this version");
-            self.problems
-                .push(problem.help("let the program read it from a file that you put on the node yourself"));
-            return;
-        }
-        let names: &[&str] = if zone == Zone::Late { &LATE_NAMES } else { &LATE_NAMES[..1] };
-        if !names.contains(&root) {
-            let problem = if LATE_NAMES.contains(&root) {
-                let message = format!("`{root}` is not known here: this is decided before any node exists");
-                Problem::new("ideal/undefined-name", at, message)
-                    .help("only `vars` can be used outside of resources, hooks and services")
-            } else {
-                let help = match nearest(root, names.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if matches!(&self.context["vars"], Json::Object(vars) if vars.contains_key(root)) => {
-                        format!("did you mean `vars.{root}`?")
-                    }
-                    None => format!("names that can be used here: {}", names.join(", ")),
-                };
-                let message = format!("there is no `{}` to be used in an expression", shortened(root));
-                Problem::new("ideal/undefined-name", at, message).help(help)
-            };
-            self.problems.push(problem);
-            return;
-        }
-        if trail.may_miss {
-            return;
-        }
-        let Some(Step::Key(key)) = trail.steps.first() else {
-            if root == "vars" && trail.steps.is_empty() {
-                let problem = Problem::new("ideal/undefined-name", at, "`vars` alone is not a value");
-                self.problems.push(problem.help("name one of the variables: vars.name"));
-            }
-            return;
-        };
-        match root {
-            "vars" => self.check_vars(trail, at),
-            "clouds" if !self.clouds.contains_key(key) => {
-                let message = format!("there is no cloud `{}`", shortened(key));
-                let help = name_help(key, self.clouds.keys().map(String::as_str), "clouds");
-                self.problems.push(Problem::new("ideal/undefined-name", at, message).help(help));
-            }
-            "port" | "mount" => self.check_own(root, key, at),
+        let (place, may_show) = zone.place();
+        self.problems.extend(self.scope.check(trail, place, may_show, at));
+    }
+
+    /// What a recipe asks for, so that nodes are told when it changes.
+    fn note(&mut self, trail: &Trail) {
+        match (trail.root.as_str(), trail.steps.first()) {
+            ("clouds", _) => self.reads.clouds = true,
+            ("secret", Some(Step::Key(name))) => _ = self.reads.secrets.insert(name.clone()),
             _ => {}
-        }
-    }
-
-    /// A port of the service, or a mount of the cloud that it runs on.
-    fn check_own(&mut self, root: &str, key: &str, at: Extent) {
-        let Some(service) = &self.service else {
-            if root == "port" {
-                let problem = Problem::new("ideal/undefined-name", at, "only services have ports");
-                self.problems.push(problem.help("`port` can be used in the texts of a service"));
-            }
-            return;
-        };
-        let (known, message) = match root {
-            "port" => (Some(&service.ports), "this service has no port"),
-            _ => (service.mounts.as_ref(), "the cloud that this service runs on has no mount"),
-        };
-        if let Some(known) = known
-            && !known.iter().any(|name| name == key)
-        {
-            let help = name_help(key, known.iter().map(String::as_str), &format!("{root}s"));
-            let message = format!("{message} `{}`", shortened(key));
-            self.problems.push(Problem::new("ideal/undefined-name", at, message).help(help));
-        }
-    }
-
-    fn check_vars(&mut self, trail: &Trail, at: Extent) {
-        let mut here = &self.context["vars"];
-        for step in &trail.steps {
-            let next = match step {
-                Step::Key(key) => here.get(key),
-                Step::Index(index) => usize::try_from(*index).map_or(Some(here), |index| here.get(index)),
-                Step::Computed => return,
-            };
-            if matches!(step, Step::Index(index) if *index < 0) {
-                return;
-            }
-            let Some(next) = next else {
-                let message = format!("there is no {}", shortened(&trail.to_string()));
-                let mut problem = Problem::new("ideal/undefined-name", at, message);
-                if let (Step::Key(key), Json::Object(known)) = (step, here) {
-                    problem = problem.help(name_help(key, known.keys().map(String::as_str), "variables"));
-                }
-                self.problems.push(problem);
-                return;
-            };
-            here = next;
         }
     }
 }

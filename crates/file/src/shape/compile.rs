@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Names {
         value: Id,
         any_key: bool,
+        /// Whether there is exactly one.
+        one: bool,
     },
     /// A mapping with known keys; of each, whether it must be there.
     Fields(BTreeMap<String, (Id, bool)>),
@@ -70,12 +72,17 @@ impl Shapes {
     /// The shapes of the ideal file.
     pub(super) fn of_document() -> &'static Shapes {
         static SHAPES: OnceLock<Shapes> = OnceLock::new();
-        SHAPES.get_or_init(|| {
-            let schema = crate::schema::schema();
-            let mut compile = Compile { schema: &schema, list: Vec::new(), names: BTreeMap::new() };
-            let root = compile.shape(&schema);
-            Shapes { list: compile.list, root }
-        })
+        SHAPES.get_or_init(|| Shapes::of(&crate::schema::schema()))
+    }
+    /// The shapes of a recipe's document.
+    pub(super) fn of_recipe() -> &'static Shapes {
+        static SHAPES: OnceLock<Shapes> = OnceLock::new();
+        SHAPES.get_or_init(|| Shapes::of(&crate::schema::recipe_schema()))
+    }
+    fn of(schema: &Json) -> Shapes {
+        let mut compile = Compile { schema, list: Vec::new(), names: BTreeMap::new() };
+        let root = compile.shape(schema);
+        Shapes { list: compile.list, root }
     }
 }
 
@@ -198,11 +205,12 @@ impl<'s> Compile<'s> {
             && let Some(value) = patterns.values().next()
         {
             // The only pattern of keys is that of names; a test sees to it.
-            return Shape::Names { value: self.shape(value), any_key: false };
+            let one = schema.get("maxProperties").and_then(Json::as_u64) == Some(1);
+            return Shape::Names { value: self.shape(value), any_key: false, one };
         }
         match schema.get("additionalProperties") {
-            Some(value) if value.is_object() => Shape::Names { value: self.shape(value), any_key: true },
-            _ => Shape::Names { value: self.add(Shape::Any), any_key: true },
+            Some(value) if value.is_object() => Shape::Names { value: self.shape(value), any_key: true, one: false },
+            _ => Shape::Names { value: self.add(Shape::Any), any_key: true, one: false },
         }
     }
 

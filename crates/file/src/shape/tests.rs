@@ -1,6 +1,7 @@
 //! What the shape check lets pass, serde reads: on random documents that are mostly right.
 
 use ideal_core::ideal::Document;
+use ideal_core::recipe::RecipeDocument;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -100,6 +101,16 @@ fn make(shapes: &Shapes, id: Id, depth: usize, dice: &mut Dice<'_>) -> Json {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn what_has_the_right_shape_of_a_recipe_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let shapes = Shapes::of_recipe();
+        let json = make(shapes, shapes.root, 0, &mut Dice(bytes.iter()));
+        let node = Node::of_json(json.clone(), Extent::default());
+        let mut found = Vec::new();
+        check_recipe(&node, &Place::ROOT, &mut found);
+        let read = crate::read::read::<RecipeDocument>(&node);
+        prop_assert!(!found.is_empty() || read.is_ok(), "{}: {json}", read.unwrap_err());
+    }
     #[test]
     fn what_has_the_right_shape_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let shapes = Shapes::of_document();

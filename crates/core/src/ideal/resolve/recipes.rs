@@ -8,10 +8,10 @@ use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::document::CloudSpec;
 use crate::path::{DocPath, Part, Place};
-use crate::recipe::{Recipe, Use, UseSpec, filled_in, place_name};
+use crate::recipe::{FileRef, Recipe, Use, UseSpec, filled_in, place_name};
 use crate::resource::references::{Listed, Problem, listed, resolve};
 use crate::resource::{Declaration, Resource, order};
-use crate::validate::{self, name_help};
+use crate::validate::{self, nearest};
 
 /// More uses than this on one node nobody writes; recipes that use each other twice make them.
 const MOST_USES: usize = 256;
@@ -23,6 +23,8 @@ pub struct Recipes {
     pub known: BTreeMap<Name, Recipe>,
     /// The names of others that there are, for "did you mean".
     pub others: BTreeSet<Name>,
+    /// The programs in the project's folder `plugins`.
+    pub plugins: BTreeMap<Name, FileRef>,
 }
 
 /// What a recipe is used by: the place of the use, and the uses that led there.
@@ -38,6 +40,10 @@ impl Recipes {
             let root = place_name(name);
             let place = Place::ROOT.key(&root);
             validate::recipe(recipe, &place, found);
+            let resources = place.key("resources");
+            for (i, declaration) in recipe.document.resources.iter().enumerate() {
+                validate::plugin(declaration, &self.plugins, &resources.index(i), found);
+            }
             // By itself, with what it uses; its own options are said by those who use it.
             let spec = UseSpec { recipe: name.clone(), options: serde_json::Map::new() };
             let mut list = Vec::new();
@@ -68,18 +74,24 @@ impl Recipes {
     ) -> Option<usize> {
         let name = &spec.recipe;
         let at = if spec.options.is_empty() { way.item.path() } else { way.item.key(name.as_str()).path() };
+        let say = |slug: &str, message: String| {
+            let said = Diagnostic::error(slug, at.clone(), message);
+            if spec.options.is_empty() { said } else { said.at_key() }
+        };
         let Some(recipe) = self.known.get(name) else {
             let names = self.known.keys().chain(&self.others).map(Name::as_str);
             let message = format!("there is no recipe `{name}`");
-            let help = name_help(name.as_str(), names, "recipes");
-            found.push(Diagnostic::error("ideal/unknown-recipe", at, message).at_key().help(help));
+            let help = match nearest(name.as_str(), names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`ideal recipe list` shows what there is; `ideal recipe new NAME` begins one".to_owned(),
+            };
+            found.push(say("ideal/unknown-recipe", message).help(help));
             return None;
         };
         if way.names.contains(&name) {
             let names: Vec<&str> = way.names.iter().map(|name| name.as_str()).collect();
             let message = format!("recipe `{name}` uses itself: {} -> {name}", names.join(" -> "));
-            let round = Diagnostic::error("ideal/recipe-cycle", at, message).at_key();
-            found.push(round.help("remove one of the uses"));
+            found.push(say("ideal/recipe-cycle", message).help("remove one of the uses"));
             return None;
         }
         let options = filled_in(&recipe.document, spec, way.item, found);
@@ -105,8 +117,7 @@ impl Recipes {
         let own = list.len();
         if own >= MOST_USES {
             let message = format!("more than {MOST_USES} uses of recipes on one node");
-            let many = Diagnostic::error("ideal/too-large", at, message).at_key();
-            found.push(many.help("recipes that use each other with other options each time multiply"));
+            found.push(say("ideal/too-large", message).help("recipes that use each other with other options each time multiply"));
             return None;
         }
         for used in uses.iter().filter(|used| **used >= first) {

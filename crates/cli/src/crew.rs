@@ -1,0 +1,58 @@
+//! Nodes that are asked or told something directly, and what comes of it.
+
+use ideal_api::{LinkError, Reply, Verb};
+use ideal_core::id::SlotId;
+use ideal_core::resource::Row;
+use ideal_engine::orders::Answers;
+use ideal_engine::{Engine, Glance};
+
+use crate::scopes;
+use crate::world::{World, settings};
+
+/// The nodes of the file that addresses mean.
+pub(crate) fn slots(world: &World, addresses: &[String]) -> anyhow::Result<Vec<SlotId>> {
+    let scopes = scopes::of(&world.ideal, addresses)?;
+    let all = world.ideal.clouds.iter().flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
+    Ok(all.filter(|slot| scopes::holds(&scopes, *slot)).collect())
+}
+
+/// Asks nodes something that needs no authority.
+pub(crate) async fn ask(world: &World, slots: &[SlotId], verb: &Verb) -> anyhow::Result<Answers> {
+    let glance: Glance = world.glance().await?;
+    Ok(glance.ask(&world.outside_to_look()?, slots, verb).await)
+}
+
+/// Tells nodes something, as the one engine that gives orders; the lease is given back whatever comes of it.
+pub(crate) async fn with_engine(
+    world: &World,
+    take_over: bool,
+    does: impl AsyncFnOnce(&mut Engine) -> Result<Answers, ideal_engine::EngineError>,
+) -> anyhow::Result<Answers> {
+    let outside = world.outside_to_act(std::rc::Rc::new(ideal_engine::progress::Silent))?;
+    let opened = Engine::open(outside, world.ideal.clone(), settings(take_over)).await;
+    let mut engine = opened.map_err(|why| world.engine_failure(why))?;
+    let answers = does(&mut engine).await;
+    // Looked at once more, so that what was made right is in the history.
+    let looked = engine.look().await;
+    let released = engine.release().await;
+    let answers = answers.map_err(|why| world.engine_failure(why))?;
+    looked.and(released).map_err(|why| world.engine_failure(why))?;
+    Ok(answers)
+}
+
+/// What each node said of its resources: its name, and rows or why there are none.
+pub(crate) type Told = Vec<(String, Result<Vec<Row>, String>)>;
+
+/// Rows by node, in the order of the file.
+pub(crate) fn told(world: &World, slots: &[SlotId], mut answers: Answers) -> Told {
+    let other = || Err(LinkError::Unknown { why: "it answered something else".to_owned() });
+    let one = |slot: &SlotId| {
+        let rows = match answers.remove(slot) {
+            Some(Ok(Reply::Rows(rows))) => Ok(rows),
+            Some(Ok(_)) | None => other(),
+            Some(Err(error)) => Err(error),
+        };
+        (world.ideal.address(*slot), rows.map_err(|error| error.to_string()))
+    };
+    slots.iter().map(one).collect()
+}
