@@ -140,7 +140,7 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         // A loop device is the host's, and outlives the container.
-        let _ = self.shell("! [ -e /srv/disk.loop ] || { umount /srv/data || :; losetup -d $(cat /srv/disk.loop); }");
+        let _ = self.shell("! [ -e /run/test-disk.loop ] || { umount /srv/data || :; losetup -d $(cat /run/test-disk.loop); }");
         self.docker(&["rm", "-f", "-v", "node"]);
         // The engine ends when its input does.
         drop(self.engine.stdin.take());

@@ -116,10 +116,10 @@ pub(crate) fn all(system: System) -> Vec<Case> {
         Case {
             name: "a mount over what was there",
             before: "for i in $(seq 0 40); do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done
-                     [ -e /srv/disk ] || truncate -s 16M /srv/disk
-                     [ -e /srv/disk.loop ] || losetup -f --show /srv/disk > /srv/disk.loop; mkfs.ext4 -q -F $(cat /srv/disk.loop)
+                     [ -e /run/test-disk ] || truncate -s 16M /run/test-disk
+                     [ -e /run/test-disk.loop ] || losetup -f --show /run/test-disk > /run/test-disk.loop; mkfs.ext4 -q -F $(cat /run/test-disk.loop)
                      rm -rf /srv/data /srv/data.ideal-old*; mkdir -p /srv/data; echo kept > /srv/data/file; chmod 751 /srv/data
-                     ln -sfn \"$(cat /srv/disk.loop)\" /dev/ideal-test",
+                     ln -sfn \"$(cat /run/test-disk.loop)\" /dev/ideal-test",
             wanted: json!([{"mount": {"at": "/srv/data", "device": "/dev/ideal-test", "type": "ext4", "options": ["noatime"]}}]),
             right: "mountpoint -q /srv/data; test \"$(cat /srv/data/file)\" = kept; test \"$(cat /srv/data.ideal-old/file)\" = kept; grep -c /srv/data /etc/fstab | grep -qx 1; ! ls -d /run/ideal/carry-* 2> /dev/null",
             spoil: "umount /srv/data; sed -i d /etc/fstab",
