@@ -85,7 +85,8 @@ pub fn load(input: &Sources) -> Loaded {
         }
     };
     map.tree = root;
-    let (document, resolved) = if readable { understand(&map, &read.recipes, &mut diagnostics) } else { (None, None) };
+    let (document, resolved) =
+        if readable { understand(&map, &read.recipes, &mut diagnostics) } else { (None, None) };
     let good = count_errors(&diagnostics) == 0;
     Loaded {
         document: document.filter(|_| errors == 0),

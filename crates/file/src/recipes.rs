@@ -13,9 +13,9 @@ use ideal_core::recipe::{FileRef, Recipe, RecipeDocument, place_name};
 use crate::decode::decode;
 use crate::expression::{Reads, Scope, Step, Trail, Where, look};
 use crate::source_map::{Source, SourceMap};
+use crate::template::check_template;
 use crate::tree::{Extent, Node, Value};
 use crate::yaml::{self, Problem};
-use crate::template::check_template;
 use crate::{read, shape};
 
 /// The folder of a recipe, as the caller read it.
@@ -63,12 +63,15 @@ pub(crate) fn read_recipes(
     wanted.extend(all.iter().filter(|(_, source)| !source.shipped).map(|(name, _)| name.to_string()));
     let mut done = BTreeSet::new();
     while let Some(next) = wanted.pop_first() {
-        let Some((name, source)) = Name::new(&next).ok().and_then(|name| all.get_key_value(&name)) else { continue };
+        let Some((name, source)) = Name::new(&next).ok().and_then(|name| all.get_key_value(&name)) else {
+            continue;
+        };
         if done.insert(next) {
             read.one(name, source, scope, map, &mut wanted);
         }
     }
-    read.recipes.others = all.keys().filter(|name| !read.recipes.known.contains_key(*name)).cloned().collect();
+    read.recipes.others =
+        all.keys().filter(|name| !read.recipes.known.contains_key(*name)).cloned().collect();
     read
 }
 
@@ -128,7 +131,11 @@ impl ReadRecipes {
         if self.problems.iter().filter(|one| !one.warning).count() + self.found.len() == before {
             match read::read::<RecipeDocument>(&root) {
                 Ok(document) => {
-                    let files = source.files.iter().map(|(name, file)| (name.clone(), file.content.clone())).collect();
+                    let files = source
+                        .files
+                        .iter()
+                        .map(|(name, file)| (name.clone(), file.content.clone()))
+                        .collect();
                     let secrets = reads.secrets.iter().filter_map(|name| Name::new(name).ok()).collect();
                     let recipe = Recipe { document, files, reads_clouds: reads.clouds, secrets };
                     self.recipes.known.insert(name.clone(), recipe);
@@ -183,7 +190,8 @@ impl ReadRecipes {
                         _ => {}
                     }
                     // A template may go through all options or variables.
-                    let whole = trail.steps.is_empty() && matches!(trail.root.as_str(), "vars" | "option" | "facts");
+                    let whole =
+                        trail.steps.is_empty() && matches!(trail.root.as_str(), "vars" | "option" | "facts");
                     let problem = scope.check(&trail, Where::Resource, true, line(one.line));
                     self.problems.extend(problem.filter(|_| !whole));
                 }

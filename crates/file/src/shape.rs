@@ -164,7 +164,11 @@ impl Walk<'_> {
     fn not_one(&mut self, entries: &[Entry], place: &Place<'_>, at: Extent, name: &str) {
         match entries.get(1) {
             Some(second) => {
-                let message = format!("`{}` cannot stand beside `{}`", shortened(&second.key), shortened(&entries[0].key));
+                let message = format!(
+                    "`{}` cannot stand beside `{}`",
+                    shortened(&second.key),
+                    shortened(&entries[0].key)
+                );
                 let extra = Diagnostic::error("ideal/wrong-type", place.key(&second.key).path(), message);
                 let help = "one item is one thing: write a second item, or indent what belongs to the first";
                 self.report(extra.at_key().help(help), second.key_at);

@@ -76,7 +76,11 @@ pub struct Located {
 
 impl SourceMap {
     pub(crate) fn empty() -> SourceMap {
-        SourceMap { sources: Vec::new(), tree: Node { at: Extent::default(), value: Value::Null }, recipes: BTreeMap::new() }
+        SourceMap {
+            sources: Vec::new(),
+            tree: Node { at: Extent::default(), value: Value::Null },
+            recipes: BTreeMap::new(),
+        }
     }
     /// The document that a path leads into, and the path in it.
     fn document_of(&self, path: &DocPath) -> (&Node, DocPath) {

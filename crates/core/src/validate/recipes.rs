@@ -75,11 +75,15 @@ pub(crate) fn plugin(
     item: &Place<'_>,
     found: &mut Vec<Diagnostic>,
 ) {
-    let Some(spec) = declaration.plugin.as_ref().filter(|spec| !known.contains_key(&spec.uses)) else { return };
+    let Some(spec) = declaration.plugin.as_ref().filter(|spec| !known.contains_key(&spec.uses)) else {
+        return;
+    };
     let message = format!("there is no plugin `{}`", spec.uses);
     let help = match nearest(spec.uses.as_str(), known.keys().map(Name::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("put the program into the project's folder `plugins`: ideal plugin new {}", spec.uses),
+        None => {
+            format!("put the program into the project's folder `plugins`: ideal plugin new {}", spec.uses)
+        }
     };
     let place = item.key("plugin");
     found.push(Diagnostic::error("ideal/unknown-plugin", place.key("use").path(), message).help(help));

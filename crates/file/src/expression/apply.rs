@@ -198,7 +198,11 @@ impl Apply<'_> {
         if zone == Zone::Plain {
             let message = "expressions are not evaluated here";
             let problem = Problem::new("ideal/expression-not-here", at, message);
-            self.problems.push(problem.help("this is plain data, read before anything can be evaluated; write the value itself"));
+            self.problems.push(
+                problem.help(
+                    "this is plain data, read before anything can be evaluated; write the value itself",
+                ),
+            );
             return Value::Broken;
         }
         let before = self.problems.len();

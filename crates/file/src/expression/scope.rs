@@ -11,8 +11,22 @@ use crate::yaml::{Problem, shortened};
 
 /// What the facts of a node are about; a test holds it against the schema of facts.
 pub(crate) const FACTS: [&str; 16] = [
-    "addresses", "architecture", "assets", "boot", "containers", "cpus", "custom", "disks", "hostname", "kernel",
-    "memory", "mounts", "os", "packages", "provider", "services",
+    "addresses",
+    "architecture",
+    "assets",
+    "boot",
+    "containers",
+    "cpus",
+    "custom",
+    "disks",
+    "hostname",
+    "kernel",
+    "memory",
+    "mounts",
+    "os",
+    "packages",
+    "provider",
+    "services",
 ];
 
 /// Where an expression stands.
@@ -101,7 +115,9 @@ impl Scope {
         };
         let is_secret = match root {
             "secret" => true,
-            "option" => key.is_some_and(|key| self.options.as_ref().is_some_and(|all| all.get(key) == Some(&true))),
+            "option" => {
+                key.is_some_and(|key| self.options.as_ref().is_some_and(|all| all.get(key) == Some(&true)))
+            }
             _ => false,
         };
         if is_secret && !may_show {
@@ -112,7 +128,9 @@ impl Scope {
             };
             return Some(Problem::new("ideal/secret-in-argument", at, message).help(help));
         }
-        let missing = |message: String, help: String| Some(Problem::new("ideal/undefined-name", at, message).help(help));
+        let missing = |message: String, help: String| {
+            Some(Problem::new("ideal/undefined-name", at, message).help(help))
+        };
         match (root, key) {
             ("vars" | "secret" | "option" | "facts", None) if trail.steps.is_empty() => {
                 missing(format!("`{root}` alone is not a value"), format!("name one of it: {root}.name"))
@@ -157,12 +175,14 @@ impl Scope {
 
     fn not_here(&self, root: &str, names: &[&'static str], place: Where, at: Extent) -> Problem {
         let (message, help) = match (root, place) {
-            ("port", _) if place != Where::Structure => {
-                ("only services have ports".to_owned(), "`port` can be used in the texts of a service".to_owned())
-            }
+            ("port", _) if place != Where::Structure => (
+                "only services have ports".to_owned(),
+                "`port` can be used in the texts of a service".to_owned(),
+            ),
             ("option", _) if place != Where::Structure && place != Where::Default => (
                 "only recipes have options".to_owned(),
-                "`option` can be used in the texts of a recipe; here, write the value or a variable".to_owned(),
+                "`option` can be used in the texts of a recipe; here, write the value or a variable"
+                    .to_owned(),
             ),
             ("item", Where::Resource) => (
                 "there is no `item` here".to_owned(),

@@ -209,7 +209,9 @@ impl<'s> Compile<'s> {
             return Shape::Names { value: self.shape(value), any_key: false, one };
         }
         match schema.get("additionalProperties") {
-            Some(value) if value.is_object() => Shape::Names { value: self.shape(value), any_key: true, one: false },
+            Some(value) if value.is_object() => {
+                Shape::Names { value: self.shape(value), any_key: true, one: false }
+            }
             _ => Shape::Names { value: self.add(Shape::Any), any_key: true, one: false },
         }
     }

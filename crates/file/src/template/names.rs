@@ -44,9 +44,10 @@ pub fn check_template(name: &str, text: &str) -> Result<Vec<Asked>, TemplateProb
     if let Some(problem) = names.problem {
         return Err(problem);
     }
-    let asked = names.asked.into_iter().filter(|asked| {
-        !names.made.contains(&asked.root) && !OWN.contains(&asked.root.as_str())
-    });
+    let asked = names
+        .asked
+        .into_iter()
+        .filter(|asked| !names.made.contains(&asked.root) && !OWN.contains(&asked.root.as_str()));
     Ok(asked.collect())
 }
 
@@ -192,7 +193,8 @@ impl Names {
         match &call.expr {
             Expr::Var(var) if !OWN.contains(&var.id) => {
                 let why = format!("there is no function `{}`", shortened(var.id));
-                self.problem.get_or_insert(TemplateProblem { line: call.expr.span().start_line as usize, why });
+                self.problem
+                    .get_or_insert(TemplateProblem { line: call.expr.span().start_line as usize, why });
             }
             of => self.expression(of),
         }

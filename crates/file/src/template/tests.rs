@@ -18,7 +18,10 @@ fn what_templates_come_to() {
     let table = [
         ("plain {\n", "plain {\n"),
         ("listen {{ option.port }};\n", "listen 8080;\n"),
-        ("{% for site in option.sites %}\n  {{ loop.index }} {{ site | upper }}\n{% endfor %}\n", "  1 A\n  2 B\n"),
+        (
+            "{% for site in option.sites %}\n  {{ loop.index }} {{ site | upper }}\n{% endfor %}\n",
+            "  1 A\n  2 B\n",
+        ),
         ("{% for name, user in option.users | items %}{{ name }}={{ user.n }} {% endfor %}", "u=1 v=2 "),
         ("{% if option.none is defined %}x{% else %}y{% endif %}", "y"),
         ("{{ option.none | default('z') }}", "z"),

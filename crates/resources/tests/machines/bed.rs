@@ -42,7 +42,8 @@ fn missing() -> Option<String> {
         let path = std::env::var("PATH").unwrap_or_default();
         path.split(':').chain(["/usr/sbin", "/sbin"]).any(|at| Path::new(at).join(name).exists())
     };
-    let missing: Vec<&&str> = ["docker", "dockerd", "debootstrap"].iter().filter(|name| !there(name)).collect();
+    let missing: Vec<&&str> =
+        ["docker", "dockerd", "debootstrap"].iter().filter(|name| !there(name)).collect();
     (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and debootstrap"))
 }
 
@@ -61,7 +62,8 @@ impl Bed {
         // The path of a socket has at most 108 characters.
         let folder = folder().join(if system == System::Systemd { "full" } else { "plain" });
         let log = folder.join("engine.log");
-        let engine = Command::new(scripts.join("engine.sh")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let engine =
+            Command::new(scripts.join("engine.sh")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
         let socket = format!("unix://{}/engine.sock", folder.display());
         let bed = Bed { system, engine, socket, folder };
         let ready = bed.until(Duration::from_secs(60), || bed.docker(&["info"]).status.success());
@@ -81,11 +83,39 @@ impl Bed {
         let own = std::env::current_exe().unwrap();
         let own = format!("{}:/opt/machines:ro", own.display());
         let common = [
-            "run", "-d", "--name", "node", "--network", "host", "--cap-add", "SYS_ADMIN", "--cap-add", "MKNOD",
-            "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-            "--device", "/dev/loop-control", "--device-cgroup-rule", "b 7:* rmw", "--tmpfs", "/run", "-v", &own,
+            "run",
+            "-d",
+            "--name",
+            "node",
+            "--network",
+            "host",
+            "--cap-add",
+            "SYS_ADMIN",
+            "--cap-add",
+            "MKNOD",
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "apparmor=unconfined",
+            "--device",
+            "/dev/loop-control",
+            "--device-cgroup-rule",
+            "b 7:* rmw",
+            "--tmpfs",
+            "/run",
+            "-v",
+            &own,
         ];
-        let full = ["--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", &tag, "/sbin/init"];
+        let full = [
+            "--tmpfs",
+            "/run/lock",
+            "--tmpfs",
+            "/tmp",
+            "-v",
+            "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+            &tag,
+            "/sbin/init",
+        ];
         // Something must bury the dead that daemons leave to process 1.
         let plain = [&tag[..], "bash", "-c", "while :; do sleep 1000000 & wait $!; done"];
         let rest = if self.system == System::Systemd { &full[..] } else { &plain[..] };
@@ -132,7 +162,9 @@ impl Bed {
         for (name, value) in env {
             words.extend(["-e".to_owned(), format!("{name}={value}")]);
         }
-        words.extend(["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned));
+        words.extend(
+            ["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned),
+        );
         self.docker(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }

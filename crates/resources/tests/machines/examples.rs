@@ -19,7 +19,9 @@ fn example(source: &str) -> Option<Value> {
     let (example, _) = after.split_once("/// ```\n")?;
     let line = |line: &str| format!("    {}\n", line.strip_prefix("/// ").unwrap_or_default());
     let lines: String = example.lines().map(line).collect();
-    let text = format!("ideal: 1\nclouds:\n  a:\n    uuid: 5f0c6f2e-7d3c-4a53-9f0e-0b7a4a3f6c11\n    resources:\n{lines}");
+    let text = format!(
+        "ideal: 1\nclouds:\n  a:\n    uuid: 5f0c6f2e-7d3c-4a53-9f0e-0b7a4a3f6c11\n    resources:\n{lines}"
+    );
     let loaded = ideal_file::load(&ideal_file::Sources::one("example.yaml", text.clone()));
     let document = loaded.document.unwrap_or_else(|| panic!("{text}\n{:?}", loaded.diagnostics));
     let cloud = document.clouds.into_values().next()?;
@@ -38,7 +40,8 @@ pub(crate) fn all_work(bed: &Bed) -> Vec<String> {
         let source = std::fs::read_to_string(folder.join(format!("{kind}.rs"))).unwrap();
         let example = example(&source).unwrap_or_else(|| panic!("the kind {kind} has no example"));
         let before = BEFORE.iter().find(|(of, _)| of == kind).map_or(":", |(_, before)| before);
-        let tried = bed.shell(before).and_then(|_| bed.converges(&example)).and_then(|_| bed.is_right(&example));
+        let tried =
+            bed.shell(before).and_then(|_| bed.converges(&example)).and_then(|_| bed.is_right(&example));
         failed.extend(tried.err().map(|error| format!("{:?}, the example of {kind}: {error}", bed.system)));
     }
     failed

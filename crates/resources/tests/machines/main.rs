@@ -10,6 +10,7 @@
 mod bed;
 mod cases;
 mod examples;
+mod failures;
 mod inside;
 mod story;
 
@@ -24,6 +25,7 @@ fn all_cases(system: System) {
     for case in cases::all(system).into_iter().filter(|case| case.name.contains(&only)) {
         failed.extend(story::told(&bed, &case).err());
     }
+    failed.extend(failures::all_are_told(&bed, &only));
     if only.is_empty() || only == "examples" {
         failed.extend(examples::all_work(&bed));
     }

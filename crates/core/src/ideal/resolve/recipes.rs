@@ -83,7 +83,9 @@ impl Recipes {
             let message = format!("there is no recipe `{name}`");
             let help = match nearest(name.as_str(), names) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "`ideal recipe list` shows what there is; `ideal recipe new NAME` begins one".to_owned(),
+                None => {
+                    "`ideal recipe list` shows what there is; `ideal recipe new NAME` begins one".to_owned()
+                }
             };
             found.push(say("ideal/unknown-recipe", message).help(help));
             return None;
@@ -117,7 +119,10 @@ impl Recipes {
         let own = list.len();
         if own >= MOST_USES {
             let message = format!("more than {MOST_USES} uses of recipes on one node");
-            found.push(say("ideal/too-large", message).help("recipes that use each other with other options each time multiply"));
+            found.push(
+                say("ideal/too-large", message)
+                    .help("recipes that use each other with other options each time multiply"),
+            );
             return None;
         }
         for used in uses.iter().filter(|used| **used >= first) {
