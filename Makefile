@@ -11,13 +11,14 @@ IDEAL := $(CARGO_TARGET_DIR)/$(PROFILE)/ideal
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 SHIPPED := $(CARGO_TARGET_DIR)/$(HOST)/release/ideal
 TOOLS := $(CARGO_TARGET_DIR)/tools
+PEERS := $(CARGO_TARGET_DIR)/peers
 TYPOS := $(TOOLS)/bin/typos
 TYPOS_VERSION := 1.52.0
 NEXTEST_VERSION := 0.9.143
 # How long `make soak` goes on.
 MINUTES ?= 10
 
-.PHONY: help build size setup check deny test ci soak demo bench
+.PHONY: help build size setup check deny test ci soak demo bench peers
 
 help:
 	@echo 'make demo    show the whole loop on this machine, each claim checked'
@@ -72,6 +73,10 @@ demo: build
 
 # Measures this program beside its peers: BENCH=plan, launch or status. What is not installed is said to be missing.
 BENCH ?= plan
-bench:
-	cargo build --release -p ideal-bench $(if $(filter status,$(BENCH)),-p ideal-cli)
-	$(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
+bench: $(if $(filter resources,$(BENCH)),peers)
+	cargo build --release -p ideal-bench $(if $(filter status resources,$(BENCH)),-p ideal-cli)
+	IDEAL_BENCH_PEERS=$(PEERS) $(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
+
+# The peers of the bench of resources, in a Python environment of their own. One that cannot be had is said there.
+peers:
+	@test -x $(PEERS)/bin/ansible-playbook || { python3 -m venv $(PEERS) && $(PEERS)/bin/pip install -q ansible-core salt pyinfra; } || true

@@ -7,6 +7,7 @@ mod launch;
 mod measure;
 mod peer;
 mod plan;
+mod resources;
 mod status;
 
 use anyhow::{Context, bail};
@@ -18,11 +19,12 @@ fn main() -> anyhow::Result<()> {
         ["plan"] => plan::bench(),
         ["launch"] => launch::bench(),
         ["status"] => status::bench(),
+        ["resources"] => resources::bench(),
         // What the others start, once for each size.
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
         ["one", "launch", parts] => launch::one(number(parts)?),
-        _ => bail!("which bench? plan, launch or status"),
+        _ => bail!("which bench? plan, launch, resources or status"),
     }
 }
 
