@@ -113,7 +113,10 @@ fn sum(path: &Path, name: &Path, hasher: &mut blake3::Hasher) -> io::Result<()> 
     use std::os::unix::ffi::OsStrExt;
     let meta = fs::symlink_metadata(path)?;
     let name_bytes = name.as_os_str().as_bytes();
-    hasher.update(&(name_bytes.len() as u64).to_le_bytes()).update(name_bytes).update(&meta.mode().to_le_bytes());
+    hasher
+        .update(&(name_bytes.len() as u64).to_le_bytes())
+        .update(name_bytes)
+        .update(&meta.mode().to_le_bytes());
     if meta.is_dir() {
         let mut inner: Vec<_> = fs::read_dir(path)?.collect::<io::Result<_>>()?;
         inner.sort_by_key(fs::DirEntry::file_name);

@@ -53,8 +53,11 @@ pub(super) fn mounts() -> BTreeMap<String, Mounted> {
     let mut mounts = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.split(' ').map(unescaped);
-        let (Some(device), Some(at), Some(filesystem)) = (words.next(), words.next(), words.next()) else { continue };
-        let is_data = device.starts_with("/dev/") || device.contains(":/") || filesystem == "overlay" && at == "/";
+        let (Some(device), Some(at), Some(filesystem)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let is_data =
+            device.starts_with("/dev/") || device.contains(":/") || filesystem == "overlay" && at == "/";
         if !is_data || fs::metadata(&at).is_ok_and(|meta| !meta.is_dir()) {
             continue;
         }

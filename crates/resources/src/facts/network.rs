@@ -48,7 +48,9 @@ fn interface_of(address: Ipv4Addr, routes: &str) -> Option<String> {
     let mut best: Option<(u32, String)> = None;
     for line in routes.lines().skip(1) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (Some(interface), Some(to), Some(mask)) = (words.first(), words.get(1), words.get(7)) else { continue };
+        let (Some(interface), Some(to), Some(mask)) = (words.first(), words.get(1), words.get(7)) else {
+            continue;
+        };
         let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::swap_bytes);
         let (Some(to), Some(mask)) = (number(to), number(mask)) else { continue };
         if address.to_bits() & mask == to && best.as_ref().is_none_or(|(widest, _)| mask > *widest) {

@@ -17,7 +17,8 @@ pub(super) fn running(ground: &dyn Ground) -> BTreeMap<String, String> {
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(unit) = name.strip_suffix(".service") else { continue };
-            let runs = fs::read_to_string(entry.path().join("cgroup.procs")).is_ok_and(|text| !text.is_empty());
+            let runs =
+                fs::read_to_string(entry.path().join("cgroup.procs")).is_ok_and(|text| !text.is_empty());
             if runs {
                 services.insert(unit.to_owned(), "running".to_owned());
             }

@@ -42,7 +42,8 @@ fn missing() -> Option<String> {
         let path = std::env::var("PATH").unwrap_or_default();
         path.split(':').chain(["/usr/sbin", "/sbin"]).any(|at| Path::new(at).join(name).exists())
     };
-    let missing: Vec<&&str> = ["docker", "dockerd", "debootstrap"].iter().filter(|name| !there(name)).collect();
+    let missing: Vec<&&str> =
+        ["docker", "dockerd", "debootstrap"].iter().filter(|name| !there(name)).collect();
     (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and debootstrap"))
 }
 
@@ -61,7 +62,8 @@ impl Bed {
         // The path of a socket has at most 108 characters.
         let folder = folder().join(if system == System::Systemd { "full" } else { "plain" });
         let log = folder.join("engine.log");
-        let engine = Command::new(scripts.join("engine.sh")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let engine =
+            Command::new(scripts.join("engine.sh")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
         let socket = format!("unix://{}/engine.sock", folder.display());
         let bed = Bed { system, engine, socket, folder };
         let ready = bed.until(Duration::from_secs(60), || bed.docker(&["info"]).status.success());
@@ -81,12 +83,41 @@ impl Bed {
         let own = std::env::current_exe().unwrap();
         let own = format!("{}:/opt/machines:ro", own.display());
         let common = [
-            "run", "-d", "--name", "node", "--network", "host", "--cap-add", "SYS_ADMIN", "--cap-add", "MKNOD",
-            "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-            "--device", "/dev/loop-control", "--device-cgroup-rule", "b 7:* rmw", "--tmpfs", "/run", "-v", &own,
+            "run",
+            "-d",
+            "--name",
+            "node",
+            "--network",
+            "host",
+            "--cap-add",
+            "SYS_ADMIN",
+            "--cap-add",
+            "MKNOD",
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "apparmor=unconfined",
+            "--device",
+            "/dev/loop-control",
+            "--device-cgroup-rule",
+            "b 7:* rmw",
+            "--tmpfs",
+            "/run",
+            "-v",
+            &own,
         ];
-        let full = ["--tmpfs", "/run/lock", "--tmpfs", "/tmp", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", &tag, "/sbin/init"];
-        let plain = [&tag[..], "sleep", "infinity"];
+        let full = [
+            "--tmpfs",
+            "/run/lock",
+            "--tmpfs",
+            "/tmp",
+            "-v",
+            "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+            &tag,
+            "/sbin/init",
+        ];
+        // Something must bury the dead that daemons leave to process 1.
+        let plain = [&tag[..], "bash", "-c", "while :; do sleep 1000000 & wait $!; done"];
         let rest = if self.system == System::Systemd { &full[..] } else { &plain[..] };
         let run = self.docker(&[&common[..], rest].concat());
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -131,13 +162,17 @@ impl Bed {
         for (name, value) in env {
             words.extend(["-e".to_owned(), format!("{name}={value}")]);
         }
-        words.extend(["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned));
+        words.extend(
+            ["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned),
+        );
         self.docker(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        // A loop device is the host's, and outlives the container.
+        let _ = self.shell("! [ -e /run/test-disk.loop ] || { umount /srv/data || :; losetup -d $(cat /run/test-disk.loop); }");
         self.docker(&["rm", "-f", "-v", "node"]);
         // The engine ends when its input does.
         drop(self.engine.stdin.take());
