@@ -6,8 +6,10 @@
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 release=bookworm
-# What a plain server has, and what the tests look at: an init, cron, accounts, git, tools of filesystems.
+# What a plain server has, and what the tests look at: an init, cron, accounts, git, tools of filesystems; and
+# package managers that are not Debian's own.
 packages=systemd,systemd-sysv,sysvinit-utils,dbus,cron,git,sudo,ca-certificates,openssh-client,e2fsprogs,mount,procps,gpgv
+packages+=,dnf,rpm,createrepo-c,python3-pip,ruby
 
 key=$(printf '%s\n' "$release" "$packages" | cat - "${BASH_SOURCE[0]}" | sha256sum | cut -c1-16)
 image=$folder/system-$key.tar

@@ -58,8 +58,10 @@ fn run(program: &Path, words: &[String], own: &Path) -> anyhow::Result<Duration>
         .stdin(Stdio::null())
         .output()?;
     let took = begin.elapsed();
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{} failed: {said}", program.display());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let end: Vec<&str> = said.lines().rev().take(12).collect();
+    ensure!(output.status.success(), "{} failed: {}", program.display(), end.join(" | "));
     Ok(took)
 }
 
@@ -79,7 +81,10 @@ fn ansible(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
         let _ = writeln!(text, "    - {task}");
     }
     fs::write(own.join("site.yaml"), text)?;
-    Ok(vec!["-i".to_owned(), "localhost,".to_owned(), "site.yaml".to_owned()])
+    // The same Python for its modules as for itself.
+    let python = std::path::absolute(environment().join("bin/python3"))?;
+    let python = format!("ansible_python_interpreter={}", python.display());
+    Ok(["-i", "localhost,", "-e", &python, "site.yaml"].map(str::to_owned).to_vec())
 }
 
 fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {

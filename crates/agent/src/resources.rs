@@ -13,6 +13,7 @@ use ideal_resources::keeper::Picked;
 use ideal_resources::prepare::{Item, Prepared};
 use ideal_resources::watch::{Noticed, Watch};
 use ideal_resources::{Ground, Keeper, Mode, Pick, Wanted};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -162,7 +163,9 @@ impl Keeping {
         let prepared = match &work.recipes {
             None => self.prepared(&held),
             Some(recipes) => {
-                let context = self.node.context(&held.slice, None);
+                let mut context = self.node.context(&held.slice, None);
+                let secrets = work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
+                context["secret"] = Value::Object(secrets.collect());
                 Rc::new(self.keeper.prepare_once(recipes, &[], &context))
             }
         };

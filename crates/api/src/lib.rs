@@ -124,6 +124,9 @@ pub struct Work {
     /// Those with one of these tags only; all when empty.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Secrets that these recipes name. Kept for as long as the work goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: Secrets,
     /// These recipes, once, instead of what the node is to be.
     #[serde(default)]
     pub recipes: Option<Vec<Use>>,

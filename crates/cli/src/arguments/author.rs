@@ -24,6 +24,31 @@ pub(crate) enum RecipeAction {
         /// The name of the recipe
         name: String,
     },
+    /// Make a recipe right once, on nodes that need not use it
+    #[command(after_help = "Examples:\n  ideal recipe run nginx --on shop.web --set port=8080\n  ideal recipe run motd --on shop.web[0] --dry-run")]
+    Run(RecipeRun),
+}
+
+/// `ideal recipe run`
+#[derive(Debug, Args)]
+pub(crate) struct RecipeRun {
+    /// The name of the recipe
+    pub(crate) name: String,
+    /// Clouds or nodes: shop, shop.web, shop.web[2]
+    #[arg(long, value_name = "ADDR", required = true)]
+    pub(crate) on: Vec<String>,
+    /// An option of the recipe: port=8080
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Only look, and say what differs
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Every resource, also what is right
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Take the cluster over from whoever works on it from elsewhere
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 /// `ideal plugin`

@@ -1,5 +1,7 @@
 //! `ideal recipe`: begin one, list them, show what one takes.
 
+mod run;
+
 use ideal_core::id::Name;
 use ideal_core::recipe::Recipe as Read;
 use ideal_core::validate::nearest;
@@ -20,6 +22,7 @@ pub(crate) fn run(wanted: &Recipe, global: &Global, output: &Output) -> anyhow::
         RecipeAction::New { name } => new(name, global, output),
         RecipeAction::List => list(global, output),
         RecipeAction::Show { name } => show(name, global, output),
+        RecipeAction::Run(wanted) => run::run(wanted, global, output),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct MountSeen {
     pub mounted: Option<Mounted>,
     /// Whether something is in the directory while nothing is mounted.
     pub occupied: bool,
-    /// Whether a copy of what was there was begun and not brought to its end.
+    /// Whether a copy of what was there was begun and is not noted as over.
     pub broken_off: bool,
 }
 
@@ -227,6 +227,9 @@ impl Kind for MountSpec {
                 differences.push(Difference::new("", "mounted", "unmounted"));
                 change.mount = true;
             }
+            if seen.broken_off {
+                differences.push(Difference::new("copy", "under way", "given up"));
+            }
         } else {
             let wanted = self.entry();
             match &seen.entry {
@@ -252,6 +255,9 @@ impl Kind for MountSpec {
                         change.remount = true;
                     } else if change.entry && seen.entry.is_some() {
                         change.remount = true;
+                    }
+                    if seen.broken_off {
+                        differences.push(Difference::new("copy", "not seen to its end", "complete"));
                     }
                 }
                 None => {

@@ -19,8 +19,10 @@ use crate::path::Place;
 ///     uris: [https://packages.example.org/debian]
 ///     suites: [stable]
 ///     components: [main]
-///     key: "{{ vars.tools_key }}"
-///     state: absent
+///     key: |
+///       -----BEGIN PGP PUBLIC KEY BLOCK-----
+///       mDMEZxQ8LhYJKwYBBAHaRw8BAQdAqk1yF0bqJ9e0nVwzv0bqv5l8h1l1h8p0y2Vw
+///       -----END PGP PUBLIC KEY BLOCK-----
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -40,6 +40,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Look at the message for what is not read. To have two braces in the text itself, write {{ '{{' }}.",
     },
     Page {
+        slug: "ideal/bad-git",
+        meaning: "What is checked out comes from an address or a path, and its revision is a branch, a tag or a whole commit. An address with `::` would make git start a program, and one that starts with a dash would be taken for an option.",
+        example: "- git: {repo: \"ext::sh -c x\", at: /srv/site}",
+        mend: "Write an address such as https://example.org/site.git or git@example.org:site.git, or a path on the node.",
+    },
+    Page {
         slug: "ideal/bad-health-target",
         meaning: "A health check asks either a URL that starts with http:// or an address with a port, on the node itself.",
         example: "health: {tcp: \"5432\"}",
@@ -52,6 +58,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Move the file into the project and name it from there.",
     },
     Page {
+        slug: "ideal/bad-key",
+        meaning: "This is no public key for ssh. One is a single line: its type, its text, and a comment; what restricts it may stand before it.",
+        example: "- authorized_key: {user: deploy, key: ssh-rsa}",
+        mend: "Write the one line of the .pub file. A private key belongs on no node and in no ideal file.",
+    },
+    Page {
         slug: "ideal/bad-loop",
         meaning: "`each` repeats a resource for each item of a list. It is a list, or an expression that comes to one.",
         example: "- file: {path: \"/srv/{{ item }}\"}\n  each: vars.sites",
@@ -62,6 +74,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Permission bits are three or four octal digits.",
         example: "mode: rw-r--r--",
         mend: "Write \"0644\" for a file that all may read, \"0600\" for one that only its owner may, \"0755\" for a directory or program.",
+    },
+    Page {
+        slug: "ideal/bad-mount-option",
+        meaning: "Filesystem types and options of a mount are single words, written as a list.",
+        example: "- mount: {at: /srv/a, device: /dev/sdb1, type: ext4, options: [\"noatime,ro\"]}",
+        mend: "Write options: [noatime, ro].",
     },
     Page {
         slug: "ideal/bad-mount-path",
@@ -94,6 +112,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Look at the message for what is wanted. A secret is given as \"{{ secret.NAME }}\" and never as a text.",
     },
     Page {
+        slug: "ideal/bad-package",
+        meaning: "The name or version is not one that a package manager knows, or this state does not go with it.",
+        example: "- package: {name: \"nginx=1.2\"}",
+        mend: "One package for each item, its version in `version`. Several packages are one item with `each`. Only apt can hold a package; with others name the version.",
+    },
+    Page {
         slug: "ideal/bad-path",
         meaning: "A resource needs an absolute path in its simplest form: no `.` and `..`, no doubled slash, none at the end. It is taken from the root of the node.",
         example: "- file: {path: etc/motd}",
@@ -112,6 +136,30 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write a number in the range that the message names, or leave the line out for the default.",
     },
     Page {
+        slug: "ideal/bad-repo",
+        meaning: "A repository is named by addresses, suites and components, each a single word, and signed with an armored public key.",
+        example: "- repo: {name: tools, uris: [packages.example.org]}",
+        mend: "Write addresses with their scheme, https://packages.example.org/debian, and the key from its first line on: -----BEGIN PGP PUBLIC KEY BLOCK-----. A key in binary form is a `key_source`.",
+    },
+    Page {
+        slug: "ideal/bad-schedule",
+        meaning: "cron knows five fields: minute, hour, day of the month, month, day of the week. Each is `*`, a number, a range or a list, and `/` gives a step to a range.",
+        example: "- cron: {name: tidy, schedule: \"60 4 * * *\", command: [tidy]}",
+        mend: "Write \"15 4 * * mon-fri\", or one of @reboot, @hourly, @daily, @weekly, @monthly, @yearly.",
+    },
+    Page {
+        slug: "ideal/bad-sha256",
+        meaning: "This is not what `sha256sum` says of a file: 64 digits, 0 to 9 and a to f.",
+        example: "- archive: {path: /srv/a.tgz, to: /srv/a, sha256: abc}",
+        mend: "Copy the whole line's first word. Capital letters are written small.",
+    },
+    Page {
+        slug: "ideal/bad-system-name",
+        meaning: "The name becomes the name of a file of the system, and the programs that read that folder pass over others: letters, digits and a few signs, starting with a letter or digit.",
+        example: "- cron: {name: tidy.tmp, schedule: \"@daily\", command: [tidy]}",
+        mend: "Mend the name; the message says which signs it may hold. cron passes over every file with a dot in its name.",
+    },
+    Page {
         slug: "ideal/bad-template",
         meaning: "A template of a recipe cannot be read, or uses a filter, test or function that there is not. Templates are Jinja's language with its usual filters; they include no other files.",
         example: "{{ option.name | lowr }}",
@@ -128,6 +176,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "`was` says the former name of a mount, so that its volumes and snapshots stay its own. That name must not be in use, and only one mount can have had it.",
         example: "mounts:\n  data: {size: 1GiB, at: /data, was: data}",
         mend: "Remove `was`, or name the mount that is gone.",
+    },
+    Page {
+        slug: "ideal/clear-password",
+        meaning: "What stands here is a password itself, or nothing that a system takes for the hash of one. The ideal file is read by many, and the account file takes only hashes.",
+        example: "- user: {name: deploy, password: hunter2}",
+        mend: "Write what `openssl passwd -6` makes of it, best as a secret. `*` is a password that nothing matches.",
     },
     Page {
         slug: "ideal/defined-twice",

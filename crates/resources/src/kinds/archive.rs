@@ -163,6 +163,10 @@ impl Keep for ArchiveSpec {
             io::copy(&mut found.entry, &mut io::sink())?;
             Ok(())
         })?;
+        // From here on, until all is there, what is there is neither the old nor the new.
+        hands.note(|ledger| {
+            ledger.notes.remove(&note(self));
+        })?;
         let root = hands.root_at(&self.to)?;
         let accounts = (self.owner.as_deref(), self.group.as_deref());
         let owner = accounts.0.map(|name| hands.uid(name)).transpose()?.map(Uid::from_raw);

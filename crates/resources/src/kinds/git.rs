@@ -8,7 +8,7 @@ use ideal_host::crash_point;
 use rustix::fs::{FileType, Mode};
 
 use super::{About, Keep};
-use crate::exec::Program;
+use crate::exec::{Outcome, Program};
 use crate::eyes::{Eyes, Query, Trouble};
 use crate::hands::Hands;
 use crate::question::Question;
@@ -99,7 +99,7 @@ impl Keep for GitSpec {
                     let question = Question::Remote { repo: self.repo.clone(), names };
                     let outcome = eyes.ask(about.label, Query::System(question, self.user.clone())).await?;
                     if !outcome.agreed() {
-                        return Err(Trouble::program(&outcome));
+                        return Err(trouble(&outcome));
                     }
                     let commit = meant(&String::from_utf8_lossy(&outcome.answer), revision.as_deref());
                     let name = revision.as_deref().unwrap_or("HEAD");
@@ -112,7 +112,7 @@ impl Keep for GitSpec {
         let outcome =
             eyes.ask(about.label, Query::System(Question::Changed { at }, self.user.clone())).await?;
         if !outcome.agreed() {
-            return Err(Trouble::program(&outcome));
+            return Err(trouble(&outcome));
         }
         let answer = String::from_utf8_lossy(&outcome.answer);
         // Two letters and a blank, then the name. What git ignores is nobody's concern; what it does not know may be.
@@ -145,6 +145,15 @@ impl Keep for GitSpec {
     }
 }
 
+/// git says why first, and what may be done about it last.
+fn trouble(outcome: &Outcome) -> Trouble {
+    let line = outcome.output.lines().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+    match line {
+        Some(line) => Trouble::Failed { why: line.to_owned(), output: Some(outcome.output.clone()) },
+        None => Trouble::program(outcome),
+    }
+}
+
 trait Steps {
     async fn git(&self, hands: &Hands<'_>, about: About<'_>, words: &[&str]) -> Result<String, Trouble>;
     async fn first(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
@@ -173,7 +182,7 @@ impl Steps for GitSpec {
         if outcome.agreed() {
             Ok(String::from_utf8_lossy(&outcome.answer).into_owned())
         } else {
-            Err(Trouble::program(&outcome))
+            Err(trouble(&outcome))
         }
     }
 

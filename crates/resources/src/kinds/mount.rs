@@ -146,6 +146,7 @@ impl Keep for MountSpec {
             if change.mount {
                 self.must(hands, about, &["umount", "--", &self.at], LIMIT).await?;
             }
+            self.forget(hands)?;
             return Ok(None);
         }
         let mut said = None;
@@ -158,10 +159,8 @@ impl Keep for MountSpec {
                 spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o755), owner: None, group: None })?;
             }
             self.must(hands, about, &["mount", "--", &self.at], LIMIT).await?;
-            hands.note(|ledger| {
-                ledger.notes.remove(&note(self));
-            })?;
         }
+        self.forget(hands)?;
         if change.remount {
             let options = format!("remount,{}", self.entry().options);
             self.must(hands, about, &["mount", "-o", &options, "--", &self.at], LIMIT).await?;
@@ -178,6 +177,7 @@ trait Steps {
         argv: &[&str],
         limit: Duration,
     ) -> Result<(), Trouble>;
+    fn forget(&self, hands: &Hands<'_>) -> Result<(), Trouble>;
     async fn carry(&self, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble>;
     async fn copy(&self, elsewhere: &str, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
 }
@@ -193,6 +193,13 @@ impl Steps for MountSpec {
         let outcome = hands.run(about.label, &Program::new(argv.iter().copied(), limit)).await;
         crash_point("mount-program");
         if outcome.agreed() { Ok(()) } else { Err(Trouble::program(&outcome)) }
+    }
+
+    /// A copy is over, or given up: the next one begins anew.
+    fn forget(&self, hands: &Hands<'_>) -> Result<(), Trouble> {
+        Ok(hands.note(|ledger| {
+            ledger.notes.remove(&note(self));
+        })?)
     }
 
     /// Brings what is in the directory to the filesystem, and keeps the original under another name.

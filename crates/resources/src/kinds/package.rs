@@ -12,6 +12,7 @@ use std::time::Duration;
 use ideal_core::resource::package::{
     Install, Manager, PackageChange, PackageSeen, PackageSpec, PackageState,
 };
+use ideal_core::resource::{Kind, Verdict};
 use ideal_host::crash_point;
 
 use super::{About, Keep};
@@ -183,7 +184,7 @@ async fn transaction(
     all: &[Wanted<'_>],
 ) -> Result<String, Outcome> {
     if manager == Manager::Apt {
-        apt::repair(hands, label).await?;
+        apt::repair(hands, label).await;
         apt::fetch_index(hands, label, false).await?;
     }
     crash_point("package-begun");
@@ -251,18 +252,35 @@ impl Keep for PackageSpec {
             let label = together[members[0]].2.label;
             match transaction(hands, label, manager, &all).await {
                 Ok(output) => members.iter().for_each(|i| answers[*i] = Ok(said(output.clone()))),
-                Err(outcome) if members.len() == 1 => answers[members[0]] = Err(Trouble::program(&outcome)),
+                Err(outcome) if members.len() == 1 => {
+                    answers[members[0]] = judged(together[members[0]], hands, outcome).await;
+                }
                 // One that cannot be had must not keep the others away: each for itself.
                 Err(_) => {
                     for i in members {
                         let label = together[i].2.label;
-                        let alone = transaction(hands, label, manager, &[wanted(&i)]).await;
-                        answers[i] = alone.map(said).map_err(|outcome| Trouble::program(&outcome));
+                        answers[i] = match transaction(hands, label, manager, &[wanted(&i)]).await {
+                            Ok(output) => Ok(said(output)),
+                            Err(outcome) => judged(together[i], hands, outcome).await,
+                        };
                     }
                 }
             }
         }
         answers
+    }
+}
+
+/// Whether a transaction that failed did so for this package: a manager fails as long as any package is broken.
+async fn judged(
+    (spec, _, about): (&PackageSpec, &PackageChange, About<'_>),
+    hands: &Hands<'_>,
+    outcome: Outcome,
+) -> Result<Option<String>, Trouble> {
+    let seen = spec.look(about, hands).await?;
+    match spec.compare(&seen) {
+        Verdict::Right => Ok(Some(outcome.output)),
+        _ => Err(Trouble::program(&outcome)),
     }
 }
 

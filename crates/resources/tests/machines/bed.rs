@@ -116,7 +116,8 @@ impl Bed {
             &tag,
             "/sbin/init",
         ];
-        let plain = [&tag[..], "sleep", "infinity"];
+        // Something must bury the dead that daemons leave to process 1.
+        let plain = [&tag[..], "bash", "-c", "while :; do sleep 1000000 & wait $!; done"];
         let rest = if self.system == System::Systemd { &full[..] } else { &plain[..] };
         let run = self.docker(&[&common[..], rest].concat());
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -170,6 +171,8 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        // A loop device is the host's, and outlives the container.
+        let _ = self.shell("! [ -e /run/test-disk.loop ] || { umount /srv/data || :; losetup -d $(cat /run/test-disk.loop); }");
         self.docker(&["rm", "-f", "-v", "node"]);
         // The engine ends when its input does.
         drop(self.engine.stdin.take());

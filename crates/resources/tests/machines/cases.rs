@@ -6,7 +6,7 @@ use crate::bed::System;
 use crate::story::Case;
 
 /// Packages of our own, in a folder that is a repository: small, and with a second version each.
-const REPOSITORY: &str = r#"
+pub(crate) const REPOSITORY: &str = r#"
     [ -e /srv/repo/Packages ] || {
         mkdir -p /srv/repo
         pack() {
@@ -18,6 +18,7 @@ const REPOSITORY: &str = r#"
         }
         pack alpha 1.0 '' ''; pack alpha 2.0 '' ''; pack beta 1.0 'Depends: alpha
 ' ''; pack gamma 1.0 '' ''; pack broken 1.0 '' 'exit 1'
+        pack dies 1.0 '' '[ -e /var/lib/dies-once ] || { touch /var/lib/dies-once; kill -KILL $PPID; }'
         for deb in /srv/repo/*.deb; do
             dpkg-deb -f "$deb"
             printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$(basename "$deb")" "$(stat -c %s "$deb")" "$(sha256sum < "$deb" | cut -d' ' -f1)"
@@ -25,7 +26,7 @@ const REPOSITORY: &str = r#"
     }
 "#;
 
-fn repo(state: &str) -> Value {
+pub(crate) fn repo(state: &str) -> Value {
     json!({"repo": {
         "name": "own", "uris": ["file:/srv/repo"], "suites": ["./"], "unsigned": true, "manager": "apt", "state": state,
     }})
@@ -51,6 +52,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
                 repo("absent"),
             ]),
             away: "! test -e /usr/share/alpha; ! test -e /usr/share/beta; ! test -e /etc/apt/sources.list.d/own.sources",
+            is_slow: false,
         },
         Case {
             name: "a user, a group and a key",
@@ -73,6 +75,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
                 {"directory": {"path": "/home/deploy", "state": "absent", "with_content": true}},
             ]),
             away: "! id deploy 2> /dev/null; ! getent group deployers; ! test -e /home/deploy",
+            is_slow: false,
         },
         Case {
             name: "a home that is missing",
@@ -82,6 +85,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
             spoil: "rm -rf /home/ann",
             gone: json!([{"user": {"name": "ann", "state": "absent"}}, {"directory": {"path": "/home/ann", "state": "absent", "with_content": true}}]),
             away: "! id ann 2> /dev/null",
+            is_slow: false,
         },
         Case {
             name: "a line of cron",
@@ -91,6 +95,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
             spoil: "chmod 666 /etc/cron.d/tidy; echo x >> /etc/cron.d/tidy",
             gone: json!([{"cron": {"name": "tidy", "state": "absent"}}]),
             away: "! test -e /etc/cron.d/tidy",
+            is_slow: false,
         },
         Case {
             name: "a checkout",
@@ -103,6 +108,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
             spoil: "cd /srv/site; su web -c 'git checkout -q v1'; su web -c 'git remote set-url origin /nowhere'",
             gone: json!([{"git": {"repo": "/srv/origin", "at": "/srv/site", "user": "web", "state": "absent"}}]),
             away: "! test -e /srv/site",
+            is_slow: false,
         },
         Case {
             name: "an archive",
@@ -112,19 +118,21 @@ pub(crate) fn all(system: System) -> Vec<Case> {
             spoil: "rm -r /srv/www/css",
             gone: json!([{"directory": {"path": "/srv/www", "state": "absent", "with_content": true}}, {"file": {"path": "/srv/site.tgz", "state": "absent"}}]),
             away: "! test -e /srv/www",
+            is_slow: false,
         },
         Case {
             name: "a mount over what was there",
-            before: "[ -e /srv/disk ] || { truncate -s 16M /srv/disk; mkfs.ext4 -q /srv/disk; }
-                     for i in 7 8 9 10 11 12; do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done
-                     losetup -n -O BACK-FILE | grep -qx /srv/disk || { mount /srv/disk /mnt; rm -rf /mnt/*; mkdir /mnt/lost+found; umount /mnt; losetup -f /srv/disk; }
+            before: "for i in $(seq 0 40); do [ -e /dev/loop$i ] || mknod /dev/loop$i b 7 $i; done
+                     [ -e /run/test-disk ] || truncate -s 16M /run/test-disk
+                     [ -e /run/test-disk.loop ] || losetup -f --show /run/test-disk > /run/test-disk.loop; mkfs.ext4 -q -F $(cat /run/test-disk.loop)
                      rm -rf /srv/data /srv/data.ideal-old*; mkdir -p /srv/data; echo kept > /srv/data/file; chmod 751 /srv/data
-                     ln -sfn \"$(losetup -j /srv/disk -n -O NAME)\" /dev/ideal-test",
+                     ln -sfn \"$(cat /run/test-disk.loop)\" /dev/ideal-test",
             wanted: json!([{"mount": {"at": "/srv/data", "device": "/dev/ideal-test", "type": "ext4", "options": ["noatime"]}}]),
             right: "mountpoint -q /srv/data; test \"$(cat /srv/data/file)\" = kept; test \"$(cat /srv/data.ideal-old/file)\" = kept; grep -c /srv/data /etc/fstab | grep -qx 1; ! ls -d /run/ideal/carry-* 2> /dev/null",
             spoil: "umount /srv/data; sed -i d /etc/fstab",
             gone: json!([{"mount": {"at": "/srv/data", "state": "absent"}}]),
-            away: "! mountpoint -q /srv/data; ! grep -q /srv/data /etc/fstab; losetup -D; rm -f /srv/disk",
+            away: "! mountpoint -q /srv/data; ! grep -q /srv/data /etc/fstab",
+            is_slow: false,
         },
     ];
     cases.push(Case {
@@ -147,6 +155,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
             System::Systemd => "! systemctl is-active -q cron; ! systemctl is-enabled -q cron",
             System::Plain => "! /etc/init.d/cron status; ! ls /etc/rc3.d/S*cron",
         },
+        is_slow: false,
     });
     cases.push(match system {
         System::Systemd => Case {
@@ -166,6 +175,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
                 {"file": {"path": "/etc/own.conf", "state": "absent"}},
             ]),
             away: "systemctl daemon-reload; ! systemctl is-active -q own; ! test -e /etc/systemd/system/multi-user.target.wants/own.service",
+            is_slow: false,
         },
         System::Plain => Case {
             name: "a unit under our own supervision",
@@ -181,7 +191,85 @@ pub(crate) fn all(system: System) -> Vec<Case> {
                 {"file": {"path": "/etc/own.conf", "state": "absent"}},
             ]),
             away: "! pgrep -fx '/bin/sleep 1000000'; ! test -e /run/ideal/units/own",
+            is_slow: false,
         },
     });
+    if system == System::Systemd {
+        cases.extend(of_other_managers());
+    }
     cases
+}
+
+/// Package managers that are not Debian's own, each with a repository that is made here: dnf and rpm as Debian has
+/// them, pip and gem.
+fn of_other_managers() -> Vec<Case> {
+    vec![
+        Case {
+            name: "packages of dnf, as Debian has it",
+            before: r#"
+                [ -e /srv/rpms/repodata ] || {
+                    mkdir -p /srv/rpms; cd /srv/rpms
+                    for version in 1.0 2.0; do
+                        printf 'Name: one\nVersion: %s\nRelease: 1\nSummary: a test\nLicense: none\nBuildArch: noarch\n%%description\na test\n%%install\nmkdir -p %%{buildroot}/usr/share/one\necho %s > %%{buildroot}/usr/share/one/version\n%%files\n/usr/share/one\n' \
+                            $version $version > one.spec
+                        rpmbuild --quiet -bb --define '_rpmdir /srv/rpms' one.spec > /dev/null 2>&1
+                    done
+                    createrepo_c -q . > /dev/null
+                }"#,
+            wanted: json!([
+                {"repo": {"name": "rpms", "uris": ["file:///srv/rpms"], "unsigned": true, "manager": "dnf"}},
+                {"package": {"name": "one", "version": "1.0-1", "manager": "dnf"}},
+            ]),
+            right: "grep -qx 1.0 /usr/share/one/version; rpm -q one | grep -q one-1.0-1",
+            spoil: "dnf -q -y install one-2.0-1 > /dev/null 2>&1; grep -qx 2.0 /usr/share/one/version",
+            gone: json!([
+                {"package": {"name": "one", "state": "absent", "manager": "dnf"}},
+                {"repo": {"name": "rpms", "manager": "dnf", "state": "absent"}},
+            ]),
+            away: "! test -e /usr/share/one; ! test -e /etc/yum.repos.d/rpms.repo",
+            is_slow: false,
+        },
+        Case {
+            name: "packages of pip",
+            before: r#"
+                [ -e /srv/wheels ] || {
+                    mkdir -p /srv/wheels
+                    python3 -c '
+import zipfile
+for version in ("1.0", "2.0"):
+    info = f"one_test-{version}.dist-info/"
+    with zipfile.ZipFile(f"/srv/wheels/one_test-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("one_test.py", f"version = \"{version}\"")
+        wheel.writestr(info + "METADATA", f"Metadata-Version: 2.1\nName: one-test\nVersion: {version}\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", "")'
+                    printf '[global]\nno-index = true\nfind-links = /srv/wheels\n' > /etc/pip.conf
+                }"#,
+            wanted: json!([{"package": {"name": "One.Test", "version": "1.*", "manager": "pip"}}]),
+            right: "python3 -c 'import one_test; assert one_test.version == \"1.0\"'",
+            spoil: "PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --root-user-action=ignore one-test==2.0",
+            gone: json!([{"package": {"name": "One.Test", "state": "absent", "manager": "pip"}}]),
+            away: "! python3 -c 'import one_test' 2> /dev/null",
+            is_slow: true,
+        },
+        Case {
+            name: "packages of gem",
+            before: r#"
+                [ -e /srv/gems/specs.4.8 ] || {
+                    mkdir -p /srv/gems/gems; cd /srv/gems
+                    for version in 1.0 2.0; do
+                        printf 'Gem::Specification.new { |s| s.name = "one_test"; s.version = "%s"; s.summary = "a test"; s.authors = ["a"]; s.files = [] }' $version > one.gemspec
+                        gem build -q -o gems/one_test-$version.gem one.gemspec > /dev/null 2>&1
+                    done
+                    gem generate_index -q -d . > /dev/null 2>&1
+                    printf ':sources:\n- file:///srv/gems/\n' > /etc/gemrc
+                }"#,
+            wanted: json!([{"package": {"name": "one_test", "version": "1.0", "manager": "gem"}}]),
+            right: "gem list --local | grep -q '^one_test (.*1.0)'",
+            spoil: "gem uninstall -a -x -I one_test > /dev/null",
+            gone: json!([{"package": {"name": "one_test", "state": "absent", "manager": "gem"}}]),
+            away: "! gem list --local | grep -q '^one_test '",
+            is_slow: true,
+        },
+    ]
 }

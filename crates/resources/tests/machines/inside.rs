@@ -11,7 +11,7 @@ use serde_json::json;
 /// The variable that names the mode; the declarations are in [`FILE`].
 pub(crate) const MODE: &str = "IDEAL_TEST_MODE";
 /// Where the declarations are, as JSON.
-pub(crate) const FILE: &str = "/var/lib/ideal-test.json";
+pub(crate) const FILE: &str = "/run/ideal-test.json";
 /// Begins each line that is a row.
 pub(crate) const ROW: &str = "row ";
 

@@ -114,18 +114,18 @@ pub(super) fn programs(all: &[Wanted<'_>]) -> Vec<Program> {
     programs
 }
 
-/// Brings to an end what was broken off, by whomever.
-pub(super) async fn repair(hands: &Hands<'_>, label: &str) -> Result<(), Outcome> {
+/// Brings to an end what was broken off, by whomever. What cannot be brought to one is left: the transaction that
+/// follows may be what takes it away.
+pub(super) async fn repair(hands: &Hands<'_>, label: &str) {
     let begun = hands.sight(UPDATES).ok().flatten().is_some_and(|sight| !sight.is_empty().unwrap_or(true));
     let text = hands.text(INSTALLED, 256 << 20).ok().flatten().unwrap_or_default();
     if !begun && !installed(&text).values().any(|entry| entry.half) {
-        return Ok(());
+        return;
     }
     let configure = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"];
-    // Another program may be at work; apt waits for it, dpkg does not. What this could not mend, apt may.
-    let _ = hands.run(label, &environment(argv(&configure, []))).await;
-    let outcome = hands.run(label, &apt_get(&["install", "--fix-broken"], [])).await;
-    if outcome.agreed() { Ok(()) } else { Err(outcome) }
+    if !hands.run(label, &environment(argv(&configure, []))).await.agreed() {
+        let _ = hands.run(label, &apt_get(&["install", "--fix-broken"], [])).await;
+    }
 }
 
 /// What the node's sources look like: when it is another than when the index was fetched, the index is too old.

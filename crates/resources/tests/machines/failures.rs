@@ -1,0 +1,215 @@
+//! What goes wrong, and what is said of it: each failure has a reason, touches nothing else, and is over once its
+//! cause is.
+
+use ideal_core::resource::{Row, Standing};
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, System};
+use crate::cases::{REPOSITORY, repo};
+
+type Told = Result<(), String>;
+
+/// The row of a resource.
+fn row<'r>(rows: &'r [Row], label: &str) -> Result<&'r Row, String> {
+    rows.iter().find(|row| row.label == label).ok_or_else(|| format!("there is no row of {label}"))
+}
+
+/// That a resource stands so, for a reason that says this.
+fn stands(rows: &[Row], label: &str, standing: Standing, says: &str) -> Told {
+    let row = row(rows, label)?;
+    let why = row.why.as_deref().unwrap_or_default();
+    if row.standing == standing && why.contains(says) {
+        return Ok(());
+    }
+    Err(format!(
+        "{label} is {}, {why:?} {:?}; wanted {} and {says:?}",
+        row.standing.word(),
+        row.output,
+        standing.word()
+    ))
+}
+
+fn packages(bed: &Bed) -> Told {
+    bed.shell(REPOSITORY)?;
+    let all = |more: Value| {
+        let mut list = vec![repo("present"), json!({"package": {"name": "gamma"}})];
+        list.extend(more.as_array().cloned().unwrap_or_default());
+        Value::Array(list)
+    };
+    // One that cannot be had, and one whose own script fails, keep no other away.
+    let rows = bed.pass(
+        "converge",
+        &all(json!([{"package": {"name": "nothing-of-this-name"}}, {"package": {"name": "broken"}}])),
+    )?;
+    stands(&rows, "package gamma", Standing::Healed, "")?;
+    stands(&rows, "package nothing-of-this-name", Standing::Failed, "Unable to locate")?;
+    stands(&rows, "package broken", Standing::Failed, "")?;
+    bed.shell("test -e /usr/share/gamma/version")?;
+    // What the failed one left half is no obstacle for the next.
+    let gone = json!([{"package": {"name": "broken", "state": "absent"}}, {"package": {"name": "alpha", "version": "1.0"}}]);
+    bed.converges(&all(gone.clone()))?;
+    bed.is_right(&all(gone))?;
+    // Killed by the loss of power in the middle of a package, dpkg is brought to its end.
+    let dies = all(json!([{"package": {"name": "dies"}}]));
+    let rows = bed.pass("converge", &dies)?;
+    bed.shell("test -e /var/lib/dies-once")?;
+    if row(&rows, "package dies")?.standing != Standing::Healed {
+        bed.converges(&dies)?;
+    }
+    bed.is_right(&dies)?;
+    // The newest that the index knows.
+    let latest = all(json!([{"package": {"name": "alpha", "state": "latest"}}]));
+    bed.converges(&latest)?;
+    bed.shell("grep -qx 2.0 /usr/share/alpha/version")?;
+    bed.is_right(&latest)?;
+    let none: Vec<Value> = ["alpha", "gamma", "dies"]
+        .iter()
+        .map(|name| json!({"package": {"name": name, "state": "absent"}}))
+        .collect();
+    bed.converges(&Value::Array([none, vec![repo("absent")]].concat())).map(|_| ())
+}
+
+fn checkouts(bed: &Bed) -> Told {
+    bed.shell("rm -rf /srv/o /srv/c; git init -q -b main /srv/o; cd /srv/o; git config user.email a@b; git config user.name a
+               echo one > file; git add file; git commit -qm one; git tag -am v1 v1; echo two > file; git commit -qam two")?;
+    let at = |revision: &str, overwrite: bool| json!([{"git": {"repo": "/srv/o", "at": "/srv/c", "revision": revision, "overwrite": overwrite}}]);
+    bed.converges(&at("v1", false))?;
+    bed.is_right(&at("v1", false))?;
+    bed.shell("grep -qx one /srv/c/file; echo mine > /srv/c/file")?;
+    let rows = bed.pass("converge", &at("main", false))?;
+    stands(&rows, "git /srv/c", Standing::Failed, "somebody changed file")?;
+    bed.shell("grep -qx mine /srv/c/file")?;
+    bed.converges(&at("main", true))?;
+    bed.shell("grep -qx two /srv/c/file; cd /srv/o; echo three > file; git commit -qam three")?;
+    // A branch moves, and so does the checkout.
+    bed.converges(&at("main", false))?;
+    bed.shell("grep -qx three /srv/c/file")?;
+    let rows = bed.pass("converge", &at("no-such-branch", false))?;
+    stands(&rows, "git /srv/c", Standing::Failed, "no branch or tag")?;
+    bed.shell("mv /srv/o /srv/elsewhere")?;
+    let rows = bed.pass("converge", &at("main", false))?;
+    stands(&rows, "git /srv/c", Standing::Failed, "/srv/o")?;
+    bed.shell("rm -rf /srv/c; mkdir /srv/c; touch /srv/c/mine")?;
+    let rows = bed.pass("converge", &at("main", false))?;
+    stands(&rows, "git /srv/c", Standing::Failed, "no checkout")
+}
+
+fn archives(bed: &Bed) -> Told {
+    bed.shell(
+        "rm -rf /srv/bad /srv/out; mkdir -p /srv/bad /srv/e; cd /srv/e; echo evil > f
+         tar cPf /srv/bad/climbs.tar --transform 's,^f,../../evil,' f
+         tar cPf /srv/bad/absolute.tar --transform 's,^f,/evil,' f
+         ln -s /etc d; tar cf /srv/bad/link.tar d; rm d; mkdir d; cp f d/evil; tar rf /srv/bad/link.tar d/evil; rm -r d
+         mkfifo p; tar cf /srv/bad/pipe.tar p; rm p
+         tar czf /srv/bad/cut.tgz f; truncate -s 60 /srv/bad/cut.tgz; printf PK > /srv/bad/other.zip",
+    )?;
+    let of = |name: &str| json!([{"archive": {"path": format!("/srv/bad/{name}"), "to": "/srv/out"}}]);
+    for (name, says) in [
+        ("climbs.tar", "lies outside"),
+        ("absolute.tar", "lies outside"),
+        ("pipe.tar", "neither file, directory nor link"),
+        ("cut.tgz", ""),
+        ("other.zip", "zip"),
+        ("none.tar", "does not exist"),
+    ] {
+        let rows = bed.pass("converge", &of(name))?;
+        stands(&rows, &format!("archive /srv/out /srv/bad/{name}"), Standing::Failed, says)?;
+        bed.shell("! test -e /srv/out/f; ! test -e /evil; ! test -e /srv/evil")?;
+    }
+    // A link of the archive's own leads nowhere else: what is named below it stays within.
+    let _ = bed.pass("converge", &of("link.tar"))?;
+    bed.shell("! test -e /etc/evil; rm -rf /srv/out /srv/bad /srv/e").map(|_| ())
+}
+
+fn accounts(bed: &Bed) -> Told {
+    let rows = bed.pass("converge", &json!([
+        {"user": {"name": "lost", "group": "no-such-group"}},
+        {"file": {"path": "/srv/of-lost", "content": "x", "owner": "lost"}},
+        {"authorized_key": {"user": "nobody-here", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}},
+        {"unit": {"name": "no-such-unit"}},
+        {"group": {"name": "root", "state": "absent"}},
+    ]))?;
+    stands(&rows, "user lost", Standing::Failed, "no-such-group")?;
+    stands(&rows, "file /srv/of-lost", Standing::Blocked, "user lost")?;
+    stands(&rows, "authorized_key nobody-here PSF5p9gUYk", Standing::Failed, "no such user")
+        .or_else(|_| stands(&rows, &rows[2].label, Standing::Failed, "no such user"))?;
+    stands(&rows, "unit no-such-unit", Standing::Failed, "nobody knows")?;
+    stands(&rows, "group root", Standing::Failed, "user root")?;
+    // Who owns a home can lead nobody out of it.
+    bed.shell("id eve > /dev/null 2>&1 || useradd -m eve; rm -rf /home/eve/.ssh /srv/target; mkdir /srv/target; ln -s /srv/target /home/eve/.ssh")?;
+    let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "no directory")?;
+    bed.shell("test -z \"$(ls -A /srv/target)\"; userdel -r eve 2> /dev/null || :; rm -rf /srv/target")
+        .map(|_| ())
+}
+
+fn mounts(bed: &Bed) -> Told {
+    bed.shell("rm -rf /srv/m; mkdir /srv/m; echo kept > /srv/m/file; cp /etc/fstab /run/fstab")?;
+    let of = json!([{"mount": {"at": "/srv/m", "device": "/dev/no-such-disk", "type": "ext4"}}]);
+    let rows = bed.pass("converge", &of)?;
+    stands(&rows, "mount /srv/m", Standing::Failed, "mount")?;
+    bed.shell("grep -qx kept /srv/m/file; cp /run/fstab /etc/fstab")?;
+    bed.shell("mount -t tmpfs none /srv/m")?;
+    let rows = bed.pass("converge", &of)?;
+    stands(&rows, "mount /srv/m", Standing::Failed, "is mounted there")?;
+    bed.shell("umount /srv/m; cp /run/fstab /etc/fstab; rm -r /srv/m").map(|_| ())
+}
+
+/// That who is to be told of a change is told, also when power failed between the two.
+fn told_of_changes(bed: &Bed) -> Told {
+    if bed.system != System::Plain {
+        return Ok(());
+    }
+    let wanted = |text: &str| {
+        json!([
+            {"file": {"path": "/srv/conf", "content": text}, "notifies": ["unit told"]},
+            {"unit": {"name": "told", "command": ["/bin/sleep", "2000000"]}},
+        ])
+    };
+    let pid = "pgrep -fx '/bin/sleep 2000000'";
+    bed.converges(&wanted("a"))?;
+    let first = bed.shell(pid)?;
+    bed.is_right(&wanted("a"))?;
+    if bed.shell(pid)? != first {
+        return Err("it was restarted for nothing".to_owned());
+    }
+    bed.converges(&wanted("b"))?;
+    let second = bed.shell(pid)?;
+    if second == first {
+        return Err("it was not restarted".to_owned());
+    }
+    // The file is changed, and then power fails.
+    bed.dies_at(&wanted("c"), "file-live#1")?;
+    if bed.shell(pid)? != second {
+        return Err("it was restarted too early".to_owned());
+    }
+    bed.converges(&wanted("c"))?;
+    if bed.shell(pid)? == second {
+        return Err("what was owed before the crash was forgotten".to_owned());
+    }
+    bed.converges(
+        &json!([{"unit": {"name": "told", "command": ["/bin/sleep", "2000000"], "state": "absent"}}]),
+    )
+    .map(|_| ())
+}
+
+/// What went otherwise.
+pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
+    let all: [(&str, fn(&Bed) -> Told); 6] = [
+        ("failing packages", packages),
+        ("failing checkouts", checkouts),
+        ("failing archives", archives),
+        ("failing accounts", accounts),
+        ("failing mounts", mounts),
+        ("notified units", told_of_changes),
+    ];
+    let mut failed = Vec::new();
+    for (name, does) in all.into_iter().filter(|(name, _)| name.contains(only)) {
+        let begun = std::time::Instant::now();
+        match does(bed) {
+            Ok(()) => eprintln!("{:?}: {name}: as it should be, {:?}", bed.system, begun.elapsed()),
+            Err(error) => failed.push(format!("{:?}, {name}: {error}", bed.system)),
+        }
+    }
+    failed
+}
