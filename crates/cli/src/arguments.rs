@@ -11,7 +11,9 @@ mod author;
 mod cluster;
 mod resources;
 
-pub(crate) use author::{Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction};
+pub(crate) use author::{
+    Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction,
+};
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
@@ -159,7 +161,7 @@ pub(crate) enum Command {
     /// Write the reference pages of resources
     #[command(hide = true)]
     Reference(Reference),
-    /// Print a JSON Schema: of the ideal file, of recipes, of what plugins are asked
+    /// Print a JSON Schema: of the ideal file, recipes, facts and plugins
     Schema(Schema),
     /// Tell what a diagnostic or a cause of waiting means and how to mend it
     #[command(
@@ -222,6 +224,8 @@ pub(crate) enum SchemaOf {
     File,
     /// recipe.yaml
     Recipe,
+    /// What is known of a node
+    Facts,
     /// What plugins are asked and answer
     Plugin,
 }

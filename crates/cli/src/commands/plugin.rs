@@ -10,7 +10,7 @@ use crate::write_new::{name_of, write_new};
 pub(crate) fn run(wanted: &Plugin, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let PluginAction::New { name } = &wanted.action;
     let name = name_of(name)?;
-    let path = Project::open(global.file.as_deref())?.folder().join(PLUGINS).join(name.as_str());
+    let path = Project::open(global.file.as_deref())?.beside(PLUGINS).join(name.as_str());
     write_new(&path, SKELETON.replace("NAME", name.as_str()).as_bytes(), 0o755)?;
     if output.is_json() {
         output.document("plugin", serde_json::json!({"name": name, "file": path}))?;
