@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use crate::node::Node;
 use crate::state::Held;
 
-/// What a person asked of the resources, and where the rows go.
+/// What a person asked of the resources, and where the answer goes.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub work: Work,
-    pub reply: oneshot::Sender<Result<Vec<Row>, LinkError>>,
+pub(crate) enum Asked {
+    Work { work: Box<Work>, reply: oneshot::Sender<Result<Vec<Row>, LinkError>> },
+    Query { label: String, question: String, reply: oneshot::Sender<Result<Value, LinkError>> },
 }
 
 /// What the next pass is about.
@@ -79,9 +79,15 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
                 }
             }
             Some(asked) = asked.recv() => {
-                let rows = keeping.asked(asked.work).await;
-                // Who asked may have hung up.
-                let _ = asked.reply.send(rows);
+                // Who asked may have hung up, which is no matter.
+                match asked {
+                    Asked::Work { work, reply } => {
+                        let _ = reply.send(keeping.asked(*work).await);
+                    }
+                    Asked::Query { label, question, reply } => {
+                        let _ = reply.send(keeping.queried(&label, &question).await);
+                    }
+                }
                 Turn::Some(BTreeSet::new())
             }
         };
@@ -146,6 +152,14 @@ impl Keeping {
             self.watched = Some((prepared, None));
         }
         true
+    }
+
+    /// What the program of a plugin says.
+    async fn queried(&mut self, label: &str, question: &str) -> Result<Value, LinkError> {
+        let held = self.node.slice().map(|held| held.clone());
+        let held = held.ok_or_else(|| LinkError::Refused { why: "nothing is wanted of this node yet".to_owned() })?;
+        let prepared = self.prepared(&held);
+        self.keeper.query(&prepared, label, question).await.map_err(|why| LinkError::Refused { why })
     }
 
     /// What a person asked for.

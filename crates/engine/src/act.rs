@@ -477,6 +477,7 @@ pub(crate) fn name_of(verb: &Verb) -> &'static str {
         Verb::Store { .. } => "store",
         Verb::Push { .. } => "push",
         Verb::Work(_) => "work",
+        Verb::Query { .. } => "query",
         Verb::Pause(_) => "pause",
         Verb::Resume => "resume",
         Verb::Facts { .. } => "facts",

@@ -16,7 +16,7 @@ pub fn pages() -> Vec<(String, String)> {
     for kind in Resource::KINDS {
         let of_kind = &declaration[*kind];
         let name = reference(of_kind).unwrap_or_default();
-        contents += &format!("- [{kind}]({kind}.md): {}\n", one_line(text(of_kind, "description")));
+        contents += &format!("- [`{kind}`]({kind}.md): {}\n", one_line(text(of_kind, "description")));
         pages.push((format!("{kind}.md"), page(kind, &all[name], all)));
     }
     contents += BESIDE;

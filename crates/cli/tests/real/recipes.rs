@@ -26,7 +26,8 @@ clouds:
 fn ideal(bench: &Bench, arguments: &[&str], input: &str) -> (Option<i32>, String) {
     let mut command = bench.command(arguments);
     command.env("XDG_CONFIG_HOME", bench.local().join("../../../config")).env("TEST_KEY", "from-env");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -48,7 +49,9 @@ fn holding(folder: &Path, text: &str, found: &mut Vec<PathBuf>) {
             continue;
         } else if path.is_dir() {
             holding(&path, text, found);
-        } else if std::fs::read(&path).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes())) {
+        } else if std::fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        {
             found.push(path);
         }
     }
@@ -73,7 +76,10 @@ fn recipes_plugins_and_secrets_reach_nodes() {
 
     let pages = on_nodes(&bench, "srv/site/index.html");
     assert_eq!(pages.len(), 2);
-    assert!(pages.iter().all(|page| page.contains("<h1>First</h1>") && page.contains("http://127.0.0.1/")), "{pages:?}");
+    assert!(
+        pages.iter().all(|page| page.contains("<h1>First</h1>") && page.contains("http://127.0.0.1/")),
+        "{pages:?}"
+    );
     assert_eq!(on_nodes(&bench, "etc/token"), ["hunter2 from-env"; 2]);
     assert_eq!(on_nodes(&bench, "greeting.txt"), ["Hello\n"; 2]);
 

@@ -102,7 +102,7 @@ impl Drop for Folder {
 }
 
 fn is_in_memory(place: &Path) -> bool {
-    rustix::fs::statfs(place).is_ok_and(|about| IN_MEMORY.iter().any(|kind| about.f_type as i64 == *kind))
+    rustix::fs::statfs(place).is_ok_and(|about| IN_MEMORY.contains(&about.f_type))
 }
 
 /// A value as a person leaves it in an editor.
