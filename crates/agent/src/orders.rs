@@ -12,8 +12,8 @@ use ideal_resources::facts::Wish;
 use tokio::sync::oneshot;
 
 use crate::node::Node;
-use crate::state::Held;
 use crate::resources::Asked;
+use crate::state::Held;
 use crate::{contents, hooks, mounts, ports};
 
 /// Heeds one order, or says why not.

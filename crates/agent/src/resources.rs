@@ -157,7 +157,8 @@ impl Keeping {
     /// What the program of a plugin says.
     async fn queried(&mut self, label: &str, question: &str) -> Result<Value, LinkError> {
         let held = self.node.slice().map(|held| held.clone());
-        let held = held.ok_or_else(|| LinkError::Refused { why: "nothing is wanted of this node yet".to_owned() })?;
+        let held =
+            held.ok_or_else(|| LinkError::Refused { why: "nothing is wanted of this node yet".to_owned() })?;
         let prepared = self.prepared(&held);
         self.keeper.query(&prepared, label, question).await.map_err(|why| LinkError::Refused { why })
     }
@@ -178,14 +179,18 @@ impl Keeping {
             None => self.prepared(&held),
             Some(recipes) => {
                 let mut context = self.node.context(&held.slice, None);
-                let secrets = work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
+                let secrets =
+                    work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
                 context["secret"] = Value::Object(secrets.collect());
                 Rc::new(self.keeper.prepare_once(recipes, &[], &context))
             }
         };
         let pick = Pick { only: work.only.into_iter().collect(), tags: work.tags.into_iter().collect() };
-        let unknown: Vec<&String> =
-            pick.only.iter().filter(|label| !prepared.items.iter().any(|item| item.label == **label)).collect();
+        let unknown: Vec<&String> = pick
+            .only
+            .iter()
+            .filter(|label| !prepared.items.iter().any(|item| item.label == **label))
+            .collect();
         if let Some(label) = unknown.first() {
             return Err(refused(&format!("there is no resource `{label}` on {}", held.slice.name)));
         }
@@ -194,7 +199,11 @@ impl Keeping {
         let paused = |item: &Item| paused(&node, item);
         let progress = |_: usize, row: &Row| {
             if row.standing == Standing::Healed {
-                node.log.say(format_args!("{}: {} (asked for)", row.label, row.why.as_deref().unwrap_or("changed")));
+                node.log.say(format_args!(
+                    "{}: {} (asked for)",
+                    row.label,
+                    row.why.as_deref().unwrap_or("changed")
+                ));
             }
         };
         let picked =
@@ -257,9 +266,8 @@ impl Keeping {
 
     /// What is not right and may become so.
     fn restless(&self) -> BTreeSet<usize> {
-        let again = |standing: Standing| {
-            matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused)
-        };
+        let again =
+            |standing: Standing| matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused);
         self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place).collect()
     }
 }

@@ -11,7 +11,9 @@ mod author;
 mod cluster;
 mod resources;
 
-pub(crate) use author::{Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction};
+pub(crate) use author::{
+    Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction,
+};
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };

@@ -311,9 +311,8 @@ impl Doing<'_> {
         }
         let Reply::Lacks(lacks) = self.order(Verb::Lacks { hashes }).await? else { return Ok(()) };
         for hash in lacks {
-            let content = goods::content(&self.common.outside, &hash).map_err(|why| {
-                Stop::Outcome(Outcome::Refused { why })
-            })?;
+            let content = goods::content(&self.common.outside, &hash)
+                .map_err(|why| Stop::Outcome(Outcome::Refused { why }))?;
             for part in goods::parts(&hash, &content) {
                 self.order(part).await?;
             }

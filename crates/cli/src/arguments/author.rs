@@ -25,7 +25,9 @@ pub(crate) enum RecipeAction {
         name: String,
     },
     /// Make a recipe right once, on nodes that need not use it
-    #[command(after_help = "Examples:\n  ideal recipe run nginx --on shop.web --set port=8080\n  ideal recipe run motd --on shop.web[0] --dry-run")]
+    #[command(
+        after_help = "Examples:\n  ideal recipe run nginx --on shop.web --set port=8080\n  ideal recipe run motd --on shop.web[0] --dry-run"
+    )]
     Run(RecipeRun),
 }
 

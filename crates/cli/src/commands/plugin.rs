@@ -31,7 +31,8 @@ fn ask(
     let slots = crew::slots(&world, addresses)?;
     let verb = Verb::Query { label: label.to_owned(), question: question.to_owned() };
     wait_for(async {
-        let answers = crew::with_engine(&world, false, async |engine| engine.tell(&slots, &verb).await).await?;
+        let answers =
+            crew::with_engine(&world, false, async |engine| engine.tell(&slots, &verb).await).await?;
         let mut good = false;
         let mut all = Vec::new();
         for (slot, answer) in answers {

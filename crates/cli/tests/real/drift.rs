@@ -77,23 +77,35 @@ fn drift_is_healed_within_a_second_and_told() {
         symlink("/dev/null", &conf).unwrap();
     };
     heal("replaced by a link", &linked, &|| right() && !conf.is_symlink());
-    heal("replaced by another file", &|| {
-        fs::write(root.join("other"), "moved here").unwrap();
-        fs::rename(root.join("other"), &conf).unwrap();
-    }, &right);
+    heal(
+        "replaced by another file",
+        &|| {
+            fs::write(root.join("other"), "moved here").unwrap();
+            fs::rename(root.join("other"), &conf).unwrap();
+        },
+        &right,
+    );
     heal("its folder removed", &|| fs::remove_dir_all(root.join("srv")).unwrap(), &|| {
         right() && mode(&root.join("srv/app")) == 0o750
     });
     let link = root.join("current");
-    heal("a link led elsewhere", &|| {
-        fs::remove_file(&link).unwrap();
-        symlink("etc", &link).unwrap();
-    }, &|| fs::read_link(&link).is_ok_and(|to| to == Path::new("srv/app")));
+    heal(
+        "a link led elsewhere",
+        &|| {
+            fs::remove_file(&link).unwrap();
+            symlink("etc", &link).unwrap();
+        },
+        &|| fs::read_link(&link).is_ok_and(|to| to == Path::new("srv/app")),
+    );
     let hosts = root.join("etc/hosts");
     heal("a line removed", &|| fs::write(&hosts, "127.0.0.1 localhost\n").unwrap(), &|| {
         fs::read_to_string(&hosts).is_ok_and(|text| text == "127.0.0.1 localhost\n10.0.0.1 db\n")
     });
-    let pid = || bench.status()["clouds"][0]["services"]["pub[0]"]["pid"].as_u64().map(|pid| u32::try_from(pid).unwrap());
+    let pid = || {
+        bench.status()["clouds"][0]["services"]["pub[0]"]["pid"]
+            .as_u64()
+            .map(|pid| u32::try_from(pid).unwrap())
+    };
     let before = pid().unwrap();
     ideal_host::ProcessId::of(before).unwrap().signal(rustix::process::Signal::KILL).unwrap();
     let lasted = until("killed", || pid().is_some_and(|now| now != before));
@@ -102,10 +114,19 @@ fn drift_is_healed_within_a_second_and_told() {
     // Told as it is asked, and by the journal once an engine has looked.
     bench.run(&["heal"]).ended(0);
     let history = bench.run(&["history", "--limit", "200"]).ended(0);
-    for told in ["content was 7 bytes", "it was missing, wanted present", "mode was 0666, wanted 0640", "it was a link, wanted a file"] {
+    for told in [
+        "content was 7 bytes",
+        "it was missing, wanted present",
+        "mode was 0666, wanted 0640",
+        "it was a link, wanted a file",
+    ] {
         assert!(history.out.contains(told), "`{told}` is not told: {}", history.out);
     }
-    assert!(history.out.contains("link /current of shop[0]: target was etc, wanted srv/app"), "{}", history.out);
+    assert!(
+        history.out.contains("link /current of shop[0]: target was etc, wanted srv/app"),
+        "{}",
+        history.out
+    );
 }
 
 #[test]
@@ -129,7 +150,18 @@ fn a_pause_is_seen_and_ends_by_itself() {
     let (bench, root) = launched();
     let conf = root.join("srv/app/conf");
     bench.run(&["pause", "shop[0]", "--for", "2s"]).ended(2).says("--why");
-    bench.run(&["pause", "shop[0]", "--only", "file /srv/app/conf", "--for", "3s", "--why", "trying a setting"]).ended(0);
+    bench
+        .run(&[
+            "pause",
+            "shop[0]",
+            "--only",
+            "file /srv/app/conf",
+            "--for",
+            "3s",
+            "--why",
+            "trying a setting",
+        ])
+        .ended(0);
     let begun = Instant::now();
     fs::write(&conf, "on trial").unwrap();
     bench.run(&["status"]).says("trying a setting");

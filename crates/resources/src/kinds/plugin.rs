@@ -40,7 +40,12 @@ pub(crate) fn answer(spec: &PluginSpec, outcome: &Outcome) -> Result<Answer, Tro
 }
 
 /// Asks the program about the thing. Runs it: whoever calls this was allowed to.
-pub(crate) async fn query(spec: &PluginSpec, label: &str, eyes: &Eyes<'_>, text: &str) -> Result<Value, Trouble> {
+pub(crate) async fn query(
+    spec: &PluginSpec,
+    label: &str,
+    eyes: &Eyes<'_>,
+    text: &str,
+) -> Result<Value, Trouble> {
     let asked = question(spec, eyes, Ask::Query, Some(text.to_owned()))?;
     let outcome = eyes.ask(&format!("{label} query"), Query::Foreign(Box::new(asked))).await?;
     let answer = answer(spec, &outcome)?;
