@@ -73,7 +73,9 @@ fn ansible(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
     for number in 0..size {
         let task = match number % 5 {
             0 => format!("copy: {{dest: {at}/f{number}, content: \"file {number}\\n\", mode: \"0644\"}}"),
-            1 => format!("template: {{dest: {at}/t{number}, src: page.j2, mode: \"0644\"}}\n      vars: {{item: {number}}}"),
+            1 => format!(
+                "template: {{dest: {at}/t{number}, src: page.j2, mode: \"0644\"}}\n      vars: {{item: {number}}}"
+            ),
             2 => format!("lineinfile: {{path: {at}/lines, line: \"line {number}\", create: true}}"),
             3 => format!("file: {{path: {at}/l{number}, src: \"f{}\", state: link}}", number - 3),
             _ => format!("file: {{path: {at}/d{number}, state: directory, mode: \"0755\"}}"),
@@ -101,7 +103,10 @@ fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
                 text,
                 "{at}/t{number}:\n  file.managed:\n    - source: salt://page.j2\n    - template: jinja\n    - context: {{number: {number}}}"
             ),
-            2 => writeln!(text, "line {number}:\n  file.append:\n    - name: {at}/lines\n    - text: line {number}"),
+            2 => writeln!(
+                text,
+                "line {number}:\n  file.append:\n    - name: {at}/lines\n    - text: line {number}"
+            ),
             3 => writeln!(text, "{at}/l{number}:\n  file.symlink:\n    - target: f{}", number - 3),
             _ => writeln!(text, "{at}/d{number}:\n  file.directory: []"),
         };
@@ -112,10 +117,23 @@ fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
     let root = own.join("root");
     fs::write(
         config.join("minion"),
-        format!("file_client: local\nfile_roots: {{base: [{}]}}\nroot_dir: {}\n", states.display(), root.display()),
+        format!(
+            "file_client: local\nfile_roots: {{base: [{}]}}\nroot_dir: {}\n",
+            states.display(),
+            root.display()
+        ),
     )?;
     let config = config.display().to_string();
-    let words = ["--local", "--config-dir", &config, "--retcode-passthrough", "--out", "quiet", "state.apply", "bench"];
+    let words = [
+        "--local",
+        "--config-dir",
+        &config,
+        "--retcode-passthrough",
+        "--out",
+        "quiet",
+        "state.apply",
+        "bench",
+    ];
     Ok(words.map(str::to_owned).to_vec())
 }
 

@@ -8,7 +8,7 @@ use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::declaration::Care;
 use ideal_core::resource::order::{self, Graph, Thing};
 use ideal_core::resource::{Declaration, Resource, Standing, references};
-use ideal_file::expression::{RenderProblem, evaluate, is_template, render, render_json};
+use ideal_file::expression::{RenderProblem, evaluate, is_template, render_fields, render_json};
 use ideal_file::template::render_template;
 use serde_json::{Map, Value, json};
 
@@ -274,7 +274,7 @@ impl<'a> Assembly<'a> {
         let mut value =
             serde_json::to_value(Declaration::from(resource)).map_err(|error| failed(error.to_string()))?;
         if is_template(&value.to_string()) {
-            value = spec_of(&value, context).map_err(stands)?;
+            value = render_fields(&value, context).map_err(stands)?;
         }
         let read: Declaration = serde_json::from_value(value).map_err(|error| {
             failed(format!("rendered, it is no longer a {}: {error}", declaration.label()))
@@ -453,23 +453,6 @@ fn found<'f>(
 
 fn in_words(file: &FileRef) -> String {
     format!("{GIVEN}{}:{}", file.hash, file.size)
-}
-
-/// A spec with its texts rendered: a text stays one, also when it is wholly an expression that comes to a number.
-/// Only what a plugin is given keeps its types, for it has no others.
-fn spec_of(value: &Value, context: &Value) -> Result<Value, RenderProblem> {
-    Ok(match value {
-        Value::String(text) => Value::String(render(text, context)?),
-        Value::Array(items) => Value::Array(items.iter().map(|item| spec_of(item, context)).collect::<Result<_, _>>()?),
-        Value::Object(entries) => {
-            let entry = |(key, value): (&String, &Value)| {
-                let value = if key == "with" { render_json(value, context) } else { spec_of(value, context) };
-                Ok((key.clone(), value?))
-            };
-            Value::Object(entries.iter().map(entry).collect::<Result<_, RenderProblem>>()?)
-        }
-        other => other.clone(),
-    })
 }
 
 fn is_true(value: &Value) -> bool {

@@ -68,6 +68,17 @@ pub(crate) enum PluginAction {
         /// The name of the plugin
         name: String,
     },
+    /// Ask the program of a plugin about what a resource declares
+    #[command(after_help = "Examples:\n  ideal plugin ask 'plugin greeting /srv/greeting' text shop.web")]
+    Ask {
+        /// The resource: 'plugin greeting /srv/greeting'
+        label: String,
+        /// What is asked; what can be asked is the plugin's own affair
+        question: String,
+        /// Clouds or nodes: shop, shop.web, shop.web[2]; without, everything
+        #[arg(value_name = "ADDR")]
+        addresses: Vec<String>,
+    },
 }
 
 /// `ideal secret`

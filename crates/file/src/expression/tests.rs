@@ -104,4 +104,7 @@ fn types_are_kept_where_they_are_wanted() {
     assert!(matches!(evaluate("{{ node.address }}", &context), Err(RenderProblem::Unknown { .. })));
     let options = json!({"port": "{{ vars.n }}", "names": ["{{ vars.name }}", 1, null]});
     assert_eq!(render_json(&options, &context), Ok(json!({"port": 3, "names": ["Shop", 1, null]})));
+    let spec = json!({"command": {"run": ["a", "-p", "{{ vars.n }}"]}, "with": {"n": "{{ vars.n }}"}});
+    let wanted = json!({"command": {"run": ["a", "-p", "3"]}, "with": {"n": 3}});
+    assert_eq!(render_fields(&spec, &context), Ok(wanted));
 }

@@ -48,7 +48,8 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
     wait_for(async {
         let answers = crew::with_engine(&world, wanted.take_over, async |engine| {
             let mut answers = engine.bring(&slots, &contents).await?;
-            let ready: Vec<SlotId> = slots.iter().copied().filter(|slot| matches!(answers.get(slot), Some(Ok(_)))).collect();
+            let ready: Vec<SlotId> =
+                slots.iter().copied().filter(|slot| matches!(answers.get(slot), Some(Ok(_)))).collect();
             answers.extend(engine.tell(&ready, &verb).await?);
             Ok(answers)
         })
@@ -57,7 +58,13 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
     })
 }
 
-fn tell(world: &World, slots: &[SlotId], answers: Answers, all: bool, output: &Output) -> anyhow::Result<Exit> {
+fn tell(
+    world: &World,
+    slots: &[SlotId],
+    answers: Answers,
+    all: bool,
+    output: &Output,
+) -> anyhow::Result<Exit> {
     let wrong = |answer: Result<Reply, LinkError>| match answer {
         Ok(Reply::Accepted) => Err(LinkError::Unknown { why: "it did not say what came of it".to_owned() }),
         other => other,
@@ -109,7 +116,8 @@ fn options(set: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut options = Map::new();
     for one in set {
         let Some((name, value)) = one.split_once('=') else {
-            let failure = Failure::new("bad-flags", Exit::BadInput, format!("`{one}` is no option of a recipe"));
+            let failure =
+                Failure::new("bad-flags", Exit::BadInput, format!("`{one}` is no option of a recipe"));
             return Err(failure.next("write --set NAME=VALUE").into());
         };
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
