@@ -453,7 +453,9 @@ fn in_words(file: &FileRef) -> String {
 fn spec_of(value: &Value, context: &Value) -> Result<Value, RenderProblem> {
     Ok(match value {
         Value::String(text) => Value::String(render(text, context)?),
-        Value::Array(items) => Value::Array(items.iter().map(|item| spec_of(item, context)).collect::<Result<_, _>>()?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| spec_of(item, context)).collect::<Result<_, _>>()?)
+        }
         Value::Object(entries) => {
             let entry = |(key, value): (&String, &Value)| {
                 let value = if key == "with" { render_json(value, context) } else { spec_of(value, context) };

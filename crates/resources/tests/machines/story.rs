@@ -23,8 +23,8 @@ pub(crate) struct Case {
     pub(crate) gone: Value,
     /// Fails unless it is gone.
     pub(crate) away: &'static str,
-    /// Its programs take seconds, and it has no point to die at that others have not.
-    pub(crate) is_slow: bool,
+    /// Whether it is told what happens when it dies at each point at which power could fail.
+    pub(crate) dies: bool,
 }
 
 /// Everything that a change would show in, but what the system itself changes all the time, and the marks of those
@@ -177,7 +177,7 @@ pub(crate) fn told(bed: &Bed, case: &Case) -> Result<(), String> {
     bed.shell(case.away).map_err(step("to be gone"))?;
     bed.is_right(&case.gone).map_err(step("gone"))?;
     let mut points = 0;
-    if !case.is_slow {
+    if case.dies {
         bed.shell(case.before).map_err(step("before dying"))?;
         points = bed.dies_everywhere(case).map_err(step("dying"))?;
         bed.converges(&case.gone).map_err(step("gone at last"))?;

@@ -262,7 +262,11 @@ fn recipes() -> super::Recipes {
         ..crate::recipe::Recipe::default()
     };
     let known = known.into_iter().map(|(name, document)| (Name::new(name).unwrap(), recipe(document)));
-    super::Recipes { known: known.collect(), others: [Name::new("docker").unwrap()].into(), ..Default::default() }
+    super::Recipes {
+        known: known.collect(),
+        others: [Name::new("docker").unwrap()].into(),
+        ..Default::default()
+    }
 }
 
 #[test]
