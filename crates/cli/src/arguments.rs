@@ -112,7 +112,9 @@ pub(crate) enum Command {
     )]
     Pause(Pause),
     /// What is known of nodes: system, disks, addresses, packages, data
-    #[command(after_help = "Examples:\n  ideal facts shop.web[0]\n  ideal facts -o json\n  ideal facts --here")]
+    #[command(
+        after_help = "Examples:\n  ideal facts shop.web[0]\n  ideal facts -o json\n  ideal facts --here"
+    )]
     Facts(Facts),
     /// What is demanded; or demand another state without pursuing it
     #[command(

@@ -12,7 +12,11 @@ use crate::world::{World, settings};
 /// The nodes of the file that addresses mean.
 pub(crate) fn slots(world: &World, addresses: &[String]) -> anyhow::Result<Vec<SlotId>> {
     let scopes = scopes::of(&world.ideal, addresses)?;
-    let all = world.ideal.clouds.iter().flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
+    let all = world
+        .ideal
+        .clouds
+        .iter()
+        .flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
     Ok(all.filter(|slot| scopes::holds(&scopes, *slot)).collect())
 }
 

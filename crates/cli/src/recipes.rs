@@ -57,7 +57,9 @@ impl Shelf {
         };
         for entry in entries {
             let entry = entry?;
-            let Some(name) = entry.file_name().to_str().and_then(|name| Name::new(name).ok()) else { continue };
+            let Some(name) = entry.file_name().to_str().and_then(|name| Name::new(name).ok()) else {
+                continue;
+            };
             // A link out of the project would make the recipe another one on each machine.
             let Ok(path) = entry.path().canonicalize() else { continue };
             let document = path.join(DOCUMENT);
@@ -88,7 +90,8 @@ impl Shelf {
         };
         let bytes = std::fs::read(path)?;
         if FileRef::of(&bytes).hash != hash {
-            let message = format!("{} was changed while it was used; the next run takes the new one", path.display());
+            let message =
+                format!("{} was changed while it was used; the next run takes the new one", path.display());
             return Err(std::io::Error::other(message));
         }
         Ok(Some(bytes))
@@ -102,7 +105,9 @@ impl Shelf {
         };
         for entry in entries {
             let entry = entry?;
-            let Some(name) = entry.file_name().to_str().and_then(|name| Name::new(name).ok()) else { continue };
+            let Some(name) = entry.file_name().to_str().and_then(|name| Name::new(name).ok()) else {
+                continue;
+            };
             if entry.file_type()?.is_file() {
                 let content = FileRef::of(&std::fs::read(entry.path())?);
                 self.contents.insert(content.hash.clone(), Content::At(entry.path()));
@@ -112,7 +117,13 @@ impl Shelf {
         Ok(())
     }
 
-    fn add_files(&mut self, folder: &Path, prefix: &str, depth: usize, source: &mut RecipeSource) -> std::io::Result<()> {
+    fn add_files(
+        &mut self,
+        folder: &Path,
+        prefix: &str,
+        depth: usize,
+        source: &mut RecipeSource,
+    ) -> std::io::Result<()> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -132,7 +143,8 @@ impl Shelf {
                 continue;
             }
             if source.files.len() >= MOST_FILES {
-                let message = format!("{} has more than {MOST_FILES} files", source.name.trim_end_matches(DOCUMENT));
+                let message =
+                    format!("{} has more than {MOST_FILES} files", source.name.trim_end_matches(DOCUMENT));
                 return Err(std::io::Error::other(message));
             }
             let file = if prefix.starts_with("templates") {

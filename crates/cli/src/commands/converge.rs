@@ -46,7 +46,8 @@ pub(crate) fn run(wanted: &Converge, global: &Global, output: &Output) -> anyhow
         std::io::ErrorKind::PermissionDenied => {
             let message = format!("{} cannot be written: {error}", home.display());
             anyhow::Error::from(
-                Failure::new("denied", Exit::Denied, message).next("run it as root, or name another folder with --home"),
+                Failure::new("denied", Exit::Denied, message)
+                    .next("run it as root, or name another folder with --home"),
             )
         }
         _ => anyhow::Error::new(error).context(format!("failed to use {}", home.display())),
@@ -57,10 +58,13 @@ pub(crate) fn run(wanted: &Converge, global: &Global, output: &Output) -> anyhow
         let failure = Failure::new("held", Exit::Held, "another `ideal converge` works on this machine now");
         return Err(failure.next("wait until it is done").into());
     }
-    let Some((slice, hash, secrets)) = what(wanted, global, output, &home)? else { return Ok(Exit::BadInput) };
+    let Some((slice, hash, secrets)) = what(wanted, global, output, &home)? else {
+        return Ok(Exit::BadInput);
+    };
     wait_for(async {
         let machine: Rc<dyn Ground> = Rc::new(Machine::new(home.join("resources")));
-        ideal_resources::plugins::install(&*machine, &slice.plugins).context("failed to put a plugin in place")?;
+        ideal_resources::plugins::install(&*machine, &slice.plugins)
+            .context("failed to put a plugin in place")?;
         let keeper = Keeper::new(machine.clone()).context("failed to read what was done before")?;
         let mut here = Here { machine, keeper, slice, hash, secrets, known: Known::default() };
         match wanted.watch {
@@ -80,7 +84,8 @@ fn what(
     let project = match Project::open(global.file.as_deref()) {
         Ok(project) => project,
         Err(error) if global.file.is_none() && wanted.node.is_none() => {
-            let brought = ideal_agent::at_hand(&Home::new(home)).context("failed to read what was brought here")?;
+            let brought =
+                ideal_agent::at_hand(&Home::new(home)).context("failed to read what was brought here")?;
             return brought.map(|(hash, slice)| Some((slice, hash, Secrets::new()))).ok_or(error);
         }
         Err(error) => return Err(error),
@@ -97,7 +102,8 @@ fn what(
     let slot = match &wanted.node {
         Some(text) => {
             let address = scopes::address(text)?;
-            let cloud = ideal.cloud_at(&address.path).filter(|cloud| address.index.unwrap_or(0) < cloud.nodes);
+            let cloud =
+                ideal.cloud_at(&address.path).filter(|cloud| address.index.unwrap_or(0) < cloud.nodes);
             let cloud = cloud.ok_or_else(|| {
                 let message = format!("there is no node `{text}` in the file");
                 Failure::new("no-such-part", Exit::BadInput, message).next("ideal show        lists all")
@@ -110,7 +116,8 @@ fn what(
     };
     let nothing = Observed::default();
     let Some(slice) = slice_of(&ideal, &nothing, slot, false) else {
-        let message = format!("this machine is node {} of cloud {}, which is not in the file", slot.index, slot.cloud);
+        let message =
+            format!("this machine is node {} of cloud {}, which is not in the file", slot.index, slot.cloud);
         return Err(Failure::new("no-such-part", Exit::BadInput, message)
             .next("look whether it is the right file; the uuid of a cloud must never change")
             .next("ideal converge --as ADDR        makes it another node")
@@ -201,8 +208,11 @@ impl Here {
             false => Mode::Converge { asked_for: true },
         };
         let prepared = self.prepared().await;
-        if let Some(label) = pick.only.iter().find(|label| !prepared.items.iter().any(|item| item.label == **label)) {
-            let failure = Failure::new("no-such-part", Exit::BadInput, format!("there is no resource `{label}` here"));
+        if let Some(label) =
+            pick.only.iter().find(|label| !prepared.items.iter().any(|item| item.label == **label))
+        {
+            let failure =
+                Failure::new("no-such-part", Exit::BadInput, format!("there is no resource `{label}` here"));
             return Err(failure.next("ideal converge --dry-run -v        lists all").into());
         }
         let rows = self.pass(&prepared, mode, &|_, item| pick.takes(item), output).await;
@@ -234,7 +244,11 @@ impl Here {
                 _ => return,
             };
             let why = words::line(row.why.as_deref().unwrap_or_default(), 160);
-            output.note(&format!("  {mark} {:<8} {}  {why}", row.standing.word(), words::line(&row.label, 80)));
+            output.note(&format!(
+                "  {mark} {:<8} {}  {why}",
+                row.standing.word(),
+                words::line(&row.label, 80)
+            ));
         };
         let picked = Picked { picked, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
         self.keeper.pass(prepared, mode, picked).await

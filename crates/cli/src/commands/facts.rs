@@ -27,7 +27,9 @@ pub(crate) fn run(wanted: &arguments::Facts, global: &Global, output: &Output) -
         let mut answers = crew::ask(&world, &slots, &Verb::Facts { checksums: wanted.checksums }).await?;
         let one = |slot| {
             let facts = match answers.remove(slot) {
-                Some(Ok(Reply::Facts(facts))) => serde_json::from_value(*facts).map_err(|error| error.to_string()),
+                Some(Ok(Reply::Facts(facts))) => {
+                    serde_json::from_value(*facts).map_err(|error| error.to_string())
+                }
                 Some(Err(error)) => Err(error.to_string()),
                 _ => Err("it answered something else".to_owned()),
             };
@@ -64,8 +66,17 @@ fn text(node: &str, facts: &Facts) -> String {
     };
     let bytes = |size: u64| ideal_core::time::Bytes(size >> 20 << 20).to_string();
     line("host", facts.hostname.clone());
-    line("system", format!("{}, {} {}, started by {}", facts.os.name, facts.kernel.release, facts.architecture, facts.os.init));
-    line("machine", format!("{}, {} of memory", words::counted(facts.cpus as usize, "cpu"), bytes(facts.memory.total)));
+    line(
+        "system",
+        format!(
+            "{}, {} {}, started by {}",
+            facts.os.name, facts.kernel.release, facts.architecture, facts.os.init
+        ),
+    );
+    line(
+        "machine",
+        format!("{}, {} of memory", words::counted(facts.cpus as usize, "cpu"), bytes(facts.memory.total)),
+    );
     for (name, disk) in &facts.disks {
         line("disk", format!("{name}  {}", bytes(disk.size)));
     }
@@ -82,7 +93,10 @@ fn text(node: &str, facts: &Facts) -> String {
     for (name, asset) in &facts.assets {
         let sum = asset.checksum.as_ref().map(|sum| format!(", sum {}", &sum[..16])).unwrap_or_default();
         let changed = words::date(asset.changed);
-        line("data", format!("{name}  {} {} at {}, changed {changed}{sum}", asset.kind, bytes(asset.size), asset.path));
+        line(
+            "data",
+            format!("{name}  {} {} at {}, changed {changed}{sum}", asset.kind, bytes(asset.size), asset.path),
+        );
     }
     for (name, value) in &facts.custom {
         line("custom", format!("{name} = {value}"));

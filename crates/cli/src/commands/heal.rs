@@ -81,7 +81,8 @@ fn resources(wanted: &Heal, world: &World, output: &Output) -> anyhow::Result<Ex
     });
     wait_for(async {
         let take_over = wanted.pursuit.take_over;
-        let answers = crew::with_engine(world, take_over, async |engine| engine.tell(&slots, &verb).await).await?;
+        let answers =
+            crew::with_engine(world, take_over, async |engine| engine.tell(&slots, &verb).await).await?;
         let told = crew::told(world, &slots, answers);
         let matrix = Matrix::of(&told);
         if output.is_json() {

@@ -20,7 +20,8 @@ pub(crate) fn run(wanted: &arguments::Pause, global: &Global, output: &Output) -
     let slots = crew::slots(&world, &wanted.addresses)?;
     let span = wanted.span.unwrap_or_default();
     if span.0 > LONGEST {
-        let failure = crate::failure::Failure::new("too-long", Exit::BadInput, "a pause lasts 30 days at most");
+        let failure =
+            crate::failure::Failure::new("too-long", Exit::BadInput, "a pause lasts 30 days at most");
         return Err(failure.next("what is not wanted any more is better removed from the file").into());
     }
     let until = Time(ideal_host::now().0 + span.0);
@@ -35,7 +36,8 @@ pub(crate) fn run(wanted: &arguments::Pause, global: &Global, output: &Output) -
     };
     wait_for(async {
         let answers =
-            crew::with_engine(&world, wanted.take_over, async |engine| engine.tell(&slots, &verb).await).await?;
+            crew::with_engine(&world, wanted.take_over, async |engine| engine.tell(&slots, &verb).await)
+                .await?;
         let mut failed = 0;
         for (slot, answer) in &answers {
             if let Err(error) = answer {
@@ -52,7 +54,10 @@ pub(crate) fn run(wanted: &arguments::Pause, global: &Global, output: &Output) -
             output.result(&format!("{} keep everything right again", words::counted(good, "node")));
         } else {
             let nodes = words::counted(good, "node");
-            output.result(&format!("{nodes} leave {what} alone until {}; `ideal pause --end` ends it", words::date(until)));
+            output.result(&format!(
+                "{nodes} leave {what} alone until {}; `ideal pause --end` ends it",
+                words::date(until)
+            ));
         }
         Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
     })

@@ -14,7 +14,8 @@ pub(crate) fn run(wanted: &Push, global: &Global, output: &Output) -> anyhow::Re
     let slots = crew::slots(&world, &wanted.addresses)?;
     wait_for(async {
         let answers =
-            crew::with_engine(&world, wanted.take_over, async |engine| engine.push(&slots, &[]).await).await?;
+            crew::with_engine(&world, wanted.take_over, async |engine| engine.push(&slots, &[]).await)
+                .await?;
         let name = |slot| world.ideal.address(slot);
         let failed: Vec<(String, String)> = answers
             .iter()
@@ -22,7 +23,8 @@ pub(crate) fn run(wanted: &Push, global: &Global, output: &Output) -> anyhow::Re
             .collect();
         let good = answers.len() - failed.len();
         if output.is_json() {
-            let failed: Vec<_> = failed.iter().map(|(node, why)| json!({"node": node, "error": why})).collect();
+            let failed: Vec<_> =
+                failed.iter().map(|(node, why)| json!({"node": node, "error": why})).collect();
             output.document("push", json!({"brought": good, "failed": failed}))?;
         } else {
             for (node, why) in &failed {

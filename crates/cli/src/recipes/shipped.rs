@@ -21,8 +21,7 @@ macro_rules! shipped {
 }
 
 // A test holds this list against the folder.
-shipped! {
-}
+shipped! {}
 
 #[cfg(test)]
 mod tests {
@@ -36,7 +35,11 @@ mod tests {
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { open.push(path) } else { there.push(path.strip_prefix(&root).unwrap().to_owned()) }
+                if path.is_dir() {
+                    open.push(path)
+                } else {
+                    there.push(path.strip_prefix(&root).unwrap().to_owned())
+                }
             }
         }
         let mut shipped: Vec<std::path::PathBuf> = ALL

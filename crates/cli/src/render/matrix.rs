@@ -72,7 +72,9 @@ impl<'t> Matrix<'t> {
             rows.push((node, row));
         }
         let shown = |label: &&str| {
-            all || by_label[*label].iter().any(|(_, row)| !matches!(row.standing, Standing::Right | Standing::NotHere))
+            all || by_label[*label]
+                .iter()
+                .any(|(_, row)| !matches!(row.standing, Standing::Right | Standing::NotHere))
         };
         let labels: Vec<&str> = order.into_iter().filter(shown).collect();
         let mut out = String::new();
@@ -101,12 +103,16 @@ impl<'t> Matrix<'t> {
         }
         out.push('\n');
         let mut reasons: Vec<(String, Option<&str>, Option<&str>, Vec<&str>)> = Vec::new();
-        for (node, row) in rows.iter().filter(|(_, row)| !matches!(row.standing, Standing::Right | Standing::NotHere)) {
+        for (node, row) in
+            rows.iter().filter(|(_, row)| !matches!(row.standing, Standing::Right | Standing::NotHere))
+        {
             let why = format!("{}: {}", row.standing.word(), row.why.as_deref().unwrap_or("it says no more"));
             let (diff, said) = (row.diff.as_deref(), row.output.as_deref());
             match reasons.iter_mut().find(|(other, old, ..)| *other == why && *old == diff) {
                 Some((.., nodes)) => nodes.push(node),
-                None => reasons.push((why, diff, said.filter(|_| row.standing == Standing::Failed), vec![node])),
+                None => {
+                    reasons.push((why, diff, said.filter(|_| row.standing == Standing::Failed), vec![node]))
+                }
             }
         }
         for (why, diff, said, nodes) in reasons {

@@ -81,6 +81,8 @@ impl Bed {
         let tag = Path::new(image).file_stem().unwrap().to_str().unwrap();
         let tag = format!("ideal-test:{tag}");
         if !self.docker(&["image", "inspect", &tag]).status.success() {
+            // What an older text of the image was made into is of no use to anybody.
+            self.docker(&["image", "prune", "-a", "-f"]);
             let imported = self.docker(&["import", image, &tag]);
             assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         }

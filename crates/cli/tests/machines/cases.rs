@@ -5,8 +5,13 @@ use serde_json::{Value, json};
 use crate::bed::System;
 use crate::story::Case;
 
-/// Packages of our own, in a folder that is a repository: small, and with a second version each.
+/// Packages of our own, in a folder that is a repository: small, and with a second version each. Debian's own are set
+/// aside, so that no index comes over the network each time.
 pub(crate) const REPOSITORY: &str = r#"
+    [ -e /root/sources ] || {
+        mkdir /root/sources
+        for at in /etc/apt/sources.list /etc/apt/sources.list.d/*; do [ ! -e "$at" ] || mv "$at" /root/sources/; done
+    }
     [ -e /srv/repo/Packages ] || {
         mkdir -p /srv/repo
         pack() {

@@ -4,7 +4,11 @@
 //! Each case goes the whole way: from nothing, looked at without a change, made right, right at once, from wrong,
 //! taken away, and dead at each point at which power could fail. The tree is compared before and after whatever
 //! may change nothing.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and tells how far it came")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and tells how far it came"
+)]
 
 mod bed;
 mod cases;

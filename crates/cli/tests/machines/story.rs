@@ -63,7 +63,8 @@ impl Bed {
         let arguments: &[&str] = if mode == "diagnose" { &["--dry-run"] } else { &[] };
         let output = self.ideal(arguments, &[]);
         rows(&output).ok_or_else(|| {
-            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let (out, err) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             format!("{mode}: {}\n{out}{err}", output.status)
         })
     }
