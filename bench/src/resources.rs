@@ -59,7 +59,11 @@ fn line(
     for (peer, took) in peers {
         any = true;
         let ratio = took.as_secs_f64() / ours.as_secs_f64().max(1e-9);
-        say(&format!("{name} {size}: ours {}, {peer} {}, ratio {ratio:.0}{verdict}", time(ours), time(took)))?;
+        say(&format!(
+            "{name} {size}: ours {}, {peer} {}, ratio {ratio:.0}{verdict}",
+            time(ours),
+            time(took)
+        ))?;
     }
     if !any {
         say(&format!("{name} {size}: ours {}, peer not measured at this size{verdict}", time(ours)))?;
@@ -112,14 +116,21 @@ fn write_project(project: &Path, size: usize) -> anyhow::Result<()> {
     let mut pages = Vec::new();
     for number in 0..size {
         match number % 5 {
-            0 => text.push_str(&format!("  - file: {{path: {at}/f{number}, content: \"file {number}\\n\"}}\n")),
+            0 => {
+                text.push_str(&format!("  - file: {{path: {at}/f{number}, content: \"file {number}\\n\"}}\n"))
+            }
             1 => pages.push(number.to_string()),
-            2 => text.push_str(&format!("  - line: {{path: {at}/lines, line: \"line {number}\", create: true}}\n")),
+            2 => text.push_str(&format!(
+                "  - line: {{path: {at}/lines, line: \"line {number}\", create: true}}\n"
+            )),
             3 => text.push_str(&format!("  - link: {{path: {at}/l{number}, to: \"f{}\"}}\n", number - 3)),
             _ => text.push_str(&format!("  - directory: {{path: {at}/d{number}}}\n")),
         }
     }
-    text.push_str(&format!("  - file: {{path: \"{at}/t{{{{ item }}}}\", template: page}}\n    each: [{}]\n", pages.join(", ")));
+    text.push_str(&format!(
+        "  - file: {{path: \"{at}/t{{{{ item }}}}\", template: page}}\n    each: [{}]\n",
+        pages.join(", ")
+    ));
     fs::write(recipe.join("recipe.yaml"), text)?;
     let ideal = "ideal: 1\nproviders: {here: local}\nclouds:\n  lab:\n    uuid: 3c1f0a52-6c39-4a7e-9d6b-5a0e6b3f7a10\n    nodes: 1\n    recipes: [bench]\n";
     Ok(fs::write(project.join("ideal.yaml"), ideal)?)

@@ -53,7 +53,8 @@ fn measure(folder: &Path) -> anyhow::Result<(f64, f64)> {
     std::thread::sleep(WHILE);
     let share = (ticks()? - before) / TICKS / WHILE.as_secs_f64();
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory is shown")?;
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory is shown")?;
     Ok((resident.trim().trim_end_matches(" kB").trim().parse()?, share))
 }
 

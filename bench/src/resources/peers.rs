@@ -58,8 +58,10 @@ fn run(program: &Path, words: &[String], own: &Path) -> anyhow::Result<Duration>
         .stdin(Stdio::null())
         .output()?;
     let took = begin.elapsed();
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{} failed: {said}", program.display());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let end: Vec<&str> = said.lines().rev().take(12).collect();
+    ensure!(output.status.success(), "{} failed: {}", program.display(), end.join(" | "));
     Ok(took)
 }
 
@@ -71,7 +73,9 @@ fn ansible(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
     for number in 0..size {
         let task = match number % 5 {
             0 => format!("copy: {{dest: {at}/f{number}, content: \"file {number}\\n\", mode: \"0644\"}}"),
-            1 => format!("template: {{dest: {at}/t{number}, src: page.j2, mode: \"0644\"}}\n      vars: {{item: {number}}}"),
+            1 => format!(
+                "template: {{dest: {at}/t{number}, src: page.j2, mode: \"0644\"}}\n      vars: {{item: {number}}}"
+            ),
             2 => format!("lineinfile: {{path: {at}/lines, line: \"line {number}\", create: true}}"),
             3 => format!("file: {{path: {at}/l{number}, src: \"f{}\", state: link}}", number - 3),
             _ => format!("file: {{path: {at}/d{number}, state: directory, mode: \"0755\"}}"),
@@ -79,7 +83,10 @@ fn ansible(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
         let _ = writeln!(text, "    - {task}");
     }
     fs::write(own.join("site.yaml"), text)?;
-    Ok(vec!["-i".to_owned(), "localhost,".to_owned(), "site.yaml".to_owned()])
+    // The same Python for its modules as for itself.
+    let python = std::path::absolute(environment().join("bin/python3"))?;
+    let python = format!("ansible_python_interpreter={}", python.display());
+    Ok(["-i", "localhost,", "-e", &python, "site.yaml"].map(str::to_owned).to_vec())
 }
 
 fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
@@ -96,7 +103,10 @@ fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
                 text,
                 "{at}/t{number}:\n  file.managed:\n    - source: salt://page.j2\n    - template: jinja\n    - context: {{number: {number}}}"
             ),
-            2 => writeln!(text, "line {number}:\n  file.append:\n    - name: {at}/lines\n    - text: line {number}"),
+            2 => writeln!(
+                text,
+                "line {number}:\n  file.append:\n    - name: {at}/lines\n    - text: line {number}"
+            ),
             3 => writeln!(text, "{at}/l{number}:\n  file.symlink:\n    - target: f{}", number - 3),
             _ => writeln!(text, "{at}/d{number}:\n  file.directory: []"),
         };
@@ -107,10 +117,23 @@ fn salt(own: &Path, size: usize) -> anyhow::Result<Vec<String>> {
     let root = own.join("root");
     fs::write(
         config.join("minion"),
-        format!("file_client: local\nfile_roots: {{base: [{}]}}\nroot_dir: {}\n", states.display(), root.display()),
+        format!(
+            "file_client: local\nfile_roots: {{base: [{}]}}\nroot_dir: {}\n",
+            states.display(),
+            root.display()
+        ),
     )?;
     let config = config.display().to_string();
-    let words = ["--local", "--config-dir", &config, "--retcode-passthrough", "--out", "quiet", "state.apply", "bench"];
+    let words = [
+        "--local",
+        "--config-dir",
+        &config,
+        "--retcode-passthrough",
+        "--out",
+        "quiet",
+        "state.apply",
+        "bench",
+    ];
     Ok(words.map(str::to_owned).to_vec())
 }
 

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ideal_resources::ground::clean_environment;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, is_of};
 use ideal_host::process::{self, ProcessId};
 use ideal_host::{AgentCommand, Home, Identity};
+use ideal_resources::ground::clean_environment;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -165,7 +165,10 @@ impl Keeper {
         command.args(&self.agent.args).arg("run").arg("--home").arg(self.home.path());
         command.env_clear().envs(clean_environment()).envs(self.identity.marks(&self.home));
         let vessel = self.secrets.as_ref().and_then(|vessel| vessel.try_clone().ok());
-        command.stdin(vessel.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(vessel.map_or_else(Stdio::null, Stdio::from))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.process_group(0);
         let child = command.spawn()?;
         // The handle is let go: every child is reaped in one place, also those never started here.

@@ -237,7 +237,11 @@ impl Node {
             authority: state.authority.clone(),
             demand: state.demand.clone(),
             // Without its secrets a slice is not whole: who sees that none is held gives it again.
-            slice: state.slice.as_ref().filter(|held| self.has_secrets(&held.slice)).map(|held| held.hash.clone()),
+            slice: state
+                .slice
+                .as_ref()
+                .filter(|held| self.has_secrets(&held.slice))
+                .map(|held| held.hash.clone()),
             converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
             problems,
             mounts: state.mounts.iter().map(mount).collect(),

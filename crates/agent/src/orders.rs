@@ -12,8 +12,8 @@ use ideal_resources::facts::Wish;
 use tokio::sync::oneshot;
 
 use crate::node::Node;
-use crate::state::Held;
 use crate::resources::Asked;
+use crate::state::Held;
 use crate::{contents, hooks, mounts, ports};
 
 /// Heeds one order, or says why not.
@@ -60,6 +60,13 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
         Verb::Work(work) => {
             stored(node.change(|state| state.authority = Some(authority)))?;
             return worked(node, work).await;
+        }
+        Verb::Query { label, question } => {
+            stored(node.change(|state| state.authority = Some(authority)))?;
+            let (reply, answer) = oneshot::channel();
+            let ending = || LinkError::Unknown { why: "the agent ended while it asked".to_owned() };
+            node.work.send(Asked::Query { label, question, reply }).map_err(|_| ending())?;
+            return answer.await.map_err(|_| ending())?.map(|answer| Reply::Answer(Box::new(answer)));
         }
         Verb::Pause(pause) => {
             stored(node.change(|state| {
@@ -127,7 +134,7 @@ async fn asked(node: &Rc<Node>, verb: Verb) -> Result<Reply, LinkError> {
 async fn worked(node: &Rc<Node>, work: Work) -> Result<Reply, LinkError> {
     let (reply, rows) = oneshot::channel();
     let ending = || LinkError::Unknown { why: "the agent ended while it did this".to_owned() };
-    node.work.send(Asked { work, reply }).map_err(|_| ending())?;
+    node.work.send(Asked::Work { work: Box::new(work), reply }).map_err(|_| ending())?;
     rows.await.map_err(|_| ending())?.map(Reply::Rows)
 }
 

@@ -13,17 +13,18 @@ use ideal_resources::keeper::Picked;
 use ideal_resources::prepare::{Item, Prepared};
 use ideal_resources::watch::{Noticed, Watch};
 use ideal_resources::{Ground, Keeper, Mode, Pick, Wanted};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::node::Node;
 use crate::state::Held;
 
-/// What a person asked of the resources, and where the rows go.
+/// What a person asked of the resources, and where the answer goes.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub work: Work,
-    pub reply: oneshot::Sender<Result<Vec<Row>, LinkError>>,
+pub(crate) enum Asked {
+    Work { work: Box<Work>, reply: oneshot::Sender<Result<Vec<Row>, LinkError>> },
+    Query { label: String, question: String, reply: oneshot::Sender<Result<Value, LinkError>> },
 }
 
 /// What the next pass is about.
@@ -78,9 +79,15 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
                 }
             }
             Some(asked) = asked.recv() => {
-                let rows = keeping.asked(asked.work).await;
-                // Who asked may have hung up.
-                let _ = asked.reply.send(rows);
+                // Who asked may have hung up, which is no matter.
+                match asked {
+                    Asked::Work { work, reply } => {
+                        let _ = reply.send(keeping.asked(*work).await);
+                    }
+                    Asked::Query { label, question, reply } => {
+                        let _ = reply.send(keeping.queried(&label, &question).await);
+                    }
+                }
                 Turn::Some(BTreeSet::new())
             }
         };
@@ -147,6 +154,15 @@ impl Keeping {
         true
     }
 
+    /// What the program of a plugin says.
+    async fn queried(&mut self, label: &str, question: &str) -> Result<Value, LinkError> {
+        let held = self.node.slice().map(|held| held.clone());
+        let held =
+            held.ok_or_else(|| LinkError::Refused { why: "nothing is wanted of this node yet".to_owned() })?;
+        let prepared = self.prepared(&held);
+        self.keeper.query(&prepared, label, question).await.map_err(|why| LinkError::Refused { why })
+    }
+
     /// What a person asked for.
     async fn asked(&mut self, work: Work) -> Result<Vec<Row>, LinkError> {
         let refused = |why: &str| LinkError::Refused { why: why.to_owned() };
@@ -162,13 +178,19 @@ impl Keeping {
         let prepared = match &work.recipes {
             None => self.prepared(&held),
             Some(recipes) => {
-                let context = self.node.context(&held.slice, None);
+                let mut context = self.node.context(&held.slice, None);
+                let secrets =
+                    work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
+                context["secret"] = Value::Object(secrets.collect());
                 Rc::new(self.keeper.prepare_once(recipes, &[], &context))
             }
         };
         let pick = Pick { only: work.only.into_iter().collect(), tags: work.tags.into_iter().collect() };
-        let unknown: Vec<&String> =
-            pick.only.iter().filter(|label| !prepared.items.iter().any(|item| item.label == **label)).collect();
+        let unknown: Vec<&String> = pick
+            .only
+            .iter()
+            .filter(|label| !prepared.items.iter().any(|item| item.label == **label))
+            .collect();
         if let Some(label) = unknown.first() {
             return Err(refused(&format!("there is no resource `{label}` on {}", held.slice.name)));
         }
@@ -177,7 +199,11 @@ impl Keeping {
         let paused = |item: &Item| paused(&node, item);
         let progress = |_: usize, row: &Row| {
             if row.standing == Standing::Healed {
-                node.log.say(format_args!("{}: {} (asked for)", row.label, row.why.as_deref().unwrap_or("changed")));
+                node.log.say(format_args!(
+                    "{}: {} (asked for)",
+                    row.label,
+                    row.why.as_deref().unwrap_or("changed")
+                ));
             }
         };
         let picked =
@@ -240,9 +266,8 @@ impl Keeping {
 
     /// What is not right and may become so.
     fn restless(&self) -> BTreeSet<usize> {
-        let again = |standing: Standing| {
-            matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused)
-        };
+        let again =
+            |standing: Standing| matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused);
         self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place).collect()
     }
 }

@@ -95,6 +95,13 @@ pub enum Verb {
     },
     /// Look at resources, or make them right, now.
     Work(Work),
+    /// Ask the program of a plugin about the thing that a resource declares.
+    Query {
+        /// The resource: `plugin greeting door`.
+        label: String,
+        /// What is asked.
+        question: String,
+    },
     /// Leave resources alone for a time.
     Pause(Pause),
     /// Leave nothing alone any more.
@@ -124,6 +131,9 @@ pub struct Work {
     /// Those with one of these tags only; all when empty.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Secrets that these recipes name. Kept for as long as the work goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: Secrets,
     /// These recipes, once, instead of what the node is to be.
     #[serde(default)]
     pub recipes: Option<Vec<Use>>,
@@ -169,6 +179,8 @@ pub enum Reply {
     Rows(Vec<Row>),
     /// What is known of the node.
     Facts(Box<serde_json::Value>),
+    /// What a plugin answers.
+    Answer(Box<serde_json::Value>),
 }
 
 /// Why an agent could not be told something.

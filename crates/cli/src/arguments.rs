@@ -7,9 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
 
+mod author;
 mod cluster;
 mod resources;
 
+pub(crate) use author::{
+    Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction,
+};
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
@@ -141,7 +145,23 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Check file, store, provider, clock and agents; says how to mend
     Doctor,
-    /// Print the JSON Schema of the ideal file
+    /// Recipes: begin one, list them, show what one takes
+    #[command(
+        after_help = "Examples:\n  ideal recipe list\n  ideal recipe show nginx\n  ideal recipe new site"
+    )]
+    Recipe(Recipe),
+    /// Plugins: begin one
+    #[command(after_help = "Examples:\n  ideal plugin new greeting")]
+    Plugin(Plugin),
+    /// Secrets: set, edit, renew and list them; no value is ever shown
+    #[command(
+        after_help = "Examples:\n  ideal secret set token\n  pass show token | ideal secret set token\n  ideal secret rotate token --length 48\n  ideal secret list"
+    )]
+    Secret(Secret),
+    /// Write the reference pages of resources
+    #[command(hide = true)]
+    Reference(Reference),
+    /// Print a JSON Schema: of the ideal file, of recipes, of what plugins are asked
     Schema(Schema),
     /// Tell what a diagnostic or a cause of waiting means and how to mend it
     #[command(
@@ -202,6 +222,10 @@ pub(crate) struct Schema {
 pub(crate) enum SchemaOf {
     /// The ideal file
     File,
+    /// recipe.yaml
+    Recipe,
+    /// What plugins are asked and answer
+    Plugin,
 }
 
 /// `ideal explain`

@@ -17,9 +17,13 @@ mod init;
 mod logs;
 mod pause;
 mod plan;
+mod plugin;
 mod push;
+mod recipe;
+mod reference;
 mod release;
 mod schema;
+mod secret;
 mod show;
 mod sim;
 mod status;
@@ -37,6 +41,10 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Init(init) => init::run(init, output),
         Command::Check(check) => check::run(check, global, output),
         Command::Show(show) => show::run(show, global, output),
+        Command::Recipe(recipe) => recipe::run(recipe, global, output),
+        Command::Plugin(plugin) => plugin::run(plugin, global, output),
+        Command::Secret(secret) => secret::run(secret, global, output),
+        Command::Reference(reference) => reference::run(reference, output),
         Command::Schema(schema) => schema::run(schema, output),
         Command::Explain(explain) => explain::run(explain, output),
         Command::Completions(completions) => completions::run(completions, output),

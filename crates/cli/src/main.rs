@@ -20,6 +20,7 @@ mod render;
 mod saved;
 mod scopes;
 mod world;
+mod write_new;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
 //! Which ideal file is meant, and reading it with all that it includes: inside its folder only, and never more
 //! than an ideal can have.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -38,12 +37,13 @@ impl Project {
         let text = read(&path).map_err(|error| cannot_read(&path, &error))?;
         // Sources are named as they are reached from here, so that a place in a message can be opened.
         let name = path.to_string_lossy().into_owned();
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-        let shelf = Shelf::open(here, &folder).map_err(|error| cannot_read(&folder.join(FOLDER), &error))?;
-        let (recipes, plugins) = (shelf.sources.clone(), shelf.plugins.clone());
-        let sources = Sources { main: name.clone(), texts: BTreeMap::new(), recipes, plugins };
-        let mut project = Project { main: path, sources, shelf };
+        let sources = Sources { main: name.clone(), ..Sources::default() };
+        let mut project = Project { main: path, sources, shelf: Shelf::default() };
+        let shown = project.main.parent().unwrap_or(Path::new(""));
+        let shelf = Shelf::open(project.folder(), shown);
+        project.shelf = shelf.map_err(|error| cannot_read(&project.folder().join(FOLDER), &error))?;
+        project.sources.recipes = project.shelf.sources.clone();
+        project.sources.plugins = project.shelf.plugins.clone();
         project.read_all(name, text);
         Ok(project)
     }
@@ -53,6 +53,12 @@ impl Project {
         load(&self.sources)
     }
 
+    /// The folder that it lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        let folder = self.main.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
     /// Where a source lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         if name == self.sources.main { self.main.clone() } else { name.into() }
@@ -60,8 +66,7 @@ impl Project {
 
     /// Included files that cannot be read are left out; the check says so at the line that names them.
     fn read_all(&mut self, main: String, text: Vec<u8>) {
-        let folder = self.main.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let root = folder.unwrap_or(Path::new(".")).canonicalize().ok();
+        let root = self.folder().canonicalize().ok();
         let mut bytes = 0;
         let mut wanted = vec![(main, Some(text))];
         while let Some((name, text)) = wanted.pop() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -73,8 +73,7 @@ impl World {
         render::diagnostic::draw(&loaded, output, false);
         let Some(resolved) = loaded.resolved else { return Ok(None) };
         let mut ideal = resolved.ideal;
-        let folder = project.main.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().context("failed to find the folder")?;
+        let folder = project.folder().canonicalize().context("failed to find the folder")?;
         let declared = loaded.document.map(|document| document.secrets).unwrap_or_default();
         let secrets = goods::secrets(&declared, &folder, output);
         ideal.secrets = secrets.revisions;

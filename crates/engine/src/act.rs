@@ -311,9 +311,8 @@ impl Doing<'_> {
         }
         let Reply::Lacks(lacks) = self.order(Verb::Lacks { hashes }).await? else { return Ok(()) };
         for hash in lacks {
-            let content = goods::content(&self.common.outside, &hash).map_err(|why| {
-                Stop::Outcome(Outcome::Refused { why })
-            })?;
+            let content = goods::content(&self.common.outside, &hash)
+                .map_err(|why| Stop::Outcome(Outcome::Refused { why }))?;
             for part in goods::parts(&hash, &content) {
                 self.order(part).await?;
             }
@@ -477,6 +476,7 @@ pub(crate) fn name_of(verb: &Verb) -> &'static str {
         Verb::Store { .. } => "store",
         Verb::Push { .. } => "push",
         Verb::Work(_) => "work",
+        Verb::Query { .. } => "query",
         Verb::Pause(_) => "pause",
         Verb::Resume => "resume",
         Verb::Facts { .. } => "facts",

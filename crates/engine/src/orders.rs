@@ -75,14 +75,43 @@ impl Engine {
         Ok(stream::iter(slots.iter().copied()).map(one).buffer_unordered(AGENTS_AT_ONCE).collect().await)
     }
 
-    /// Brings to these nodes what they would be, and the contents that this names, without putting it in force.
-    /// `more`: hashes of contents that are wanted beside those.
-    pub async fn push(&mut self, slots: &[SlotId], more: &[String]) -> Result<Answers, EngineError> {
+    /// Brings contents to these nodes, by their hashes.
+    pub async fn bring(&mut self, slots: &[SlotId], hashes: &[String]) -> Result<Answers, EngineError> {
         let common = self.common();
         let authority = lease::hold(&common.outside, &common.authority)?;
         let mut answers = Answers::new();
         for slot in slots {
-            let answer = self.push_one(&common.outside, &authority, *slot, more).await;
+            let answer = self.bring_one(&common.outside, &authority, *slot, hashes.to_vec()).await;
+            answers.insert(*slot, answer.map(|()| Reply::Accepted));
+        }
+        Ok(answers)
+    }
+
+    async fn bring_one(
+        &self,
+        outside: &Outside,
+        authority: &Authority,
+        slot: SlotId,
+        hashes: Vec<String>,
+    ) -> Result<(), LinkError> {
+        let send = async |verb| send(outside, self.observed(), authority, slot, vec![verb]).await;
+        let Reply::Lacks(lacks) = send(Verb::Lacks { hashes }).await? else { return Ok(()) };
+        for hash in lacks {
+            let content = goods::content(outside, &hash).map_err(|why| LinkError::Refused { why })?;
+            for part in goods::parts(&hash, &content) {
+                send(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings to these nodes what they would be, and the contents that this names, without putting it in force.
+    pub async fn push(&mut self, slots: &[SlotId]) -> Result<Answers, EngineError> {
+        let common = self.common();
+        let authority = lease::hold(&common.outside, &common.authority)?;
+        let mut answers = Answers::new();
+        for slot in slots {
+            let answer = self.push_one(&common.outside, &authority, *slot).await;
             answers.insert(*slot, answer);
         }
         Ok(answers)
@@ -93,25 +122,13 @@ impl Engine {
         outside: &Outside,
         authority: &Authority,
         slot: SlotId,
-        more: &[String],
     ) -> Result<Reply, LinkError> {
         let refused = |why: String| LinkError::Refused { why };
         let slice = slice_of(self.ideal(), self.observed(), slot, false);
         let slice = slice.ok_or_else(|| refused("it is not in the file".to_owned()))?;
-        let mut hashes = goods::contents_of(&slice);
-        hashes.extend(more.iter().cloned());
-        let send = async |verb| send(outside, self.observed(), authority, slot, vec![verb]).await;
-        if !hashes.is_empty()
-            && let Reply::Lacks(lacks) = send(Verb::Lacks { hashes }).await?
-        {
-            for hash in lacks {
-                let content = goods::content(outside, &hash).map_err(refused)?;
-                for part in goods::parts(&hash, &content) {
-                    send(part).await?;
-                }
-            }
-        }
+        self.bring_one(outside, authority, slot, goods::contents_of(&slice)).await?;
         let hash = slice_hash(self.ideal(), self.observed(), slot, false).unwrap_or_default();
-        send(Verb::Push { slice: Box::new(slice), hash }).await
+        let push = Verb::Push { slice: Box::new(slice), hash };
+        send(outside, self.observed(), authority, slot, vec![push]).await
     }
 }

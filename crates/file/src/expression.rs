@@ -173,6 +173,32 @@ pub fn render_json(value: &Json, context: &Json) -> Result<Json, RenderProblem> 
     })
 }
 
+/// The fields of a resource with every text in them evaluated. A text stays a text, for that is what the field takes:
+/// a port in an argument is the word `8080`. Only what a plugin is given, `with`, keeps the types of its values.
+///
+/// # Errors
+///
+/// As [`render`], of the first text that has a problem.
+pub fn render_fields(value: &Json, context: &Json) -> Result<Json, RenderProblem> {
+    Ok(match value {
+        Json::String(text) => Json::String(render(text, context)?),
+        Json::Array(items) => {
+            Json::Array(items.iter().map(|item| render_fields(item, context)).collect::<Result<_, _>>()?)
+        }
+        Json::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| {
+                let value = match key.as_str() {
+                    "with" => render_json(value, context)?,
+                    _ => render_fields(value, context)?,
+                };
+                Ok((key.clone(), value))
+            });
+            Json::Object(entries.collect::<Result<_, RenderProblem>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
 /// The names that the expressions of a text ask for: `vars`, `node`, `clouds`. None when it cannot be read.
 pub fn names(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();

@@ -20,6 +20,7 @@ mod yaml;
 
 pub mod explain;
 pub mod expression;
+pub mod reference;
 pub mod show;
 pub mod source_map;
 pub mod template;

@@ -116,6 +116,14 @@ fn of_cloud(cloud: &Cloud, origins: &Origins, map: &SourceMap) -> Vec<ShownValue
             values.add(&format!("hook {name}"), one_line(&hook.run.0.join(" ")), said, above(level));
         }
     }
+    for (used, (level, i)) in cloud.recipes.iter().zip(&origins.recipes) {
+        let said = place(*level).key("recipes").index(*i);
+        let name = match used.under.and_then(|user| cloud.recipes.get(user)) {
+            Some(user) => format!("{}, for {}", used.recipe, user.recipe),
+            None => used.recipe.to_string(),
+        };
+        values.add("recipe", name, Some(said), *level < own);
+    }
     for (resource, (level, i)) in cloud.resources.iter().zip(&origins.resources) {
         let said = place(*level).key("resources").index(*i);
         values.add("resource", one_line(&resource.label()), Some(said), *level < own);

@@ -1,6 +1,10 @@
 //! Every diagnostic has a file that shows it, with its picture beside it: messages are reviewed like a user
 //! interface. `UPDATE_GOLDEN=1` writes the pictures anew.
-#![expect(clippy::disallowed_methods, reason = "a test reads its fixtures")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test reads its fixtures and fails loudly"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ideal_core::recipe::Use;
-use ideal_core::resource::{Declaration, Heal, Row, Standing};
+use ideal_core::resource::{Declaration, Heal, Resource, Row, Standing};
 use ideal_core::time::Time;
 use serde_json::Value;
 
-use crate::eyes::{Cache, Eyes};
+use crate::eyes::{Cache, Eyes, Trouble};
 use crate::ground::Ground;
 use crate::hands::Hands;
 use crate::ledger::Ledger;
@@ -272,6 +272,24 @@ impl Keeper {
     /// Recipes and resources that are not what is wanted for good, rendered for this node.
     pub fn prepare_once(&self, recipes: &[Use], resources: &[Declaration], context: &Value) -> Prepared {
         prepare(recipes, resources, context, &OnDisk(self.ground.clone()))
+    }
+
+    /// Asks the program of a plugin about the thing that this resource declares. The error says why there is no
+    /// answer.
+    pub async fn query(&self, prepared: &Prepared, label: &str, text: &str) -> Result<Value, String> {
+        let item = prepared.items.iter().find(|item| item.label == label);
+        let spec = match item.map(|item| &item.wanted) {
+            Some(Ok(Resource::Plugin(spec))) => spec,
+            Some(Ok(_)) => return Err(format!("`{label}` is no plugin, and answers nothing")),
+            Some(Err((standing, why))) => return Err(format!("`{label}` is {}: {why}", standing.word())),
+            None => return Err(format!("there is no resource `{label}` here")),
+        };
+        let eyes =
+            Eyes { ground: &*self.ground, cache: &self.cache, ledger: &self.ledger, ask_foreign: true };
+        match crate::kinds::plugin::query(spec, label, &eyes, text).await {
+            Ok(answer) => Ok(answer),
+            Err(Trouble::Failed { why, .. } | Trouble::NotLookedAt(why)) => Err(why),
+        }
     }
 
     /// How each resource stood when it was last looked at to keep it right, by place.

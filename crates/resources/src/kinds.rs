@@ -13,7 +13,7 @@ mod line;
 mod link;
 mod mount;
 mod package;
-mod plugin;
+pub(crate) mod plugin;
 mod repo;
 pub(crate) mod unit;
 mod user;

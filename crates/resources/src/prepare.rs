@@ -7,8 +7,8 @@ use std::path::Path;
 use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::declaration::Care;
 use ideal_core::resource::order::{self, Graph, Thing};
-use ideal_core::resource::{Declaration, Resource, Standing};
-use ideal_file::expression::{RenderProblem, evaluate, is_template, render, render_json};
+use ideal_core::resource::{Declaration, Resource, Standing, references};
+use ideal_file::expression::{RenderProblem, evaluate, is_template, render_fields, render_json};
 use ideal_file::template::render_template;
 use serde_json::{Map, Value, json};
 
@@ -116,7 +116,8 @@ pub fn prepare(
             all.declaration(place, list, declaration);
         }
     }
-    all.connected(uses.len())
+    let used: Vec<Vec<usize>> = uses.iter().map(|one| one.uses.clone()).collect();
+    all.connected(&used)
 }
 
 fn options_of(
@@ -190,6 +191,10 @@ impl<'a> Assembly<'a> {
             other => render_json(other, context),
         };
         let problem = match items {
+            // Who names it waits for nothing.
+            Ok(Value::Array(items)) if items.is_empty() => {
+                (Standing::NotHere, "there is nothing in its `each` here".to_owned())
+            }
             Ok(Value::Array(items)) => {
                 for item in items {
                     let (label, wanted) = self.one(list, declaration, &with(context, "item", item));
@@ -269,7 +274,7 @@ impl<'a> Assembly<'a> {
         let mut value =
             serde_json::to_value(Declaration::from(resource)).map_err(|error| failed(error.to_string()))?;
         if is_template(&value.to_string()) {
-            value = spec_of(&value, context).map_err(stands)?;
+            value = render_fields(&value, context).map_err(stands)?;
         }
         let read: Declaration = serde_json::from_value(value).map_err(|error| {
             failed(format!("rendered, it is no longer a {}: {error}", declaration.label()))
@@ -307,7 +312,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Finds who is named by whom, and in which order all goes.
-    fn connected(mut self, own: usize) -> Prepared {
+    fn connected(mut self, uses: &[Vec<usize>]) -> Prepared {
         let mut names: BTreeMap<(usize, String), Vec<usize>> = BTreeMap::new();
         for (i, one) in self.declared.iter().enumerate() {
             let mut called = vec![one.declaration.label(), self.items[i].label.clone()];
@@ -318,13 +323,15 @@ impl<'a> Assembly<'a> {
                 names.entry((one.list, name)).or_default().push(i);
             }
         }
-        // A list speaks of itself; the cloud's own list also of all recipes.
+        // A list speaks of itself; a recipe also of those that it uses, the cloud's own list of all of them.
         let named = |list: usize, name: &str| -> Vec<usize> {
             let inside = names.get(&(list, name.to_owned())).cloned().unwrap_or_default();
-            if !inside.is_empty() || list != own {
+            if !inside.is_empty() {
                 return inside;
             }
-            (0..own)
+            let recipe = (list < uses.len()).then_some(list);
+            references::lists_seen(recipe, uses)
+                .into_iter()
                 .flat_map(|list| names.get(&(list, name.to_owned())).cloned().unwrap_or_default())
                 .collect()
         };
@@ -446,25 +453,6 @@ fn found<'f>(
 
 fn in_words(file: &FileRef) -> String {
     format!("{GIVEN}{}:{}", file.hash, file.size)
-}
-
-/// A spec with its texts rendered: a text stays one, also when it is wholly an expression that comes to a number.
-/// Only what a plugin is given keeps its types, for it has no others.
-fn spec_of(value: &Value, context: &Value) -> Result<Value, RenderProblem> {
-    Ok(match value {
-        Value::String(text) => Value::String(render(text, context)?),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| spec_of(item, context)).collect::<Result<_, _>>()?)
-        }
-        Value::Object(entries) => {
-            let entry = |(key, value): (&String, &Value)| {
-                let value = if key == "with" { render_json(value, context) } else { spec_of(value, context) };
-                Ok((key.clone(), value?))
-            };
-            Value::Object(entries.iter().map(entry).collect::<Result<_, RenderProblem>>()?)
-        }
-        other => other.clone(),
-    })
 }
 
 fn is_true(value: &Value) -> bool {

@@ -62,7 +62,9 @@ pub(crate) fn encrypt(text: &[u8], readers: &[Recipient]) -> Result<Vec<u8>, Sec
         let shared = once.diffie_hellman(&reader.0);
         let salt = [share.as_bytes().as_slice(), reader.0.as_bytes()].concat();
         let key = derive(shared.as_bytes(), &salt, WRAP);
-        let body = cipher(&key).encrypt(&Nonce::default(), file_key.as_slice()).map_err(|_| SecretsError::NoChance)?;
+        let body = cipher(&key)
+            .encrypt(&Nonce::default(), file_key.as_slice())
+            .map_err(|_| SecretsError::NoChance)?;
         header += &format!("-> X25519 {}\n{}\n", BASE64.encode(share.as_bytes()), BASE64.encode(body));
     }
     header += "---";
@@ -98,7 +100,8 @@ pub(crate) fn decrypt(bytes: &[u8], identity: &Identity) -> Result<Zeroizing<Vec
     for (i, chunk) in chunks.iter().enumerate() {
         let last = i + 1 == chunks.len();
         let plain = key.decrypt(&nonce(i as u64, last), *chunk);
-        let plain = Zeroizing::new(plain.map_err(|_| Refusal::Damaged("its content was changed or is cut off"))?);
+        let plain =
+            Zeroizing::new(plain.map_err(|_| Refusal::Damaged("its content was changed or is cut off"))?);
         // An empty last chunk is allowed only when it is the only one.
         if plain.is_empty() && i > 0 {
             return Err(Refusal::Damaged("it has an empty end"));
@@ -171,7 +174,8 @@ mod tests {
 
     #[test]
     fn what_was_encrypted_is_read_by_its_readers_only() {
-        let (one, two, other) = (Identity::new().unwrap(), Identity::new().unwrap(), Identity::new().unwrap());
+        let (one, two, other) =
+            (Identity::new().unwrap(), Identity::new().unwrap(), Identity::new().unwrap());
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             let text = vec![7; size];
             let sealed = encrypt(&text, &[one.recipient(), two.recipient()]).unwrap();
@@ -196,8 +200,13 @@ mod tests {
     /// Written by `age` 1.1.1; the key was made for this test.
     #[test]
     fn what_age_wrote_is_read() {
-        let identity = Identity::parse("AGE-SECRET-KEY-1CPGP56J82XA33Y7FSKX6ZKNKU83Z9ZNP7UCJPVE67ZFAXFK663YQACFC77").unwrap();
-        assert_eq!(identity.recipient().to_string(), "age1fl0xw2f470pyruc0qzhyns4mza58ghxedgww2yfkuw7fjf7rv3rq0pvs4n");
+        let identity =
+            Identity::parse("AGE-SECRET-KEY-1CPGP56J82XA33Y7FSKX6ZKNKU83Z9ZNP7UCJPVE67ZFAXFK663YQACFC77")
+                .unwrap();
+        assert_eq!(
+            identity.recipient().to_string(),
+            "age1fl0xw2f470pyruc0qzhyns4mza58ghxedgww2yfkuw7fjf7rv3rq0pvs4n"
+        );
         let sealed = "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSB5cnk3WmRMcXlITGlXNHpjcm5lMi9jUUFuNmVwbWdKVHpwNWlrSVBZQmlR\
             ClovNE9jcTJvby9LTzNTOFlhM05ueDJTUWZCWFd1NWtKWEJQbFhtOTRIVHcKLS0tIHJ1QnJoekwvUWFHQzlVaXBYTW5hN0lBZEg5\
             aWNaL1NCTXdEUTdJODhQaDgKJ/n3aJ/uZk4U5X4j24TbSmEQViKXdNA7H1qyArgM56/X85J0GCxMgA==";

@@ -123,7 +123,8 @@ impl Identity {
         if let Some(folder) = path.parent() {
             durable::private_dir(folder).map_err(failed)?;
         }
-        let private = bech32::encode::<Bech32>(Hrp::parse_unchecked(PRIVATE), &*Zeroizing::new(self.0.to_bytes()));
+        let private =
+            bech32::encode::<Bech32>(Hrp::parse_unchecked(PRIVATE), &*Zeroizing::new(self.0.to_bytes()));
         let private = Zeroizing::new(private.unwrap_or_default().to_uppercase());
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;

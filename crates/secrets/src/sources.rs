@@ -124,13 +124,12 @@ fn read(path: &Path) -> Result<Secret, String> {
     use std::io::Read;
     let mut text = Zeroizing::new(String::new());
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MOST_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| error.to_string())?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > MOST_BYTES {
         return Err("it is larger than 1 MiB".to_owned());
     }
-    let end = text.strip_suffix('\n').map_or(text.len(), |text| text.strip_suffix('\r').unwrap_or(text).len());
+    let end =
+        text.strip_suffix('\n').map_or(text.len(), |text| text.strip_suffix('\r').unwrap_or(text).len());
     Ok(Secret::new(text[..end].to_owned()))
 }
 
@@ -168,7 +167,8 @@ mod tests {
             env: |variable| (variable == "THERE").then(|| "c".to_owned()),
         };
         let first = resolve(&sources, origin);
-        let values: Vec<_> = first.values.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+        let values: Vec<_> =
+            first.values.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(values, [("cert", "b"), ("env", "c"), ("token", "a")]);
         let missing: Vec<_> = first.missing.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect();
         assert_eq!(

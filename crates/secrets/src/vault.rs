@@ -54,7 +54,8 @@ impl Vault {
             Refusal::Damaged(why) => SecretsError::Damaged { path: path.clone(), why },
         })?;
         // The error of the reader may quote what it read.
-        serde_json::from_slice(&text).map_err(|_| SecretsError::Damaged { path, why: "it holds something else" })
+        serde_json::from_slice(&text)
+            .map_err(|_| SecretsError::Damaged { path, why: "it holds something else" })
     }
 
     /// Sets a secret. Answers whether it is another value than before.

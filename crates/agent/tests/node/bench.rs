@@ -11,10 +11,10 @@ use ideal_api::{LinkError, NodeLink, Order, Reply, Verb};
 use ideal_core::guard;
 use ideal_core::id::{CloudId, Life, MachineId, Name, SlotId, Token, VolumeId};
 use ideal_core::ideal::{Hooks, ServiceSpec};
-use ideal_core::resource::Declaration;
 use ideal_core::observed::{
     Authority, Machine, MachineState, Report, ServiceSeen, ServiceState, Tags, Volume,
 };
+use ideal_core::resource::Declaration;
 use ideal_core::slice::{ForNode, MountOrder, Replica, Slice};
 use ideal_core::time::{Bytes, Time};
 use ideal_host::{Home, ProcessId, now};
@@ -165,7 +165,11 @@ impl Bench {
         }
     }
 
-    pub(crate) fn slice(&self, resources: Vec<Declaration>, services: Vec<(&str, serde_json::Value)>) -> Slice {
+    pub(crate) fn slice(
+        &self,
+        resources: Vec<Declaration>,
+        services: Vec<(&str, serde_json::Value)>,
+    ) -> Slice {
         let replica = |(name, mut spec): (&str, serde_json::Value)| {
             spec["on"] = json!("shop");
             let spec: ServiceSpec = serde_json::from_value(spec).unwrap();
@@ -188,7 +192,11 @@ impl Bench {
     pub(crate) async fn apply(&self, machine: &Machine, slice: Slice) -> String {
         self.slices.set(self.slices.get() + 1);
         let hash = format!("slice-{}", self.slices.get());
-        self.tell(machine, Verb::Apply { slice: Box::new(slice), hash: hash.clone(), secrets: Default::default() }).await;
+        self.tell(
+            machine,
+            Verb::Apply { slice: Box::new(slice), hash: hash.clone(), secrets: Default::default() },
+        )
+        .await;
         hash
     }
     pub(crate) async fn converged(&self, machine: &Machine, hash: &str) -> Report {

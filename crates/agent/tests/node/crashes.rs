@@ -197,7 +197,11 @@ async fn an_agent_killed_while_orders_flow_forgets_nothing() {
             loop {
                 sent += 1;
                 let slice = bench.slice(vec![], vec![]);
-                let verb = ideal_api::Verb::Apply { slice: Box::new(slice), hash: format!("{sent:08}"), secrets: Default::default() };
+                let verb = ideal_api::Verb::Apply {
+                    slice: Box::new(slice),
+                    hash: format!("{sent:08}"),
+                    secrets: Default::default(),
+                };
                 if bench.ask(&machine, verb).await.is_ok() {
                     acknowledged = sent;
                 }

@@ -16,6 +16,7 @@ pub(crate) fn run(wanted: &Diagnose, global: &Global, output: &Output) -> anyhow
         mode: WorkMode::Diagnose { run_checks: wanted.run_checks },
         only: wanted.which.only.clone(),
         tags: wanted.which.tags.clone(),
+        secrets: Default::default(),
         recipes: None,
     });
     wait_for(async {

@@ -77,6 +77,7 @@ fn resources(wanted: &Heal, world: &World, output: &Output) -> anyhow::Result<Ex
         mode: WorkMode::Converge,
         only: wanted.which.only.clone(),
         tags: wanted.which.tags.clone(),
+        secrets: Default::default(),
         recipes: None,
     });
     wait_for(async {

@@ -14,8 +14,7 @@ pub(crate) fn run(wanted: &Push, global: &Global, output: &Output) -> anyhow::Re
     let slots = crew::slots(&world, &wanted.addresses)?;
     wait_for(async {
         let answers =
-            crew::with_engine(&world, wanted.take_over, async |engine| engine.push(&slots, &[]).await)
-                .await?;
+            crew::with_engine(&world, wanted.take_over, async |engine| engine.push(&slots).await).await?;
         let name = |slot| world.ideal.address(slot);
         let failed: Vec<(String, String)> = answers
             .iter()

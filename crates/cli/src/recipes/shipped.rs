@@ -21,7 +21,13 @@ macro_rules! shipped {
 }
 
 // A test holds this list against the folder.
-shipped! {}
+shipped! {
+    "app": ["templates/env", "templates/service"];
+    "docker": ["templates/daemon.json"];
+    "hardening": ["templates/sshd.conf", "templates/sysctl.conf"];
+    "nginx": ["templates/nginx.conf"];
+    "postgresql": ["templates/pg_hba.conf", "templates/postgresql.conf"];
+}
 
 #[cfg(test)]
 mod tests {

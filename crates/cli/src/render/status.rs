@@ -88,7 +88,7 @@ impl Status {
             to_do,
             kept: receipt::kept(ideal, &glance.observed, &whole),
             retired: receipt::retired(ideal, &glance.observed, &whole),
-            notes: decision.notes,
+            notes: decision.notes.into_iter().chain(left_alone(glance)).collect(),
             parts_waiting: decision.waiting,
         }
     }
@@ -175,6 +175,21 @@ fn cloud_status(glance: &Glance, cloud: &Cloud, states: &BTreeMap<SlotId, Option
         status.sealed += receipt::kept(ideal, &glance.observed, &own).len();
     }
     status
+}
+
+/// What is left alone on each node, until when and why; and what waits for a person there.
+fn left_alone(glance: &Glance) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (slot, seen) in &glance.observed.slots {
+        let Some(report) = seen.agent.report() else { continue };
+        let node = glance.ideal.address(*slot);
+        for pause in &report.pauses {
+            let what = if pause.only.is_empty() { "its resources".to_owned() } else { pause.only.join(", ") };
+            let (until, why) = (words::date(pause.until), words::line(&pause.why, 100));
+            notes.push(format!("{node}: {} leaves {what} alone until {until}: {why}", pause.who));
+        }
+    }
+    notes
 }
 
 fn service_status(node: &str, seen: &ServiceSeen) -> ServiceStatus {

@@ -6,3 +6,5 @@ mod cluster;
 // Crash points are in builds with assertions only.
 #[cfg(debug_assertions)]
 mod crashes;
+mod drift;
+mod recipes;

@@ -147,8 +147,9 @@ pub fn resolve(all: &[Listed<'_>], uses: &[Vec<usize>]) -> References {
     references
 }
 
-/// The recipes in which a reference is looked for, beside its own list.
-fn lists_seen(list: Option<usize>, uses: &[Vec<usize>]) -> BTreeSet<usize> {
+/// The recipes in which a reference is looked for, beside its own list. `list`: the recipe that has it, by its place
+/// among those of the node; none for the cloud's own.
+pub fn lists_seen(list: Option<usize>, uses: &[Vec<usize>]) -> BTreeSet<usize> {
     let Some(list) = list else { return (0..uses.len()).collect() };
     let mut seen = BTreeSet::new();
     let mut open: Vec<usize> = uses.get(list).cloned().unwrap_or_default();

@@ -28,6 +28,28 @@ pub(crate) fn recipe(recipe: &Recipe, place: &Place<'_>, found: &mut Vec<Diagnos
     }
 }
 
+/// The files of its recipe that a declaration names: kind, field, folder and name.
+fn named_files(declaration: &Declaration) -> Vec<(&'static str, &'static str, &'static str, &str)> {
+    let file = declaration.file.as_ref();
+    let fields = [
+        ("file", "template", "templates", file.and_then(|file| file.template.as_deref())),
+        ("file", "source", "files", file.and_then(|file| file.source.as_deref())),
+        (
+            "archive",
+            "source",
+            "files",
+            declaration.archive.as_ref().and_then(|archive| archive.source.as_deref()),
+        ),
+        (
+            "repo",
+            "key_source",
+            "files",
+            declaration.repo.as_ref().and_then(|repo| repo.key_source.as_deref()),
+        ),
+    ];
+    fields.into_iter().filter_map(|(kind, field, folder, name)| Some((kind, field, folder, name?))).collect()
+}
+
 /// Whether the template or file that a declaration names is in its recipe. `of`: none for a cloud's own.
 pub(crate) fn recipe_file(
     declaration: &Declaration,
@@ -35,16 +57,13 @@ pub(crate) fn recipe_file(
     item: &Place<'_>,
     found: &mut Vec<Diagnostic>,
 ) {
-    let Some(file) = &declaration.file else { return };
-    for (key, folder, name) in [("template", "templates", &file.template), ("source", "files", &file.source)]
-    {
-        let Some(name) = name else { continue };
+    for (kind, key, folder, name) in named_files(declaration) {
         let wanted = format!("{folder}/{name}");
         if name.contains("{{") && of.is_some() || of.is_some_and(|recipe| recipe.files.contains_key(&wanted))
         {
             continue;
         }
-        let spec = item.key("file");
+        let spec = item.key(kind);
         let place = spec.key(key).path();
         let missing = match of {
             None => {

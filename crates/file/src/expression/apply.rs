@@ -44,6 +44,8 @@ enum Zone {
     Open(Where),
     /// Holds no expressions.
     Plain,
+    /// Words for people: what looks like an expression in them is one for the reader.
+    Prose,
 }
 
 impl Zone {
@@ -59,6 +61,7 @@ impl Zone {
             (Zone::Recipe, "options") => Zone::Options,
             (Zone::Options, _) => Zone::Option,
             (Zone::Option, "default") => Zone::Late(Where::Default),
+            (Zone::Recipe | Zone::Option, "about") => Zone::Prose,
             (Zone::Recipe | Zone::Option, _) => Zone::Plain,
             (Zone::Service, "env") => Zone::Open(Where::Service),
             (Zone::Service, _) => Zone::Late(Where::Service),
@@ -128,6 +131,7 @@ pub(crate) fn look<'a>(
 impl Apply<'_> {
     fn node(&mut self, node: &mut Node, zone: Zone) {
         match &mut node.value {
+            Value::Text(_) if zone == Zone::Prose => {}
             Value::Text(text) => {
                 if is_template(text) {
                     let text = std::mem::take(text);

@@ -141,7 +141,15 @@ impl Scope {
             ),
             ("secret", Some(key)) if !self.secrets.iter().any(|name| name == key) => {
                 let message = format!("there is no secret `{}`", shortened(key));
-                let help = match nearest(key, self.secrets.iter().map(String::as_str)) {
+                // `secret.app-db` is the difference of two names.
+                let cut = self
+                    .secrets
+                    .iter()
+                    .find(|name| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('-')));
+                let near =
+                    cut.map(String::as_str).or_else(|| nearest(key, self.secrets.iter().map(String::as_str)));
+                let help = match near {
+                    Some(near) if near.contains('-') => format!("did you mean secret['{near}']?"),
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("declare it in the ideal file: secrets: {{{}: age}}", shortened(key)),
                 };

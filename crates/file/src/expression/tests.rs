@@ -94,3 +94,17 @@ fn names_are_found() {
     let all = names("{{ vars.a }} {{ clouds[node.name].x | default(facts.y) }} {{ 'port' }}");
     assert_eq!(all.into_iter().collect::<Vec<_>>(), ["clouds", "facts", "node", "vars"]);
 }
+
+#[test]
+fn types_are_kept_where_they_are_wanted() {
+    let context = context();
+    assert_eq!(evaluate("{{ vars.n }}", &context), Ok(json!(3)));
+    assert_eq!(evaluate("{{ vars.list }}", &context), Ok(json!(["a", "b"])));
+    assert_eq!(evaluate("n is {{ vars.n }}", &context), Ok(json!("n is 3")));
+    assert!(matches!(evaluate("{{ node.address }}", &context), Err(RenderProblem::Unknown { .. })));
+    let options = json!({"port": "{{ vars.n }}", "names": ["{{ vars.name }}", 1, null]});
+    assert_eq!(render_json(&options, &context), Ok(json!({"port": 3, "names": ["Shop", 1, null]})));
+    let spec = json!({"command": {"run": ["a", "-p", "{{ vars.n }}"]}, "with": {"n": "{{ vars.n }}"}});
+    let wanted = json!({"command": {"run": ["a", "-p", "3"]}, "with": {"n": 3}});
+    assert_eq!(render_fields(&spec, &context), Ok(wanted));
+}

@@ -2,6 +2,8 @@
 
 use ideal_core::resource::plugin::{Answer, Ask, PluginSpec, Question};
 
+use serde_json::Value;
+
 use super::{About, Keep};
 use crate::exec::Outcome;
 use crate::eyes::{Asked, Eyes, Query, Trouble};
@@ -35,6 +37,23 @@ pub(crate) fn answer(spec: &PluginSpec, outcome: &Outcome) -> Result<Answer, Tro
         let why = format!("the plugin {} did not answer as agreed: {error}", spec.uses);
         Trouble::Failed { why, output: Some(outcome.output.clone()) }
     })
+}
+
+/// Asks the program about the thing. Runs it: whoever calls this was allowed to.
+pub(crate) async fn query(
+    spec: &PluginSpec,
+    label: &str,
+    eyes: &Eyes<'_>,
+    text: &str,
+) -> Result<Value, Trouble> {
+    let asked = question(spec, eyes, Ask::Query, Some(text.to_owned()))?;
+    let outcome = eyes.ask(&format!("{label} query"), Query::Foreign(Box::new(asked))).await?;
+    let answer = answer(spec, &outcome)?;
+    match (answer.error, answer.answer) {
+        (Some(error), _) => Err(Trouble::failed(error)),
+        (None, Some(value)) => Ok(value),
+        (None, None) => Err(Trouble::failed(format!("the plugin {} has no answer to `{text}`", spec.uses))),
+    }
 }
 
 impl Keep for PluginSpec {
