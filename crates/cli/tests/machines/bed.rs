@@ -172,6 +172,20 @@ impl Bed {
         words.extend(command.iter().chain(arguments).map(|word| (*word).to_owned()));
         self.docker(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
+
+    /// Does something while `ideal converge --watch` goes on in the container.
+    pub(crate) fn watching(&self, does: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let command = format!("ideal converge -f {FILE} --as a --watch > /run/watching 2>&1");
+        self.docker(&["exec", "-d", "node", "sh", "-c", &command]);
+        let begun = self.until(Duration::from_secs(20), || {
+            // Two threads: the program itself, and the one that waits for what is noticed.
+            self.shell("[ \"$(ls /proc/$(pidof ideal)/task | wc -l)\" -ge 2 ]").is_ok()
+        });
+        let done = if begun { does() } else { Err("it does not watch".to_owned()) };
+        let said = self.shell("cat /run/watching").unwrap_or_default();
+        let _ = self.shell("kill -INT $(pidof ideal); while pidof ideal > /dev/null; do sleep 0.02; done");
+        done.map_err(|error| format!("{error}; it said\n{said}"))
+    }
 }
 
 impl Drop for Bed {

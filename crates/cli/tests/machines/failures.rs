@@ -192,7 +192,8 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 6] = [
+    let all: [(&str, fn(&Bed) -> Told); 7] = [
+        ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
         ("failing archives", archives),
@@ -201,7 +202,7 @@ pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
         ("notified units", told_of_changes),
     ];
     // With systemd no unit is of our own supervision.
-    let all = if bed.system == System::Plain { &all[..] } else { &all[..5] };
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..6] };
     let mut failed = Vec::new();
     for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();

@@ -12,6 +12,7 @@
 
 mod bed;
 mod cases;
+mod drift;
 mod examples;
 mod failures;
 mod story;
