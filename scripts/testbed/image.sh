@@ -36,6 +36,7 @@ if [ ! -e "$image" ]; then
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/log/*
     chroot "$root" apt-get update -qq >&2
     tar -C "$root" --numeric-owner -cf "$image.part" .
+    rm -f "$folder"/system-*.tar
     mv "$image.part" "$image"
 fi
 echo "$image"

@@ -250,9 +250,14 @@ impl<'g> Eyes<'g> {
         }
         Ok(())
     }
-    /// A new look at this resource is worth its while when this process ends.
-    pub fn watch_process(&self, label: &str, pid: u32) {
-        self.cache.processes.borrow_mut().entry(label.to_owned()).or_default().insert(pid);
+    /// A new look at this resource is worth its while when this process ends; of a process from before nothing is to
+    /// be known any more.
+    pub fn watch_process(&self, label: &str, pid: Option<u32>) {
+        let mut processes = self.cache.processes.borrow_mut();
+        match pid {
+            Some(pid) => processes.insert(label.to_owned(), BTreeSet::from([pid])),
+            None => processes.remove(label),
+        };
     }
 
     pub(crate) fn program(&self, asked: Asked) -> Result<Program, Trouble> {

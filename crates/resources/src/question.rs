@@ -70,7 +70,7 @@ impl Question {
                     Manager::System | Manager::Apt => &["apt-cache", "policy"],
                 };
                 let field: &[String] = if *manager == Manager::Npm { &["version".to_owned()] } else { &[] };
-                (words(argv, &[&[name.clone()], field].concat()), FROM_ELSEWHERE)
+                (words(argv, &[std::slice::from_ref(name), field].concat()), FROM_ELSEWHERE)
             }
             Question::Changed { at } => {
                 // Neither a hook nor a monitor of files that a repository names may run here.
@@ -78,14 +78,16 @@ impl Question {
                 (
                     words(
                         &safe,
-                        &[&[at.clone()], &words(&["status", "--porcelain", "-z"], &[])[..]].concat(),
+                        &[std::slice::from_ref(at), &words(&["status", "--porcelain", "-z"], &[])[..]]
+                            .concat(),
                     ),
                     SOON,
                 )
             }
-            Question::Remote { repo, names } => {
-                (words(&["git", "ls-remote", "--"], &[&[repo.clone()], &names[..]].concat()), FROM_ELSEWHERE)
-            }
+            Question::Remote { repo, names } => (
+                words(&["git", "ls-remote", "--"], &[std::slice::from_ref(repo), &names[..]].concat()),
+                FROM_ELSEWHERE,
+            ),
         };
         let env = [
             // git writes what it found into the index otherwise, and asks for passwords.

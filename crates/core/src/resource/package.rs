@@ -143,7 +143,8 @@ impl Kind for PackageSpec {
         let good = |c: char| c.is_ascii_alphanumeric() || "+-._:".contains(c) || (scoped && "@/".contains(c));
         let first = self.name.chars().next();
         let begins = first.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || (scoped && c == '@'));
-        if !text::has_expression(&self.name) && !(begins && self.name.chars().all(good)) {
+        let known = begins && self.name.chars().all(good);
+        if !known && !text::has_expression(&self.name) {
             let message = format!("`{}` cannot be the name of a package", text::short(&self.name));
             let help = "one name for each item; a version stands in `version`, several packages in `each`";
             found.push(Diagnostic::error("ideal/bad-package", place.key("name").path(), message).help(help));
@@ -153,7 +154,8 @@ impl Kind for PackageSpec {
             let good = |c: char| c.is_ascii_alphanumeric() || "+-._:~^".contains(c);
             let body = version.strip_suffix('*').unwrap_or(version);
             let begins = version.starts_with(|c: char| c.is_ascii_alphanumeric());
-            if !text::has_expression(version) && !(begins && body.chars().all(good)) {
+            let known = begins && body.chars().all(good);
+            if !known && !text::has_expression(version) {
                 let message = format!("`{}` cannot be a version", text::short(version));
                 let help = "write it as the package manager does; a `*` may stand at its end";
                 found.push(Diagnostic::error("ideal/bad-package", place.path(), message).help(help));

@@ -73,7 +73,8 @@ pub(super) fn file_name(name: &str, more: &str, place: &Place<'_>, found: &mut V
     let first = name.chars().next();
     let good = name.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
     let begins = first.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !has_expression(name) && !(good && begins && name.len() <= 200) {
+    let known = good && begins && name.len() <= 200;
+    if !known && !has_expression(name) {
         let message = format!("`{}` cannot be the name of a file of the system here", short(name));
         let help = format!("letters, digits and `{more}`, starting with a letter or digit");
         found.push(Diagnostic::error("ideal/bad-system-name", place.path(), message).help(help));
@@ -83,7 +84,7 @@ pub(super) fn file_name(name: &str, more: &str, place: &Place<'_>, found: &mut V
 /// The name of a variable of the environment.
 pub(super) fn env_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     let body = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !body || !name.bytes().next().is_some_and(|b| !b.is_ascii_digit()) {
+    if !body || name.bytes().next().is_none_or(|b| b.is_ascii_digit()) {
         let message = format!("`{}` cannot be the name of a variable", short(name));
         let help = "letters, digits and underscores, not starting with a digit";
         found.push(Diagnostic::error("ideal/bad-env-name", place.path(), message).at_key().help(help));

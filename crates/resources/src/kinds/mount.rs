@@ -38,7 +38,7 @@ struct Line {
 
 /// The topmost mount at a directory.
 fn topmost(table: &str, at: &str) -> Option<Line> {
-    table.lines().filter_map(|line| read(line).filter(|(of, _)| of == at)).last().map(|(_, line)| line)
+    table.lines().rev().filter_map(read).find(|(of, _)| of == at).map(|(_, line)| line)
 }
 
 /// `36 35 98:0 /root /at rw,noatime shared:1 - ext4 /dev/root rw,errors=continue`

@@ -23,8 +23,8 @@ pub(super) fn installed(text: &str) -> Installed {
 
 /// The newest that `apk policy` lists: versions stand at two blanks, oldest first, their repositories below them.
 pub(super) fn newest(answer: &str) -> Option<String> {
-    let versions = answer.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-    versions.filter(|version| !version.starts_with(' ')).next_back().map(str::to_owned)
+    let mut versions = answer.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    versions.rfind(|version| !version.starts_with(' ')).map(str::to_owned)
 }
 
 /// What puts and removes these packages.

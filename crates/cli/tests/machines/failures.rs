@@ -157,9 +157,6 @@ fn mounts(bed: &Bed) -> Told {
 
 /// That who is to be told of a change is told, also when power failed between the two.
 fn told_of_changes(bed: &Bed) -> Told {
-    if bed.system != System::Plain {
-        return Ok(());
-    }
     let wanted = |text: &str| {
         json!([
             {"file": {"path": "/srv/conf", "content": text}, "notifies": ["unit told"]},
@@ -195,7 +192,8 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 6] = [
+    let all: [(&str, fn(&Bed) -> Told); 7] = [
+        ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
         ("failing archives", archives),
@@ -203,8 +201,10 @@ pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
         ("failing mounts", mounts),
         ("notified units", told_of_changes),
     ];
+    // With systemd no unit is of our own supervision.
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..6] };
     let mut failed = Vec::new();
-    for (name, does) in all.into_iter().filter(|(name, _)| name.contains(only)) {
+    for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();
         match does(bed) {
             Ok(()) => eprintln!("{:?}: {name}: as it should be, {:?}", bed.system, begun.elapsed()),

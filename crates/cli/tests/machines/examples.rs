@@ -8,7 +8,17 @@ use serde_json::Value;
 use crate::bed::Bed;
 
 /// What an example takes for granted, by kind.
-const BEFORE: [(&str, &str); 2] = [
+const BEFORE: [(&str, &str); 3] = [
+    // Debian's own packages, should a case have set them aside.
+    (
+        "package",
+        "for at in /root/sources/*; do
+             [ ! -e \"$at\" ] || case \"$at\" in
+                 */sources.list) mv \"$at\" /etc/apt/;;
+                 *) mv \"$at\" /etc/apt/sources.list.d/;;
+             esac
+         done",
+    ),
     ("line", "mkdir -p /etc/ssh; touch /etc/ssh/sshd_config"),
     ("command", "rm -rf /srv/site; mkdir /srv/site; tar czf /site.tgz -C /srv site; rmdir /srv/site"),
 ];

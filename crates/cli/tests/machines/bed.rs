@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// Where the ideal file is in the container. Not on its disk, so that the disk stays as it is.
+pub(crate) const FILE: &str = "/run/ideal.yaml";
+
 /// What runs as process 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
@@ -69,6 +72,8 @@ impl Bed {
         let ready = bed.until(Duration::from_secs(60), || bed.docker(&["info"]).status.success());
         assert!(ready, "the engine did not start: {}", std::fs::read_to_string(log).unwrap_or_default());
         bed.make_container(&image);
+        // Its own folder is there from the first time on; what is compared begins after that.
+        bed.pass("converge", &serde_json::json!([{"command": {"run": ["true"]}}])).unwrap();
         Some(bed)
     }
 
@@ -76,12 +81,13 @@ impl Bed {
         let tag = Path::new(image).file_stem().unwrap().to_str().unwrap();
         let tag = format!("ideal-test:{tag}");
         if !self.docker(&["image", "inspect", &tag]).status.success() {
+            // What an older text of the image was made into is of no use to anybody.
+            self.docker(&["image", "prune", "-a", "-f"]);
             let imported = self.docker(&["import", image, &tag]);
             assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         }
         self.docker(&["rm", "-f", "-v", "node"]);
-        let own = std::env::current_exe().unwrap();
-        let own = format!("{}:/opt/machines:ro", own.display());
+        let own = format!("{}:/usr/bin/ideal:ro", env!("CARGO_BIN_EXE_ideal"));
         let common = [
             "run",
             "-d",
@@ -156,16 +162,29 @@ impl Bed {
         Err(format!("{} of\n{script}\nsaid\n{out}{err}", output.status))
     }
 
-    /// Runs this test as the program in the container, with these variables.
-    pub(crate) fn own(&self, env: &[(&str, &str)]) -> Output {
+    /// `ideal converge` in the container, with these arguments and variables more.
+    pub(crate) fn ideal(&self, arguments: &[&str], env: &[(&str, &str)]) -> Output {
         let mut words = vec!["exec".to_owned()];
         for (name, value) in env {
             words.extend(["-e".to_owned(), format!("{name}={value}")]);
         }
-        words.extend(
-            ["node", "/opt/machines", "--exact", "inside_a_container", "--nocapture"].map(str::to_owned),
-        );
+        let command = ["node", "ideal", "converge", "-f", FILE, "--as", "a", "-o", "jsonl"];
+        words.extend(command.iter().chain(arguments).map(|word| (*word).to_owned()));
         self.docker(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Does something while `ideal converge --watch` goes on in the container.
+    pub(crate) fn watching(&self, does: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let command = format!("ideal converge -f {FILE} --as a --watch > /run/watching 2>&1");
+        self.docker(&["exec", "-d", "node", "sh", "-c", &command]);
+        let begun = self.until(Duration::from_secs(20), || {
+            // Two threads: the program itself, and the one that waits for what is noticed.
+            self.shell("[ \"$(ls /proc/$(pidof ideal)/task | wc -l)\" -ge 2 ]").is_ok()
+        });
+        let done = if begun { does() } else { Err("it does not watch".to_owned()) };
+        let said = self.shell("cat /run/watching").unwrap_or_default();
+        let _ = self.shell("kill -INT $(pidof ideal); while pidof ideal > /dev/null; do sleep 0.02; done");
+        done.map_err(|error| format!("{error}; it said\n{said}"))
     }
 }
 
