@@ -6,6 +6,7 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 
+mod ledger;
 pub mod local;
 pub mod registry;
 pub mod sim;
