@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::id::{CloudId, Name};
-use crate::ideal::document::{CloudSpec, Document, Hook, ProviderSpec};
+use crate::ideal::ProviderSpec;
+use crate::ideal::document::{CloudSpec, Document, Hook};
 use crate::path::{DocPath, Place};
 
 pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};

@@ -27,7 +27,7 @@ use ideal_host::home::Attached;
 
 use crate::{Answer, Answering, Call, Object, ObjectId, ProviderError};
 pub(crate) use machines::STARTS_WITHIN;
-pub(crate) use records::{Ledger, MachineMeta};
+pub(crate) use records::{End, Ledger, MachineMeta};
 
 /// How a machine is reached, known before it is made.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ pub(crate) struct Seen {
 
 /// What machines are made of.
 pub(crate) trait Machines: fmt::Debug + Send + Sync {
-    /// How the machine with this id is reached.
-    fn way(&self, id: &MachineId) -> Result<Way, ProviderError>;
+    /// How the machine with this id and image is reached; refused when it could not be made.
+    fn way(&self, id: &MachineId, image: &str) -> Result<Way, ProviderError>;
     /// One look at all of them.
     fn glance(&self) -> Result<Glance, ProviderError>;
     /// How a machine is that nobody has begun to end.

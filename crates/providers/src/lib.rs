@@ -6,12 +6,14 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub mod docker;
 mod ledger;
 pub mod local;
 pub mod registry;
 pub mod sim;
 
 pub use ideal_host::crash_point;
+pub use docker::{Docker, DockerOptions};
 pub use local::{Local, LocalOptions};
 
 use std::fmt;

@@ -51,10 +51,6 @@ impl Ledger {
             return Err(ProviderError::refused("a machine of this host is made for a slot"));
         };
         let id = MachineId::new(self.id_of('m', token));
-        let way = self.machines.way(&id)?;
-        if let Some(socket) = way.agent.strip_prefix("unix:").filter(|path| path.len() > SOCKET_LIMIT) {
-            return Err(ProviderError::refused(format!("the path {socket} is too long for a socket")));
-        }
         tags.token = Some(token.clone());
         let _lock = self.lock()?;
         let known = self.use_token(token, &wish)?;
@@ -63,6 +59,10 @@ impl Ledger {
             (Some(meta), _) => meta,
             (None, Known::Ended(object)) => return Ok(Answer::Made(*object)),
             (None, Known::Open) => {
+                let way = self.machines.way(&id, &image)?;
+                if let Some(socket) = way.agent.strip_prefix("unix:").filter(|path| path.len() > SOCKET_LIMIT) {
+                    return Err(ProviderError::refused(format!("the path {socket} is too long for a socket")));
+                }
                 let identity = Identity {
                     slot: SlotId { cloud: tags.cloud, index },
                     generation: tags.generation,

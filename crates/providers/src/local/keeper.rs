@@ -35,7 +35,7 @@ fn keeper(home: &Home) -> io::Result<Option<KeeperRecord>> {
 }
 
 impl Machines for Keepers {
-    fn way(&self, id: &MachineId) -> Result<Way, ProviderError> {
+    fn way(&self, id: &MachineId, _: &str) -> Result<Way, ProviderError> {
         let agent = format!("unix:{}", self.run.join(format!("{id}.sock")).display());
         // Every machine is on this host, and reaches the others there.
         let address = std::net::Ipv4Addr::LOCALHOST.to_string();
