@@ -213,7 +213,7 @@ impl Containers {
             return Ok(id.to_owned());
         }
         let body = json!({
-            "Name": format!("ideal-{}-{}", short(&of_cloud), short(&self.owner)),
+            "Name": format!("ideal-{of_cloud}-{}", short(&self.owner)),
             "Driver": "bridge",
             "CheckDuplicate": true,
             "Labels": {OWNER: self.owner, CLOUD: of_cloud},

@@ -1,6 +1,6 @@
 //! A thin client of the Docker Engine API: HTTP/1.1 and JSON on a unix socket, for the dozen calls that are made.
 //!
-//! Each call has a connection of its own, and a runtime of its own: calls are made from threads that may wait.
+//! Each call has a connection and a thread of its own: who calls waits, perhaps within another runtime.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,6 +76,13 @@ impl Engine {
 
     /// One call. What the engine refuses is an answer too.
     pub(super) fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, ProviderError> {
+        let ended = || ProviderError::Unknown { why: "the call to the engine failed".to_owned() };
+        std::thread::scope(|threads| {
+            threads.spawn(|| self.exchange(method, path, body)).join().unwrap_or_else(|_| Err(ended()))
+        })
+    }
+
+    fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, ProviderError> {
         let changes = method != Method::GET;
         let broken = |why: String| match changes {
             true => ProviderError::Unknown { why },
