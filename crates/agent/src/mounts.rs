@@ -94,7 +94,8 @@ enum Kept {
 
 /// Forgets mounts that ended with the machine's last run: a machine that was stopped comes up without them.
 pub(crate) fn forget_ended(node: &Node) -> std::io::Result<()> {
-    let is_there = |mount: &Mounted, device: Device| table::points(device).is_ok_and(|at| at.contains(&mount.at));
+    let is_there =
+        |mount: &Mounted, device: Device| table::points(device).is_ok_and(|at| at.contains(&mount.at));
     node.change(|state| {
         for mount in state.mounts.values_mut() {
             if let Some(device) = mount.device.filter(|_| mount.mounted) {

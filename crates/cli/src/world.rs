@@ -201,7 +201,8 @@ impl World {
 
     /// Removes what is left of a cluster that is no more: its store, and the memory of machines that were ended.
     pub(crate) fn bury(&self) -> anyhow::Result<()> {
-        registry::sweep(self.ideal.providers.values(), &self.around, true).context("failed to remove the empty data folder")?;
+        registry::sweep(self.ideal.providers.values(), &self.around, true)
+            .context("failed to remove the empty data folder")?;
         match std::fs::remove_dir_all(&self.store) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("failed to remove {}", self.store.display()))

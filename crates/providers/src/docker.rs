@@ -66,11 +66,8 @@ impl Docker {
         let loops = spec.volumes == VolumesOf::Loop;
         let engine = Engine::new(spec.socket.as_deref().unwrap_or(SOCKET));
         let ledger = Ledger::open(&options.data, "docker", |data, id| {
-            let volumes: Box<dyn Volumes> = if loops {
-                Box::new(Loops { trash: data.join("trash") })
-            } else {
-                Box::new(Folders)
-            };
+            let volumes: Box<dyn Volumes> =
+                if loops { Box::new(Loops { trash: data.join("trash") }) } else { Box::new(Folders) };
             let machines: Box<dyn Machines> = Box::new(Containers {
                 engine,
                 owner: id.to_owned(),

@@ -12,8 +12,8 @@ pub mod local;
 pub mod registry;
 pub mod sim;
 
-pub use ideal_host::crash_point;
 pub use docker::{Docker, DockerOptions};
+pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 
 use std::fmt;

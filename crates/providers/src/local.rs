@@ -48,8 +48,7 @@ impl Local {
         durable::private_dir(&options.run)?;
         let run = options.run.canonicalize()?;
         let keepers = Keepers { run: run.clone(), agent: options.agent };
-        let ledger =
-            Ledger::open(&options.data, "local", |_, _| Ok((Box::new(keepers), Box::new(Folders))))?;
+        let ledger = Ledger::open(&options.data, "local", |_, _| Ok((Box::new(keepers), Box::new(Folders))))?;
         Ok(Local { ledger: Arc::new(ledger), run })
     }
     /// Removes what a crash left half made. Answers what that was. Every listing does the same.

@@ -62,9 +62,7 @@ pub enum RegistryError {
 pub fn open(spec: &ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provider>, RegistryError> {
     let unreachable = |path: PathBuf| move |source| RegistryError::Unreachable { path, source };
     match spec {
-        ProviderSpec::Local => {
-            Ok(Rc::new(local(around).map_err(unreachable(around.local_data()))?))
-        }
+        ProviderSpec::Local => Ok(Rc::new(local(around).map_err(unreachable(around.local_data()))?)),
         ProviderSpec::Docker(spec) => {
             Ok(Rc::new(docker(spec, around).map_err(unreachable(around.docker_data()))?))
         }

@@ -5,10 +5,10 @@
 //! is done aside: the agent goes on answering.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::io;
 
 use ideal_core::id::VolumeId;
 use ideal_core::ideal::Filesystem;
@@ -96,7 +96,10 @@ impl Work {
                 return Err("it is blank, and is not known to be new: nothing is made on it".to_owned());
             }
             Content::Foreign(what) => {
-                return Err(format!("it holds {what}, which is not ours to touch: look at {}", name.display()));
+                return Err(format!(
+                    "it holds {what}, which is not ours to touch: look at {}",
+                    name.display()
+                ));
             }
         };
         if known.filesystem != wanted {

@@ -151,9 +151,11 @@ mod tests {
 
     #[test]
     fn what_is_foreign_is_named() {
-        for (at, magic, name) in
-            [(0, &b"LUKS\xba\xbe"[..], "LUKS"), (510, b"\x55\xaa", "partitions"), (0x10040, b"_BHRfS_M", "btrfs")]
-        {
+        for (at, magic, name) in [
+            (0, &b"LUKS\xba\xbe"[..], "LUKS"),
+            (510, b"\x55\xaa", "partitions"),
+            (0x10040, b"_BHRfS_M", "btrfs"),
+        ] {
             let mut part = edge();
             part[at..at + magic.len()].copy_from_slice(magic);
             assert!(matches!(content(&part, &edge()), Content::Foreign(said) if said.contains(name)));

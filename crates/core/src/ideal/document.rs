@@ -46,7 +46,6 @@ pub struct Document {
     pub services: BTreeMap<Name, ServiceSpec>,
 }
 
-
 /// A named group of like nodes; it may hold other clouds. Provider, image, size, tags, recipes, resources,
 /// hooks and `protect` are inherited, root first; nodes and mounts are the cloud's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

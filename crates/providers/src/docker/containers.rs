@@ -218,11 +218,14 @@ impl Containers {
             "CheckDuplicate": true,
             "Labels": {OWNER: self.owner, CLOUD: of_cloud},
         });
-        let made = self.engine.call(Method::POST, "/networks/create", Some(body))?.good("make the network")?;
+        let made =
+            self.engine.call(Method::POST, "/networks/create", Some(body))?.good("make the network")?;
         crash_point("docker.network.made");
         match made.get("Id").and_then(Value::as_str) {
             Some(id) => Ok(id.to_owned()),
-            None => Err(ProviderError::Unknown { why: "the engine did not say which network it made".into() }),
+            None => {
+                Err(ProviderError::Unknown { why: "the engine did not say which network it made".into() })
+            }
         }
     }
 
@@ -240,9 +243,7 @@ impl Containers {
         let mut command = vec![PROGRAM.to_owned()];
         command.extend(self.arguments.iter().map(|word| word.to_string_lossy().into_owned()));
         command.extend(["keep", "--foreground", "--home", HOME].map(str::to_owned));
-        let bind = |source: PathBuf, target: &str, read_only: bool| {
-            json!({"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only})
-        };
+        let bind = |source: PathBuf, target: &str, read_only: bool| json!({"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only});
         let (cpus, memory) = limits(&meta.size)?;
         let mut host = json!({
             "NetworkMode": network,

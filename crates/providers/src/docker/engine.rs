@@ -45,7 +45,9 @@ impl Reply {
     pub(super) fn good(self, what: &str) -> Result<Value, ProviderError> {
         match self.code {
             200..=299 | 304 => Ok(self.body),
-            400..=499 => Err(ProviderError::refused(format!("the engine did not {what}: {}", self.message()))),
+            400..=499 => {
+                Err(ProviderError::refused(format!("the engine did not {what}: {}", self.message())))
+            }
             _ => Err(ProviderError::Unknown {
                 why: format!("the engine failed to {what}: {}", self.message()),
             }),
@@ -75,7 +77,12 @@ impl Engine {
     }
 
     /// One call. What the engine refuses is an answer too.
-    pub(super) fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, ProviderError> {
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Reply, ProviderError> {
         let ended = || ProviderError::Unknown { why: "the call to the engine failed".to_owned() };
         std::thread::scope(|threads| {
             threads.spawn(|| self.exchange(method, path, body)).join().unwrap_or_else(|_| Err(ended()))

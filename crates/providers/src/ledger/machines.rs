@@ -60,8 +60,11 @@ impl Ledger {
             (None, Known::Ended(object)) => return Ok(Answer::Made(*object)),
             (None, Known::Open) => {
                 let way = self.machines.way(&id, &image)?;
-                if let Some(socket) = way.agent.strip_prefix("unix:").filter(|path| path.len() > SOCKET_LIMIT) {
-                    return Err(ProviderError::refused(format!("the path {socket} is too long for a socket")));
+                if let Some(socket) = way.agent.strip_prefix("unix:").filter(|path| path.len() > SOCKET_LIMIT)
+                {
+                    return Err(ProviderError::refused(format!(
+                        "the path {socket} is too long for a socket"
+                    )));
                 }
                 let identity = Identity {
                     slot: SlotId { cloud: tags.cloud, index },

@@ -11,8 +11,8 @@ use ideal_host::durable::{self, Lock};
 use ideal_host::home::Attached;
 use ideal_host::now;
 
-use super::records::{Ledger, VolumeMeta, no_such, shown};
 use super::Place;
+use super::records::{Ledger, VolumeMeta, no_such, shown};
 use super::tokens::{Known, parameters};
 use crate::{Answer, Object, ProviderError};
 
