@@ -264,6 +264,8 @@ impl Here {
         let mut places: Option<BTreeSet<usize>> = None;
         let mut watch = Watch::none();
         let mut watched: Option<(Rc<Prepared>, BTreeMap<String, BTreeSet<u32>>)> = None;
+        // One for all turns: what is pressed during a pass is heard after it.
+        let mut stopped = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             let prepared = self.prepared().await;
             let which = |i: usize, _: &Item| places.as_ref().is_none_or(|these| these.contains(&i));
@@ -287,7 +289,7 @@ impl Here {
                     (!noticed.all).then_some(noticed.places)
                 }
                 () = tokio::time::sleep(pause) => None,
-                _ = tokio::signal::ctrl_c() => {
+                _ = &mut stopped => {
                     output.note("stopped; what is right stays so until somebody changes it");
                     return Ok(Exit::Stopped);
                 }
