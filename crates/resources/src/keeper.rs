@@ -217,6 +217,8 @@ impl Keeper {
             hands: converging.then(|| Hands::new(eyes)),
             picked: picked.picked,
             asked_for: mode == (Mode::Converge { asked_for: true }),
+            named: picked.named,
+            settled: self.is_settled(),
             paused: picked.paused,
             budget: &self.budget,
             progress: picked.progress,
@@ -227,13 +229,19 @@ impl Keeper {
 
     /// Remembers drift. What the first whole pass makes right is no drift: it is what was asked for.
     fn drifted(&mut self, rows: &[Row], whole: bool) {
-        let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
-        if self.ledger.borrow().settled == hash {
+        if self.is_settled() {
             self.remember(rows);
         } else if whole {
+            let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
             // Losing it would only show what was asked for as if it were drift.
             let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| ledger.settled = hash);
         }
+    }
+
+    /// Whether all of what is wanted was looked at before.
+    fn is_settled(&self) -> bool {
+        let hash = self.prepared.as_ref().map(|(hash, ..)| hash);
+        hash.is_some() && self.ledger.borrow().settled.as_ref() == hash
     }
 
     /// Remembers what was made right, and what was given up.
@@ -319,6 +327,8 @@ impl Keeper {
 pub struct Picked<'p> {
     /// Whether each is meant.
     pub picked: &'p dyn Fn(usize, &Item) -> bool,
+    /// Whether a person named the very resources that are meant.
+    pub named: bool,
     /// Why one is left alone, if it is.
     pub paused: &'p dyn Fn(&Item) -> Option<String>,
     /// Told of each row as it is made.

@@ -133,16 +133,19 @@ fn drift_is_healed_within_a_second_and_told() {
 fn what_is_left_to_a_person_is_left() {
     let (bench, root) = launched();
     let (asked, reported) = (root.join("asked"), root.join("reported"));
-    assert!(!asked.exists() && !reported.exists(), "not even at first");
-    bench.run(&["diagnose"]).ended(0).says("it was missing, wanted present");
-    bench.run(&["diagnose", "--check", "--tags", "quiet"]).ended(3);
+    assert_eq!(fs::read_to_string(&asked).unwrap(), "ask me\n", "at first it is made, for it was ordered");
+    assert!(!reported.exists(), "not even at first");
+    bench.run(&["status"]).ended(0).says("file /reported: it was missing, wanted present; it is only reported");
+    bench.run(&["diagnose", "--check", "--tags", "quiet"]).ended(3).says("it was missing");
+    fs::write(&asked, "by hand").unwrap();
+    eventually("it is seen", || bench.run(&["status"]).out.contains("ideal heal --only 'file /asked'"));
+    assert_eq!(fs::read_to_string(&asked).unwrap(), "by hand");
+    bench.run(&["status", "--check"]).ended(0);
     bench.run(&["heal", "--only", "file /nowhere"]).ended(5).says("there is no resource");
     bench.run(&["heal", "--only", "file /asked"]).ended(0).says("healed");
     assert_eq!(fs::read_to_string(&asked).unwrap(), "ask me\n");
-    assert!(!reported.exists());
-    fs::write(&asked, "by hand").unwrap();
-    eventually("it is seen", || bench.run(&["status"]).out.contains("ideal heal --only"));
-    assert_eq!(fs::read_to_string(&asked).unwrap(), "by hand");
+    bench.run(&["heal", "--only", "file /reported"]).ended(0).says("healed");
+    assert_eq!(fs::read_to_string(&reported).unwrap(), "tell me\n");
 }
 
 #[test]
