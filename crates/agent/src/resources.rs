@@ -68,10 +68,14 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
         }
         let pace = keeping.node.pace;
         let again = if keeping.is_restless() { pace.drift } else { pace.sweep };
+        let mut until = (swept + pace.sweep).min(Instant::now() + again);
+        if let Some(next) = keeping.keeper.try_again_at() {
+            until = until.min(Instant::from_std(next).max(Instant::now() + BREATH));
+        }
         turn = tokio::select! {
             _ = versions.changed() => Turn::All,
             noticed = keeping.watch.noticed() => keeping.after(noticed),
-            () = tokio::time::sleep_until((swept + pace.sweep).min(Instant::now() + again)) => {
+            () = tokio::time::sleep_until(until) => {
                 if swept.elapsed() >= pace.sweep || keeping.watch.is_partial() {
                     Turn::All
                 } else {
@@ -277,6 +281,8 @@ impl Keeping {
     }
 }
 
+/// The shortest pause between two passes that nothing but time asks for.
+const BREATH: std::time::Duration = std::time::Duration::from_millis(10);
 /// How many heals a report shows.
 const REPORTED: usize = 50;
 

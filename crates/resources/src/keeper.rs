@@ -25,6 +25,8 @@ const TIMES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(300);
 /// The wait after the first failure; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The same for what costs some system calls: a folder that is just being removed is gone a moment later.
+const FIRST_QUICK_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait: what was mended elsewhere is found within it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How many heals are remembered.
@@ -119,10 +121,19 @@ impl Budget {
         spent.heals.push_back(now);
         spent.failed = None;
     }
-    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str) {
+    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
         let spent = self.0.entry(label.to_owned()).or_default();
-        let wait = spent.failed.as_ref().map_or(FIRST_WAIT, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
+        let first = if quick { FIRST_QUICK_WAIT } else { FIRST_WAIT };
+        let wait = spent.failed.as_ref().map_or(first, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
         spent.failed = Some((now + wait, wait, why.to_owned()));
+    }
+    /// It was made right, and was wrong again before one could look: as much a fight as any other.
+    pub(crate) fn undone(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
+        self.0.entry(label.to_owned()).or_default().heals.push_back(now);
+        self.failed(label, now, why, quick);
+    }
+    fn next(&self) -> Option<Instant> {
+        self.0.values().filter_map(|spent| Some(spent.failed.as_ref()?.0)).min()
     }
 }
 
@@ -315,6 +326,10 @@ impl Keeper {
     /// Processes whose end is worth a new look, by the label of the resource.
     pub fn processes(&self) -> BTreeMap<String, BTreeSet<u32>> {
         self.cache.processes.borrow().clone()
+    }
+    /// When the first of what failed is to be tried again.
+    pub fn try_again_at(&self) -> Option<Instant> {
+        self.budget.borrow().next()
     }
     /// Whether somebody is still to be told of a change.
     pub fn owes(&self) -> bool {

@@ -348,12 +348,13 @@ impl Pass<'_> {
         changed: Result<Option<String>, Trouble>,
     ) -> Row {
         let item = &self.prepared.items[i];
+        let quick = item.resource().is_some_and(is_quick);
         let output = match changed {
             Ok(output) => output,
             Err(trouble) => {
                 let row = self.troubled(row, trouble);
                 let why = row.why.clone().unwrap_or_default();
-                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why);
+                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why, quick);
                 return self.veiled(item, row);
             }
         };
@@ -374,7 +375,7 @@ impl Pass<'_> {
                 Err(again) => again.why,
             };
             if let Some(still) = still {
-                self.budget.borrow_mut().failed(&item.label, Instant::now(), &still);
+                self.budget.borrow_mut().undone(&item.label, Instant::now(), &still, quick);
                 return self
                     .veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
             }
