@@ -60,6 +60,8 @@ pub(crate) struct Seen {
     pub resources: Option<(String, Vec<Problem>)>,
     /// Resources that were made right or given up of late, oldest first.
     pub heals: Vec<Heal>,
+    /// Resources that are not right and are left so.
+    pub left: Vec<Problem>,
     /// What is not right with services beyond what they show.
     pub services_wait: BTreeMap<String, Problem>,
     /// What kept a volume busy when its unmount was refused.
@@ -248,6 +250,7 @@ impl Node {
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
             heals: seen.heals.clone(),
+            left: seen.left.clone(),
             pauses: state.pauses.iter().filter(|pause| now() < pause.until).cloned().collect(),
         }
     }

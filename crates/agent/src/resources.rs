@@ -68,10 +68,14 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
         }
         let pace = keeping.node.pace;
         let again = if keeping.is_restless() { pace.drift } else { pace.sweep };
+        let mut until = (swept + pace.sweep).min(Instant::now() + again);
+        if let Some(next) = keeping.keeper.try_again_at() {
+            until = until.min(Instant::from_std(next).max(Instant::now() + BREATH));
+        }
         turn = tokio::select! {
             _ = versions.changed() => Turn::All,
             noticed = keeping.watch.noticed() => keeping.after(noticed),
-            () = tokio::time::sleep_until((swept + pace.sweep).min(Instant::now() + again)) => {
+            () = tokio::time::sleep_until(until) => {
                 if swept.elapsed() >= pace.sweep || keeping.watch.is_partial() {
                     Turn::All
                 } else {
@@ -136,7 +140,7 @@ impl Keeping {
             // A newer slice has come: what follows may no longer be wanted.
             stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != held.hash));
         };
-        let picked = Picked { picked: &picked, paused: &paused, progress: &progress, stop: &stop };
+        let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop: &stop };
         let mode = Mode::Converge { asked_for: false };
         tokio::select! {
             _ = self.keeper.pass(&prepared, mode, picked) => {}
@@ -206,8 +210,9 @@ impl Keeping {
                 ));
             }
         };
-        let picked =
-            Picked { picked: &picked, paused: &paused, progress: &progress, stop: &Cell::new(false) };
+        let stop = Cell::new(false);
+        let named = !pick.only.is_empty();
+        let picked = Picked { picked: &picked, named, paused: &paused, progress: &progress, stop: &stop };
         let rows = self.keeper.pass(&prepared, mode, picked).await;
         if work.recipes.is_none() && mode != (Mode::Diagnose { run_checks: false }) {
             self.report(&held);
@@ -223,8 +228,11 @@ impl Keeping {
             why: row.why.clone().unwrap_or_else(|| row.standing.word().to_owned()),
             waiting: row.standing == Standing::Waiting,
         };
-        let problems: Vec<Problem> =
-            self.keeper.rows().iter().filter(|row| !row.standing.is_good()).map(problem).collect();
+        let rows = self.keeper.rows();
+        let left = |row: &&Row| matches!(row.standing, Standing::Wrong | Standing::Asks | Standing::Paused);
+        let bad = |row: &&Row| !row.standing.is_good() && !left(row);
+        let problems: Vec<Problem> = rows.iter().filter(bad).map(problem).collect();
+        let left: Vec<Problem> = rows.iter().filter(left).map(problem).collect();
         for problem in problems.iter().filter(|problem| !self.reported.contains(problem)) {
             node.log.say(format_args!("{}: {}", problem.what, problem.why));
         }
@@ -234,6 +242,7 @@ impl Keeping {
         let mut seen = node.seen.borrow_mut();
         seen.heals = heals.into_iter().rev().collect();
         seen.resources = Some((held.hash.clone(), problems));
+        seen.left = left;
         drop(seen);
         if first {
             // Services start after the first whole look.
@@ -272,6 +281,8 @@ impl Keeping {
     }
 }
 
+/// The shortest pause between two passes that nothing but time asks for.
+const BREATH: std::time::Duration = std::time::Duration::from_millis(10);
 /// How many heals a report shows.
 const REPORTED: usize = 50;
 

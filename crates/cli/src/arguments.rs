@@ -161,7 +161,7 @@ pub(crate) enum Command {
     /// Write the reference pages of resources
     #[command(hide = true)]
     Reference(Reference),
-    /// Print a JSON Schema: of the ideal file, of recipes, of what plugins are asked
+    /// Print a JSON Schema: of the ideal file, recipes, facts and plugins
     Schema(Schema),
     /// Tell what a diagnostic or a cause of waiting means and how to mend it
     #[command(
@@ -224,6 +224,8 @@ pub(crate) enum SchemaOf {
     File,
     /// recipe.yaml
     Recipe,
+    /// What is known of a node
+    Facts,
     /// What plugins are asked and answer
     Plugin,
 }

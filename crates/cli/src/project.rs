@@ -59,6 +59,11 @@ impl Project {
         folder.unwrap_or(Path::new("."))
     }
 
+    /// Something in that folder, as one would write it from here.
+    pub(crate) fn beside(&self, inner: impl AsRef<Path>) -> PathBuf {
+        self.main.parent().unwrap_or(Path::new("")).join(inner)
+    }
+
     /// Where a source lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         if name == self.sources.main { self.main.clone() } else { name.into() }

@@ -181,3 +181,25 @@ fn small_ones() {
         assert!(folder.run(&["completions", shell]).contains("exit 0"), "{shell}");
     }
 }
+
+#[test]
+fn recipes_are_listed_and_shown() {
+    let folder = Folder::new("recipes");
+    folder.write(
+        "ideal.yaml",
+        "ideal: 1\nproviders: {test: sim}\nclouds:\n  shop:\n    uuid: 5f0c6f2e-0000-4000-8000-00000000000a\n    \
+         nodes: 1\n    recipes: [nginx, {hardening: {sysctl: false}}, docker, postgresql]\n",
+    );
+    let mut seen = folder.run(&["check"]);
+    seen += &folder.run(&["recipe", "list"]);
+    seen += &folder.run(&["recipe", "show", "hardening"]);
+    seen += &folder.run(&["recipe", "show", "ngnix"]);
+    seen += &folder.run(&["recipe", "new", "Nginx"]);
+    seen += &folder.run(&["recipe", "new", "nginx"]);
+    seen += &folder.run(&["recipe", "new", "nginx"]);
+    seen += &folder.run(&["recipe", "show", "nginx"]);
+    seen += &folder.run(&["recipe", "show", "nginx", "-o", "json"]);
+    seen += &folder.run(&["check"]);
+    seen += &folder.run(&["show", "shop"]);
+    snapshot("recipes", &seen);
+}

@@ -263,6 +263,9 @@ pub struct Report {
     /// What is left alone for a time.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// What is not right and is left so, because the ideal or a person says so. It keeps nothing from being launched.
+    #[serde(default)]
+    pub left: Vec<Problem>,
 }
 
 /// Who may give orders: the holder of the lease, and until when.

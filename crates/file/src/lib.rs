@@ -31,6 +31,6 @@ pub use include::{Sources, includes_of};
 pub use load::{Loaded, load};
 pub use plain::{render_plain, visible};
 pub use recipes::{RecipeFile, RecipeSource};
-pub use schema::{plugin_schema, recipe_schema, schema};
+pub use schema::{facts_schema, plugin_schema, recipe_schema, schema};
 pub use source_map::{Located, SourceMap, Spot};
 pub use starter::starter;

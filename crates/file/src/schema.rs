@@ -1,5 +1,6 @@
 //! The JSON Schemas of what people write, made from the domain types and their comments.
 
+use ideal_core::facts::Facts;
 use ideal_core::ideal::Document;
 use ideal_core::recipe::RecipeDocument;
 use ideal_core::resource::plugin::{Answer, Question};
@@ -13,6 +14,11 @@ pub fn schema() -> Json {
 /// Of `recipe.yaml`, as `ideal schema recipe` prints it.
 pub fn recipe_schema() -> Json {
     schemars::schema_for!(RecipeDocument).to_value()
+}
+
+/// Of what is known of a node, as `ideal schema facts` prints it.
+pub fn facts_schema() -> Json {
+    schemars::schema_for!(Facts).to_value()
 }
 
 /// Of what a plugin is asked and answers, as `ideal schema plugin` prints it.

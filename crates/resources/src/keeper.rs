@@ -25,6 +25,8 @@ const TIMES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(300);
 /// The wait after the first failure; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The same for what costs some system calls: a folder that is just being removed is gone a moment later.
+const FIRST_QUICK_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait: what was mended elsewhere is found within it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How many heals are remembered.
@@ -119,10 +121,19 @@ impl Budget {
         spent.heals.push_back(now);
         spent.failed = None;
     }
-    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str) {
+    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
         let spent = self.0.entry(label.to_owned()).or_default();
-        let wait = spent.failed.as_ref().map_or(FIRST_WAIT, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
+        let first = if quick { FIRST_QUICK_WAIT } else { FIRST_WAIT };
+        let wait = spent.failed.as_ref().map_or(first, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
         spent.failed = Some((now + wait, wait, why.to_owned()));
+    }
+    /// It was made right, and was wrong again before one could look: as much a fight as any other.
+    pub(crate) fn undone(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
+        self.0.entry(label.to_owned()).or_default().heals.push_back(now);
+        self.failed(label, now, why, quick);
+    }
+    fn next(&self) -> Option<Instant> {
+        self.0.values().filter_map(|spent| Some(spent.failed.as_ref()?.0)).min()
     }
 }
 
@@ -217,6 +228,8 @@ impl Keeper {
             hands: converging.then(|| Hands::new(eyes)),
             picked: picked.picked,
             asked_for: mode == (Mode::Converge { asked_for: true }),
+            named: picked.named,
+            settled: self.is_settled(),
             paused: picked.paused,
             budget: &self.budget,
             progress: picked.progress,
@@ -227,13 +240,19 @@ impl Keeper {
 
     /// Remembers drift. What the first whole pass makes right is no drift: it is what was asked for.
     fn drifted(&mut self, rows: &[Row], whole: bool) {
-        let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
-        if self.ledger.borrow().settled == hash {
+        if self.is_settled() {
             self.remember(rows);
         } else if whole {
+            let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
             // Losing it would only show what was asked for as if it were drift.
             let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| ledger.settled = hash);
         }
+    }
+
+    /// Whether all of what is wanted was looked at before.
+    fn is_settled(&self) -> bool {
+        let hash = self.prepared.as_ref().map(|(hash, ..)| hash);
+        hash.is_some() && self.ledger.borrow().settled.as_ref() == hash
     }
 
     /// Remembers what was made right, and what was given up.
@@ -308,6 +327,10 @@ impl Keeper {
     pub fn processes(&self) -> BTreeMap<String, BTreeSet<u32>> {
         self.cache.processes.borrow().clone()
     }
+    /// When the first of what failed is to be tried again.
+    pub fn try_again_at(&self) -> Option<Instant> {
+        self.budget.borrow().next()
+    }
     /// Whether somebody is still to be told of a change.
     pub fn owes(&self) -> bool {
         !self.ledger.borrow().owed.is_empty()
@@ -319,6 +342,8 @@ impl Keeper {
 pub struct Picked<'p> {
     /// Whether each is meant.
     pub picked: &'p dyn Fn(usize, &Item) -> bool,
+    /// Whether a person named the very resources that are meant.
+    pub named: bool,
     /// Why one is left alone, if it is.
     pub paused: &'p dyn Fn(&Item) -> Option<String>,
     /// Told of each row as it is made.

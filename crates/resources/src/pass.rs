@@ -37,6 +37,10 @@ pub(crate) struct Pass<'p> {
     pub picked: &'p dyn Fn(usize, &Item) -> bool,
     /// Whether a person asked for this very pass: then what asks is agreed to, and what is suspended tried again.
     pub asked_for: bool,
+    /// Whether a person named the very resources that are picked.
+    pub named: bool,
+    /// Whether all of this was right, or seen to be wrong, before: what differs now is drift.
+    pub settled: bool,
     /// Why an item is left alone, if it is.
     pub paused: &'p dyn Fn(&Item) -> Option<String>,
     pub budget: &'p RefCell<Budget>,
@@ -283,10 +287,10 @@ impl Pass<'_> {
             return Some((Standing::Paused, format!("{}; {why}", wrong.why())));
         }
         match item.care {
-            Care::Report if !self.asked_for => {
+            Care::Report if !self.named => {
                 return Some((Standing::Wrong, format!("{}; it is only reported", wrong.why())));
             }
-            Care::Ask if !self.asked_for => {
+            Care::Ask if !self.asked_for && self.settled => {
                 let why = format!("{}; `ideal heal --only '{}'` makes it right", wrong.why(), item.label);
                 return Some((Standing::Asks, why));
             }
@@ -344,12 +348,13 @@ impl Pass<'_> {
         changed: Result<Option<String>, Trouble>,
     ) -> Row {
         let item = &self.prepared.items[i];
+        let quick = item.resource().is_some_and(is_quick);
         let output = match changed {
             Ok(output) => output,
             Err(trouble) => {
                 let row = self.troubled(row, trouble);
                 let why = row.why.clone().unwrap_or_default();
-                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why);
+                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why, quick);
                 return self.veiled(item, row);
             }
         };
@@ -370,7 +375,7 @@ impl Pass<'_> {
                 Err(again) => again.why,
             };
             if let Some(still) = still {
-                self.budget.borrow_mut().failed(&item.label, Instant::now(), &still);
+                self.budget.borrow_mut().undone(&item.label, Instant::now(), &still, quick);
                 return self
                     .veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
             }

@@ -57,7 +57,7 @@ fn pass(at: &Path, resources: &[Value], mode: Mode, stop_after: usize) -> Vec<Ro
             rows.set(rows.get() + 1);
             stop.set(rows.get() >= stop_after);
         };
-        let picked = Picked { picked: &|_, _| true, paused: &|_| None, progress: &progress, stop: &stop };
+        let picked = Picked { picked: &|_, _| true, named: false, paused: &|_| None, progress: &progress, stop: &stop };
         keeper.pass(&prepared, mode, picked).await
     })
 }

@@ -215,7 +215,7 @@ impl Here {
                 Failure::new("no-such-part", Exit::BadInput, format!("there is no resource `{label}` here"));
             return Err(failure.next("ideal converge --dry-run -v        lists all").into());
         }
-        let rows = self.pass(&prepared, mode, &|_, item| pick.takes(item), output).await;
+        let rows = self.pass(&prepared, mode, &|_, item| pick.takes(item), !pick.only.is_empty(), output).await;
         let told: Told = vec![(self.slice.name.clone(), Ok(rows))];
         let matrix = Matrix::of(&told);
         if output.is_json() {
@@ -235,6 +235,7 @@ impl Here {
         prepared: &Prepared,
         mode: Mode,
         picked: &dyn Fn(usize, &Item) -> bool,
+        named: bool,
         output: &Output,
     ) -> Vec<Row> {
         let progress = |_: usize, row: &Row| {
@@ -250,7 +251,7 @@ impl Here {
                 words::line(&row.label, 80)
             ));
         };
-        let picked = Picked { picked, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
+        let picked = Picked { picked, named, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
         self.keeper.pass(prepared, mode, picked).await
     }
 
@@ -269,7 +270,7 @@ impl Here {
         loop {
             let prepared = self.prepared().await;
             let which = |i: usize, _: &Item| places.as_ref().is_none_or(|these| these.contains(&i));
-            self.pass(&prepared, mode, &which, output).await;
+            self.pass(&prepared, mode, &which, false, output).await;
             let processes = self.keeper.processes();
             let same = |(before, of): &(Rc<Prepared>, _)| Rc::ptr_eq(before, &prepared) && *of == processes;
             if !watched.as_ref().is_some_and(same) {

@@ -59,7 +59,7 @@ fn ask(
 
 fn new(name: &str, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let name = name_of(name)?;
-    let path = Project::open(global.file.as_deref())?.folder().join(PLUGINS).join(name.as_str());
+    let path = Project::open(global.file.as_deref())?.beside(PLUGINS).join(name.as_str());
     write_new(&path, SKELETON.replace("NAME", name.as_str()).as_bytes(), 0o755)?;
     if output.is_json() {
         output.document("plugin", serde_json::json!({"name": name, "file": path}))?;

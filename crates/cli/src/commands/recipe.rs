@@ -29,7 +29,7 @@ pub(crate) fn run(wanted: &Recipe, global: &Global, output: &Output) -> anyhow::
 fn new(name: &str, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let name = name_of(name)?;
     let project = Project::open(global.file.as_deref())?;
-    let folder = project.folder().join(FOLDER).join(name.as_str());
+    let folder = project.beside(FOLDER).join(name.as_str());
     let document = SKELETON.replace("NAME", name.as_str());
     write_new(&folder.join(DOCUMENT), document.as_bytes(), 0o644)?;
     write_new(&folder.join("templates/page.html"), TEMPLATE.as_bytes(), 0o644)?;

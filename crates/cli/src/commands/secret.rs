@@ -59,6 +59,8 @@ struct Desk {
     folder: PathBuf,
     identity: Identity,
     vault: Vault,
+    /// The file of secrets, as one would write it from here.
+    shown: PathBuf,
     declared: bool,
     names: BTreeMap<Name, SecretSource>,
 }
@@ -91,7 +93,7 @@ impl Desk {
             Some(document) => (true, document.secrets),
             None => (false, BTreeMap::new()),
         };
-        Ok(Desk { folder, identity, vault, declared, names })
+        Ok(Desk { folder, shown: project.beside(FILE), identity, vault, declared, names })
     }
 
     fn put(&mut self, name: Name, value: Value, output: &Output) -> anyhow::Result<Exit> {
@@ -107,7 +109,7 @@ impl Desk {
         if output.is_json() {
             output.document("secret", json!({"name": name, "changed": changed}))?;
         } else if changed {
-            output.note(&format!("set `{name}` in {}", self.folder.join(FILE).display()));
+            output.note(&format!("set `{name}` in {}", self.shown.display()));
         } else {
             output.note(&format!("`{name}` had that value already"));
         }

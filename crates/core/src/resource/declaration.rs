@@ -15,9 +15,10 @@ pub enum Care {
     /// It is made right at once.
     #[default]
     Heal,
-    /// It is left until a person says so: `ideal heal ADDR --only LABEL`.
+    /// It is made right when a new text of the ideal comes. What differs later is left until a person says so:
+    /// `ideal heal ADDR --only LABEL`.
     Ask,
-    /// It is only reported.
+    /// It is never changed, only reported; unless a person names it: `ideal heal ADDR --only LABEL`.
     Report,
 }
 

@@ -2,32 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ideal_core::facts::Facts;
 use ideal_core::validate::{name_help, nearest};
 use serde_json::Value as Json;
 
 use super::{Step, Trail};
 use crate::tree::{Extent, Node};
 use crate::yaml::{Problem, shortened};
-
-/// What the facts of a node are about; a test holds it against the schema of facts.
-pub(crate) const FACTS: [&str; 16] = [
-    "addresses",
-    "architecture",
-    "assets",
-    "boot",
-    "containers",
-    "cpus",
-    "custom",
-    "disks",
-    "hostname",
-    "kernel",
-    "memory",
-    "mounts",
-    "os",
-    "packages",
-    "provider",
-    "services",
-];
 
 /// Where an expression stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,10 +146,10 @@ impl Scope {
                     Problem::new("ideal/undefined-name", at, message).help(help)
                 })
             }
-            ("facts", Some(key)) if !FACTS.contains(&key) => {
-                let help = match nearest(key, FACTS) {
+            ("facts", Some(key)) if !Facts::NAMES.contains(&key) => {
+                let help = match nearest(key, Facts::NAMES.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("facts: {}", FACTS.join(", ")),
+                    None => format!("facts: {}", Facts::NAMES.join(", ")),
                 };
                 missing(format!("there are no facts about `{}`", shortened(key)), help)
             }
