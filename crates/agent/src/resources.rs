@@ -76,7 +76,7 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
             _ = versions.changed() => Turn::All,
             noticed = keeping.watch.noticed() => keeping.after(noticed),
             () = tokio::time::sleep_until(until) => {
-                if swept.elapsed() >= pace.sweep || keeping.watch.is_partial() {
+                if swept.elapsed() >= pace.sweep {
                     Turn::All
                 } else {
                     Turn::Some(keeping.restless())
@@ -85,6 +85,8 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
             Some(asked) = asked.recv() => {
                 // Who asked may have hung up, which is no matter.
                 match asked {
+                    // Nobody waits for it any more: it is not done behind anybody's back.
+                    Asked::Work { reply, .. } if reply.is_closed() => {}
                     Asked::Work { work, reply } => {
                         let _ = reply.send(keeping.asked(*work).await);
                     }
@@ -182,7 +184,13 @@ impl Keeping {
         let prepared = match &work.recipes {
             None => self.prepared(&held),
             Some(recipes) => {
+                self.node.gather_facts().await;
+                ideal_resources::plugins::install(&*self.node, &work.plugins)
+                    .map_err(|error| refused(&format!("a plugin is not here: {error}")))?;
                 let mut context = self.node.context(&held.slice, None);
+                if let Some(clouds) = &work.clouds {
+                    context["clouds"] = clouds.clone();
+                }
                 let secrets =
                     work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
                 context["secret"] = Value::Object(secrets.collect());
@@ -213,8 +221,13 @@ impl Keeping {
         let stop = Cell::new(false);
         let named = !pick.only.is_empty();
         let picked = Picked { picked: &picked, named, paused: &paused, progress: &progress, stop: &stop };
-        let rows = self.keeper.pass(&prepared, mode, picked).await;
-        if work.recipes.is_none() && mode != (Mode::Diagnose { run_checks: false }) {
+        let rows = tokio::select! {
+            rows = self.keeper.pass(&prepared, mode, picked) => rows,
+            () = quiet(&self.node) => return Err(refused("this node is to be quiet: it is being put away")),
+        };
+        // A part of what is wanted says nothing of the whole before that was looked at.
+        let looked = self.node.seen.borrow().resources.as_ref().is_some_and(|(hash, _)| *hash == held.hash);
+        if work.recipes.is_none() && looked && mode == (Mode::Converge { asked_for: true }) {
             self.report(&held);
         }
         Ok(rows)
@@ -243,6 +256,7 @@ impl Keeping {
         seen.heals = heals.into_iter().rev().collect();
         seen.resources = Some((held.hash.clone(), problems));
         seen.left = left;
+        seen.labels = rows.iter().map(|row| row.label.clone()).collect();
         drop(seen);
         if first {
             // Services start after the first whole look.
@@ -270,14 +284,15 @@ impl Keeping {
 
     /// Whether something is to be looked at again soon.
     fn is_restless(&self) -> bool {
-        self.watch.is_partial() || !self.restless().is_empty()
+        !self.restless().is_empty()
     }
 
     /// What is not right and may become so.
     fn restless(&self) -> BTreeSet<usize> {
         let again =
             |standing: Standing| matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused);
-        self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place).collect()
+        let bad = self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place);
+        bad.chain(self.watch.unwatched().iter().copied()).collect()
     }
 }
 

@@ -66,7 +66,8 @@ pub(crate) fn run(wanted: &Converge, global: &Global, output: &Output) -> anyhow
         ideal_resources::plugins::install(&*machine, &slice.plugins)
             .context("failed to put a plugin in place")?;
         let keeper = Keeper::new(machine.clone()).context("failed to read what was done before")?;
-        let mut here = Here { machine, keeper, slice, hash, secrets, known: Known::default() };
+        let may_ask = !wanted.dry_run || wanted.run_checks;
+        let mut here = Here { machine, keeper, slice, hash, secrets, known: Known::default(), may_ask };
         match wanted.watch {
             true => here.watch(wanted, output).await,
             false => here.once(wanted, output).await,
@@ -163,6 +164,8 @@ struct Here {
     hash: String,
     secrets: Secrets,
     known: Known,
+    /// Whether programs of the author may be run to know how things are.
+    may_ask: bool,
 }
 
 impl Here {
@@ -172,7 +175,7 @@ impl Here {
             Value::Object(context) => context,
             _ => serde_json::Map::new(),
         };
-        let wish = Wish { custom: true, assets: Vec::<Named>::new(), ..Wish::default() };
+        let wish = Wish { custom: self.may_ask, assets: Vec::<Named>::new(), ..Wish::default() };
         let facts = facts::gather(&*self.machine, &self.known, &wish).await;
         let address = facts.addresses.values().flatten().next().cloned();
         if let Some(Value::Object(node)) = context.get_mut("node") {
@@ -281,7 +284,7 @@ impl Here {
                 continue;
             }
             let bad = self.keeper.standings().any(|(_, standing)| !standing.is_good());
-            let pause = if bad || watch.is_partial() { RESTLESS } else { SWEEP };
+            let pause = if bad || !watch.unwatched().is_empty() { RESTLESS } else { SWEEP };
             places = tokio::select! {
                 noticed = watch.noticed() => {
                     if noticed.all {
