@@ -68,11 +68,15 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
         }
         let pace = keeping.node.pace;
         let again = if keeping.is_restless() { pace.drift } else { pace.sweep };
+        let mut until = (swept + pace.sweep).min(Instant::now() + again);
+        if let Some(next) = keeping.keeper.try_again_at() {
+            until = until.min(Instant::from_std(next).max(Instant::now() + BREATH));
+        }
         turn = tokio::select! {
             _ = versions.changed() => Turn::All,
             noticed = keeping.watch.noticed() => keeping.after(noticed),
-            () = tokio::time::sleep_until((swept + pace.sweep).min(Instant::now() + again)) => {
-                if swept.elapsed() >= pace.sweep || keeping.watch.is_partial() {
+            () = tokio::time::sleep_until(until) => {
+                if swept.elapsed() >= pace.sweep {
                     Turn::All
                 } else {
                     Turn::Some(keeping.restless())
@@ -81,6 +85,8 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
             Some(asked) = asked.recv() => {
                 // Who asked may have hung up, which is no matter.
                 match asked {
+                    // Nobody waits for it any more: it is not done behind anybody's back.
+                    Asked::Work { reply, .. } if reply.is_closed() => {}
                     Asked::Work { work, reply } => {
                         let _ = reply.send(keeping.asked(*work).await);
                     }
@@ -136,7 +142,7 @@ impl Keeping {
             // A newer slice has come: what follows may no longer be wanted.
             stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != held.hash));
         };
-        let picked = Picked { picked: &picked, paused: &paused, progress: &progress, stop: &stop };
+        let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop: &stop };
         let mode = Mode::Converge { asked_for: false };
         tokio::select! {
             _ = self.keeper.pass(&prepared, mode, picked) => {}
@@ -178,7 +184,13 @@ impl Keeping {
         let prepared = match &work.recipes {
             None => self.prepared(&held),
             Some(recipes) => {
+                self.node.gather_facts().await;
+                ideal_resources::plugins::install(&*self.node, &work.plugins)
+                    .map_err(|error| refused(&format!("a plugin is not here: {error}")))?;
                 let mut context = self.node.context(&held.slice, None);
+                if let Some(clouds) = &work.clouds {
+                    context["clouds"] = clouds.clone();
+                }
                 let secrets =
                     work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
                 context["secret"] = Value::Object(secrets.collect());
@@ -206,10 +218,16 @@ impl Keeping {
                 ));
             }
         };
-        let picked =
-            Picked { picked: &picked, paused: &paused, progress: &progress, stop: &Cell::new(false) };
-        let rows = self.keeper.pass(&prepared, mode, picked).await;
-        if work.recipes.is_none() && mode != (Mode::Diagnose { run_checks: false }) {
+        let stop = Cell::new(false);
+        let named = !pick.only.is_empty();
+        let picked = Picked { picked: &picked, named, paused: &paused, progress: &progress, stop: &stop };
+        let rows = tokio::select! {
+            rows = self.keeper.pass(&prepared, mode, picked) => rows,
+            () = quiet(&self.node) => return Err(refused("this node is to be quiet: it is being put away")),
+        };
+        // A part of what is wanted says nothing of the whole before that was looked at.
+        let looked = self.node.seen.borrow().resources.as_ref().is_some_and(|(hash, _)| *hash == held.hash);
+        if work.recipes.is_none() && looked && mode == (Mode::Converge { asked_for: true }) {
             self.report(&held);
         }
         Ok(rows)
@@ -223,8 +241,11 @@ impl Keeping {
             why: row.why.clone().unwrap_or_else(|| row.standing.word().to_owned()),
             waiting: row.standing == Standing::Waiting,
         };
-        let problems: Vec<Problem> =
-            self.keeper.rows().iter().filter(|row| !row.standing.is_good()).map(problem).collect();
+        let rows = self.keeper.rows();
+        let left = |row: &&Row| matches!(row.standing, Standing::Wrong | Standing::Asks | Standing::Paused);
+        let bad = |row: &&Row| !row.standing.is_good() && !left(row);
+        let problems: Vec<Problem> = rows.iter().filter(bad).map(problem).collect();
+        let left: Vec<Problem> = rows.iter().filter(left).map(problem).collect();
         for problem in problems.iter().filter(|problem| !self.reported.contains(problem)) {
             node.log.say(format_args!("{}: {}", problem.what, problem.why));
         }
@@ -234,6 +255,8 @@ impl Keeping {
         let mut seen = node.seen.borrow_mut();
         seen.heals = heals.into_iter().rev().collect();
         seen.resources = Some((held.hash.clone(), problems));
+        seen.left = left;
+        seen.labels = rows.iter().map(|row| row.label.clone()).collect();
         drop(seen);
         if first {
             // Services start after the first whole look.
@@ -261,17 +284,20 @@ impl Keeping {
 
     /// Whether something is to be looked at again soon.
     fn is_restless(&self) -> bool {
-        self.watch.is_partial() || !self.restless().is_empty()
+        !self.restless().is_empty()
     }
 
     /// What is not right and may become so.
     fn restless(&self) -> BTreeSet<usize> {
         let again =
             |standing: Standing| matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused);
-        self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place).collect()
+        let bad = self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place);
+        bad.chain(self.watch.unwatched().iter().copied()).collect()
     }
 }
 
+/// The shortest pause between two passes that nothing but time asks for.
+const BREATH: std::time::Duration = std::time::Duration::from_millis(10);
 /// How many heals a report shows.
 const REPORTED: usize = 50;
 

@@ -260,9 +260,15 @@ pub struct Report {
     /// Resources that were made right or given up of late, oldest first.
     #[serde(default)]
     pub heals: Vec<Heal>,
+    /// Whether secrets that the slice names are not at hand: then it is to be given again, with them.
+    #[serde(default)]
+    pub lacks_secrets: bool,
     /// What is left alone for a time.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// What is not right and is left so, because the ideal or a person says so. It keeps nothing from being launched.
+    #[serde(default)]
+    pub left: Vec<Problem>,
 }
 
 /// Who may give orders: the holder of the lease, and until when.

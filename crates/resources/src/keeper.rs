@@ -25,6 +25,8 @@ const TIMES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(300);
 /// The wait after the first failure; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// The same for what costs some system calls: a folder that is just being removed is gone a moment later.
+const FIRST_QUICK_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait: what was mended elsewhere is found within it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How many heals are remembered.
@@ -80,6 +82,8 @@ struct Spent {
     heals: VecDeque<Instant>,
     /// Not tried again before this instant; how long the wait was, and why it failed.
     failed: Option<(Instant, Duration, String)>,
+    /// It was given up: only a person, or another text of the ideal, begins anew.
+    over: bool,
 }
 
 /// Whether a thing may be made right once more.
@@ -104,7 +108,8 @@ impl Budget {
         while spent.heals.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
             spent.heals.pop_front();
         }
-        if spent.heals.len() >= TIMES {
+        spent.over |= spent.heals.len() >= TIMES;
+        if spent.over {
             return Fight::Over(TIMES, WINDOW);
         }
         self.waits(label, now).map_or(Fight::On, Fight::Wait)
@@ -119,10 +124,26 @@ impl Budget {
         spent.heals.push_back(now);
         spent.failed = None;
     }
-    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str) {
+    pub(crate) fn failed(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
         let spent = self.0.entry(label.to_owned()).or_default();
-        let wait = spent.failed.as_ref().map_or(FIRST_WAIT, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
+        let first = if quick { FIRST_QUICK_WAIT } else { FIRST_WAIT };
+        let wait = spent.failed.as_ref().map_or(first, |(_, wait, _)| (*wait * 2).min(LONGEST_WAIT));
         spent.failed = Some((now + wait, wait, why.to_owned()));
+    }
+    /// It was made right, and was wrong again before one could look: as much a fight as any other.
+    pub(crate) fn undone(&mut self, label: &str, now: Instant, why: &str, quick: bool) {
+        self.0.entry(label.to_owned()).or_default().heals.push_back(now);
+        self.failed(label, now, why, quick);
+    }
+    /// It is right: whatever failed is mended.
+    pub(crate) fn right(&mut self, id: &str) {
+        if let Some(spent) = self.0.get_mut(id) {
+            spent.failed = None;
+        }
+    }
+    /// The first instant from now on at which something is to be tried again.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        self.0.values().filter_map(|spent| Some(spent.failed.as_ref()?.0)).filter(|at| *at >= now).min()
     }
 }
 
@@ -177,33 +198,60 @@ impl Keeper {
     pub async fn pass(&mut self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
         self.cache.pass.set(self.cache.pass.get() + 1);
         self.cache.moment.set(self.cache.moment.get() + 1);
-        let mut rows = self.once(prepared, mode, &picked).await;
-        // Who was told of a change after its own turn, or in a life before this one, has another.
-        let owed: BTreeSet<String> = self.ledger.borrow().owed.keys().cloned().collect();
-        let late = |_: usize, item: &Item| owed.contains(&item.label);
-        if matches!(mode, Mode::Converge { .. }) && !picked.stop.get() && !owed.is_empty() {
-            let again = self.once(prepared, mode, &Picked { picked: &late, ..picked }).await;
+        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
+        let mut rows = self.once(prepared, mode, &picked, &[], &BTreeSet::new()).await;
+        // Who was told of a change after its own turn, or in a life before this one, has another; and what was
+        // stopped for a change is started again.
+        let (owed, stopped) = {
+            let ledger = self.ledger.borrow();
+            (ledger.owed.keys().cloned().collect::<BTreeSet<_>>(), ledger.stopped.clone())
+        };
+        let late = |_: usize, item: &Item| owed.contains(&item.id) || stopped.contains(&item.id);
+        let converging = matches!(mode, Mode::Converge { .. });
+        if converging && !(picked.stop.get() || owed.is_empty() && stopped.is_empty()) {
+            let second = Picked { picked: &late, ..picked };
+            let again = self.once(prepared, mode, &second, &rows, &stopped).await;
             for (row, new) in rows.iter_mut().zip(again) {
                 if new.as_ref().is_some_and(|new| new.standing != Standing::Right) || row.is_none() {
                     *row = new;
                 }
             }
         }
-        let converged = matches!(mode, Mode::Converge { .. });
-        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
-        if converged && own {
+        if converging && own {
             let looked = rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.clone()?)));
             self.rows.extend(looked);
         }
         let whole = rows.iter().all(Option::is_some) && !picked.stop.get();
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
-        if converged && own {
+        if converging && own {
             self.drifted(&rows, whole);
+            if whole {
+                self.forget_strangers(prepared);
+            }
         }
         rows
     }
 
-    async fn once(&self, prepared: &Prepared, mode: Mode, picked: &Picked<'_>) -> Vec<Option<Row>> {
+    /// What is owed to nobody that is still wanted is owed no more.
+    fn forget_strangers(&self, prepared: &Prepared) {
+        let ids: BTreeSet<&str> = prepared.items.iter().map(|item| item.id.as_str()).collect();
+        // Should it fail, the next whole pass does it.
+        let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| {
+            ledger.owed.retain(|id, _| ids.contains(id.as_str()));
+            ledger.stopped.retain(|id| ids.contains(id.as_str()));
+        });
+    }
+
+    async fn once(
+        &self,
+        prepared: &Prepared,
+        mode: Mode,
+        picked: &Picked<'_>,
+        before: &[Option<Row>],
+        start_again: &BTreeSet<String>,
+    ) -> Vec<Option<Row>> {
+        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
+        let nothing = BTreeMap::new();
         let converging = matches!(mode, Mode::Converge { .. });
         let eyes = Eyes {
             ground: &*self.ground,
@@ -217,23 +265,34 @@ impl Keeper {
             hands: converging.then(|| Hands::new(eyes)),
             picked: picked.picked,
             asked_for: mode == (Mode::Converge { asked_for: true }),
+            named: picked.named,
+            settled: self.is_settled(),
             paused: picked.paused,
             budget: &self.budget,
             progress: picked.progress,
             stop: picked.stop,
+            before,
+            known: if own { &self.rows } else { &nothing },
+            start_again,
         };
         pass.run().await
     }
 
     /// Remembers drift. What the first whole pass makes right is no drift: it is what was asked for.
     fn drifted(&mut self, rows: &[Row], whole: bool) {
-        let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
-        if self.ledger.borrow().settled == hash {
+        if self.is_settled() {
             self.remember(rows);
         } else if whole {
+            let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
             // Losing it would only show what was asked for as if it were drift.
             let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| ledger.settled = hash);
         }
+    }
+
+    /// Whether all of what is wanted was looked at before.
+    fn is_settled(&self) -> bool {
+        let hash = self.prepared.as_ref().map(|(hash, ..)| hash);
+        hash.is_some() && self.ledger.borrow().settled.as_ref() == hash
     }
 
     /// Remembers what was made right, and what was given up.
@@ -308,6 +367,10 @@ impl Keeper {
     pub fn processes(&self) -> BTreeMap<String, BTreeSet<u32>> {
         self.cache.processes.borrow().clone()
     }
+    /// When the first of what failed is to be tried again.
+    pub fn try_again_at(&self) -> Option<Instant> {
+        self.budget.borrow().next(Instant::now())
+    }
     /// Whether somebody is still to be told of a change.
     pub fn owes(&self) -> bool {
         !self.ledger.borrow().owed.is_empty()
@@ -319,6 +382,8 @@ impl Keeper {
 pub struct Picked<'p> {
     /// Whether each is meant.
     pub picked: &'p dyn Fn(usize, &Item) -> bool,
+    /// Whether a person named the very resources that are meant.
+    pub named: bool,
     /// Why one is left alone, if it is.
     pub paused: &'p dyn Fn(&Item) -> Option<String>,
     /// Told of each row as it is made.

@@ -188,6 +188,9 @@ fn left_alone(glance: &Glance) -> Vec<String> {
             let (until, why) = (words::date(pause.until), words::line(&pause.why, 100));
             notes.push(format!("{node}: {} leaves {what} alone until {until}: {why}", pause.who));
         }
+        for one in &report.left {
+            notes.push(format!("{node}: {}: {}", words::line(&one.what, 80), words::line(&one.why, 160)));
+        }
     }
     notes
 }

@@ -183,8 +183,11 @@ impl Bed {
         });
         let done = if begun { does() } else { Err("it does not watch".to_owned()) };
         let said = self.shell("cat /run/watching").unwrap_or_default();
-        let _ = self.shell("kill -INT $(pidof ideal); while pidof ideal > /dev/null; do sleep 0.02; done");
-        done.map_err(|error| format!("{error}; it said\n{said}"))
+        let ended = self.shell(
+            "kill -INT $(pidof ideal); for _ in $(seq 500); do pidof ideal > /dev/null || exit 0; sleep 0.02; done
+             kill -KILL $(pidof ideal); echo 'it did not stop when it was told to'; exit 1",
+        );
+        done.and(ended.map(|_| ())).map_err(|error| format!("{error}; it said\n{said}"))
     }
 }
 

@@ -17,7 +17,7 @@ const BEFORE: [(&str, &str); 3] = [
                  */sources.list) mv \"$at\" /etc/apt/;;
                  *) mv \"$at\" /etc/apt/sources.list.d/;;
              esac
-         done",
+         done; rm -rf /root/sources",
     ),
     ("line", "mkdir -p /etc/ssh; touch /etc/ssh/sshd_config"),
     ("command", "rm -rf /srv/site; mkdir /srv/site; tar czf /site.tgz -C /srv site; rmdir /srv/site"),
@@ -49,9 +49,11 @@ pub(crate) fn all_work(bed: &Bed) -> Vec<String> {
         }
         let source = std::fs::read_to_string(folder.join(format!("{kind}.rs"))).unwrap();
         let example = example(&source).unwrap_or_else(|| panic!("the kind {kind} has no example"));
+        let begun = std::time::Instant::now();
         let before = BEFORE.iter().find(|(of, _)| of == kind).map_or(":", |(_, before)| before);
         let tried =
             bed.shell(before).and_then(|_| bed.converges(&example)).and_then(|_| bed.is_right(&example));
+        eprintln!("{:?}: the example of {kind}: {:?}", bed.system, begun.elapsed());
         failed.extend(tried.err().map(|error| format!("{:?}, the example of {kind}: {error}", bed.system)));
     }
     failed

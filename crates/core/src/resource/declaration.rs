@@ -15,9 +15,10 @@ pub enum Care {
     /// It is made right at once.
     #[default]
     Heal,
-    /// It is left until a person says so: `ideal heal ADDR --only LABEL`.
+    /// It is made right when a new text of the ideal comes. What differs later is left until a person says so:
+    /// `ideal heal ADDR --only LABEL`.
     Ask,
-    /// It is only reported.
+    /// It is never changed, only reported; unless a person names it: `ideal heal ADDR --only LABEL`.
     Report,
 }
 
@@ -73,6 +74,18 @@ impl Declaration {
         }
         if let Some(resource) = self.resource() {
             resource.validate(item, found);
+        }
+        let whole = |text: &str| {
+            let text = text.trim();
+            text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
+        };
+        if let Some(when) = &self.when
+            && text::has_expression(when)
+            && !whole(when)
+        {
+            let message = "`when` is a text with an expression in it, which is always true";
+            let help = "write the whole condition within one pair of braces: \"{{ option.x == 'y' }}\"";
+            found.push(Diagnostic::error("ideal/bad-condition", item.key("when").path(), message).help(help));
         }
         if let Some(when) = &self.when
             && !text::has_expression(when)
