@@ -168,6 +168,23 @@ pub(crate) fn unknown_provider(
         .help(help)
 }
 
+/// Nodes on a provider that has no image of its own, and none is named.
+pub(crate) fn no_image(
+    spec: &CloudSpec,
+    image: Option<&str>,
+    (name, provider): (&Name, &ProviderSpec),
+    place: &Place<'_>,
+) -> Option<Diagnostic> {
+    let ProviderSpec::Docker(docker) = provider else { return None };
+    let wanted = spec.nodes.is_some_and(|nodes| nodes > 0);
+    if !wanted || image.or(docker.image.as_deref()).is_some_and(|image| !image.is_empty()) {
+        return None;
+    }
+    let message = format!("nodes of `{name}` are containers, and no image is named for them");
+    let help = format!("write `image: debian:12` here or in a cloud above, or `{name}: {{docker: {{image: debian:12}}}}`");
+    Some(Diagnostic::error("ideal/no-image", place.path(), message).at_key().help(help))
+}
+
 /// Several providers and a cloud that names none.
 pub(crate) fn which_provider(providers: &BTreeMap<Name, ProviderSpec>, place: &Place<'_>) -> Diagnostic {
     let names: Vec<&str> = providers.keys().take(8).map(Name::as_str).collect();

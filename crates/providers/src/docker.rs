@@ -30,6 +30,7 @@ use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provide
 use containers::Containers;
 pub use engine::Engine;
 use loops::Loops;
+pub use loops::loops_work;
 
 /// Where an engine listens unless the file says otherwise.
 pub const SOCKET: &str = "/var/run/docker.sock";

@@ -117,6 +117,14 @@ impl Volumes for Loops {
     }
 }
 
+/// Whether loop devices can be had on this host by whoever runs this; an error is why not.
+pub fn loops_work() -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(io::Error::other("only root sets them up"));
+    }
+    losetup(&["-f"]).map(|_| ())
+}
+
 /// Every loop device in use: its name and the file behind it.
 fn all() -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
