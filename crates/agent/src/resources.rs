@@ -142,7 +142,8 @@ impl Keeping {
             // A newer slice has come: what follows may no longer be wanted.
             stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != held.hash));
         };
-        let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop: &stop };
+        let picked =
+            Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop: &stop };
         let mode = Mode::Converge { asked_for: false };
         tokio::select! {
             _ = self.keeper.pass(&prepared, mode, picked) => {}

@@ -218,7 +218,8 @@ impl Here {
                 Failure::new("no-such-part", Exit::BadInput, format!("there is no resource `{label}` here"));
             return Err(failure.next("ideal converge --dry-run -v        lists all").into());
         }
-        let rows = self.pass(&prepared, mode, &|_, item| pick.takes(item), !pick.only.is_empty(), output).await;
+        let rows =
+            self.pass(&prepared, mode, &|_, item| pick.takes(item), !pick.only.is_empty(), output).await;
         let told: Told = vec![(self.slice.name.clone(), Ok(rows))];
         let matrix = Matrix::of(&told);
         if output.is_json() {
@@ -254,7 +255,8 @@ impl Here {
                 words::line(&row.label, 80)
             ));
         };
-        let picked = Picked { picked, named, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
+        let picked =
+            Picked { picked, named, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
         self.keeper.pass(prepared, mode, picked).await
     }
 

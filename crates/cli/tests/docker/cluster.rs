@@ -70,6 +70,8 @@ fn a_whole_life_in_containers() {
     bed.write(&file(&bed, 2, EXT4));
     bed.ideal(&["up", "--yes"]).ended(0).says("launched");
     bed.ideal(&["up", "--yes"]).ended(0).says("launched");
+    bed.ideal(&["doctor"]).ended(0).says("docker: engine");
+    bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("made ext4");
     let mounted = bed.within(DB, "mount").ended(0).out;
     assert!(mounted.contains("/dev/ideal/data on /var/lib/data type ext4"), "{mounted}");
     assert_eq!(bed.within(DB, "cat /etc/motd").ended(0).out, "of a machine");

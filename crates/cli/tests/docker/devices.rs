@@ -101,3 +101,22 @@ fn a_file_that_was_taken_away_is_told() {
     bed.ideal(&["up", "--yes"]).ended(0);
     bed.numbers_rise_above(seen);
 }
+
+#[test]
+fn a_volume_comes_back_larger_when_it_is_wanted_larger() {
+    let Some(bed) = Bed::start("larger") else { return };
+    bed.write(&file(&bed, 0, EXT4));
+    bed.ideal(&["up", "--yes"]).ended(0);
+    let seen = bed.numbers_rise_above(5);
+    let size = || {
+        let text = bed.within(DB, "df -k /var/lib/data | tail -n 1").ended(0).out;
+        text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = size();
+    bed.ideal(&["away", "--yes"]).ended(0);
+    bed.write(&file(&bed, 0, "{size: 192MiB, at: /var/lib/data}"));
+    bed.ideal(&["wake", "--yes"]).ended(0);
+    bed.numbers_rise_above(seen);
+    assert!(before < 64 << 10 && size() > 150 << 10, "{before} and {} KiB", size());
+    bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("grew the filesystem");
+}
