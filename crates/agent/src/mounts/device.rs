@@ -120,14 +120,29 @@ impl Work {
         if known.kind != wanted {
             return Err(format!("it holds {}, and {} is wanted", word(known.kind), word(wanted)));
         }
-        said.extend(check(&known, name)?);
+        let is_small = size.saturating_sub(known.size.0) > SLACK;
+        said.extend(check(&known, name, is_small)?);
         let at = Path::new(&self.at);
         place(at)?;
+        // Of ext4 the kernel wants a right that containers do not have to grow it while it is mounted.
+        if is_small && wanted == Filesystem::Ext4 {
+            grow("resize2fs", name)?;
+        }
         rustix::mount::mount(name, at, word(wanted), MountFlags::empty(), None)
             .map_err(|error| format!("the kernel does not mount it: {error}"))?;
         durable::remove(&self.note).map_err(|error| error.to_string())?;
-        if size.saturating_sub(known.size.0) > SLACK {
-            grow(&known, name, at)?;
+        // And xfs grows only while it is mounted; when it does not, the same order must come here again.
+        if is_small
+            && wanted == Filesystem::Xfs
+            && let Err(why) = grow("xfs_growfs", at)
+        {
+            let off = rustix::mount::unmount(at, UnmountFlags::NOFOLLOW);
+            return Err(match off {
+                Ok(()) => why,
+                Err(error) => format!("{why}, and it cannot be unmounted: {error}"),
+            });
+        }
+        if is_small {
             said.push(format!("grew the filesystem of {} to {size} bytes", self.order.volume));
         }
         said.push(format!("{} holds {} {}", self.order.volume, word(wanted), known.uuid));
@@ -191,15 +206,16 @@ fn make(filesystem: Filesystem, device: &Path) -> Result<(), String> {
     if ran.code == 0 { Ok(()) } else { Err(format!("{program} failed: {}", ran.said)) }
 }
 
-/// Checks a filesystem, and puts right what needs no question. Answers what is worth telling.
-fn check(known: &FilesystemSeen, device: &Path) -> Result<Option<String>, String> {
+/// Checks a filesystem, and puts right what needs no question; `wholly`: also one that says it is clean. Answers what
+/// is worth telling.
+fn check(known: &FilesystemSeen, device: &Path, wholly: bool) -> Result<Option<String>, String> {
     let person = |program: &str, said: &str| {
         let by_hand = format!("`{program} {}` on the node, by hand", device.display());
         format!("its filesystem needs a person: {said}; run {by_hand}, or restore a snapshot")
     };
     match known.kind {
         Filesystem::Ext4 => {
-            let ran = run("fsck.ext4", &["-p"], device)?;
+            let ran = run("fsck.ext4", if wholly { &["-p", "-f"] } else { &["-p"] }, device)?;
             match ran.code {
                 0 => Ok(None),
                 // Put right without a question.
@@ -217,12 +233,8 @@ fn check(known: &FilesystemSeen, device: &Path) -> Result<Option<String>, String
     }
 }
 
-/// Makes a mounted filesystem as large as its device.
-fn grow(known: &FilesystemSeen, device: &Path, at: &Path) -> Result<(), String> {
-    let (program, on) = match known.kind {
-        Filesystem::Ext4 => ("resize2fs", device),
-        Filesystem::Xfs => ("xfs_growfs", at),
-    };
+/// Makes a filesystem as large as its device.
+fn grow(program: &str, on: &Path) -> Result<(), String> {
     let ran = run(program, &[], on)?;
     if ran.code == 0 { Ok(()) } else { Err(format!("{program} failed: {}", ran.said)) }
 }
