@@ -283,7 +283,7 @@ impl Here {
                 places = None;
                 continue;
             }
-            let bad = self.keeper.standings().any(|(_, standing)| !standing.is_good());
+            let bad = self.keeper.standings().values().any(|standing| !standing.is_good());
             let pause = if bad || !watch.unwatched().is_empty() { RESTLESS } else { SWEEP };
             places = tokio::select! {
                 noticed = watch.noticed() => {
