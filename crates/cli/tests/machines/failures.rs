@@ -148,11 +148,52 @@ fn mounts(bed: &Bed) -> Told {
     let of = json!([{"mount": {"at": "/srv/m", "device": "/dev/no-such-disk", "type": "ext4"}}]);
     let rows = bed.pass("converge", &of)?;
     stands(&rows, "mount /srv/m", Standing::Failed, "mount")?;
-    bed.shell("grep -qx kept /srv/m/file; cp /run/fstab /etc/fstab")?;
-    bed.shell("mount -t tmpfs none /srv/m")?;
+    // Of what cannot be mounted no entry stays, which would keep the system from starting.
+    bed.shell("grep -qx kept /srv/m/file; cmp /run/fstab /etc/fstab; rm /srv/m/file")?;
+    let rows = bed.pass("converge", &of)?;
+    stands(&rows, "mount /srv/m", Standing::Failed, "mount")?;
+    bed.shell("cmp /run/fstab /etc/fstab; mount -t tmpfs none /srv/m")?;
     let rows = bed.pass("converge", &of)?;
     stands(&rows, "mount /srv/m", Standing::Failed, "is mounted there")?;
-    bed.shell("umount /srv/m; cp /run/fstab /etc/fstab; rm -r /srv/m").map(|_| ())
+    bed.shell("umount /srv/m; cmp /run/fstab /etc/fstab; rm -r /srv/m")?;
+    // A path with a link in it is the path that the kernel knows: it is mounted once.
+    bed.shell("rm -rf /srv/real /srv/link; mkdir /srv/real; ln -s real /srv/link")?;
+    let linked = |state: &str| json!([{"mount": {"at": "/srv/link/m", "device": "scratch", "type": "tmpfs", "state": state}}]);
+    bed.converges(&linked("present"))?;
+    bed.is_right(&linked("present"))?;
+    bed.shell("grep -c ' /srv/real/m ' /proc/self/mountinfo | grep -qx 1")?;
+    bed.converges(&linked("absent"))?;
+    bed.shell("! grep ' /srv/real/m ' /proc/self/mountinfo; cmp /run/fstab /etc/fstab; rm -r /srv/real /srv/link")?;
+    // What cannot be read whole is not written again.
+    bed.shell("printf '# caf\\351\\n' >> /etc/fstab; cp /etc/fstab /run/latin")?;
+    let rows = bed.pass("converge", &linked("present"))?;
+    stands(&rows, "mount /srv/link/m", Standing::Failed, "no text in UTF-8")?;
+    bed.shell("cmp /run/latin /etc/fstab; cp /run/fstab /etc/fstab").map(|_| ())
+}
+
+/// That what is mounted in a directory outlives the directory's end: nothing of either is removed.
+fn trees(bed: &Bed) -> Told {
+    bed.shell("rm -rf /srv/t /srv/precious; mkdir -p /srv/t/a/b /srv/t/z /srv/precious; echo kept > /srv/precious/file; echo kept > /srv/t/a/file")?;
+    let gone = json!([{"directory": {"path": "/srv/t", "state": "absent", "with_content": true}}]);
+    for (mount, says) in [
+        ("mount -t tmpfs none /srv/t; echo kept > /srv/t/file", "a filesystem is mounted there"),
+        ("mount --bind /srv/precious /srv/t", "a filesystem is mounted there"),
+        ("mount --bind /srv/precious /srv/t/z", "something is mounted at t/z"),
+        ("mount -t tmpfs none /srv/t/a/b; echo kept > /srv/t/a/b/file", "something is mounted at t/a/b"),
+        ("mount --bind /srv/precious/file /srv/t/a/file", "something is mounted at t/a/file"),
+    ] {
+        bed.shell(mount)?;
+        let walk = "find /srv/t /srv/precious | sort";
+        let before = bed.shell(walk)?;
+        let rows = bed.pass("converge", &gone)?;
+        stands(&rows, "directory /srv/t", Standing::Failed, says)?;
+        if bed.shell(walk)? != before {
+            return Err(format!("after `{mount}` something was removed"));
+        }
+        bed.shell("umount $(awk '$5 ~ \"^/srv/t\" {print $5}' /proc/self/mountinfo)")?;
+    }
+    bed.converges(&gone)?;
+    bed.shell("! test -e /srv/t; grep -qx kept /srv/precious/file; rm -r /srv/precious").map(|_| ())
 }
 
 /// That who is to be told of a change is told, also when power failed between the two.
@@ -192,17 +233,18 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 7] = [
+    let all: [(&str, fn(&Bed) -> Told); 8] = [
         ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
         ("failing archives", archives),
         ("failing accounts", accounts),
         ("failing mounts", mounts),
+        ("failing trees", trees),
         ("notified units", told_of_changes),
     ];
     // With systemd no unit is of our own supervision.
-    let all = if bed.system == System::Plain { &all[..] } else { &all[..6] };
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..7] };
     let mut failed = Vec::new();
     for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();
