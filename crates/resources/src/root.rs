@@ -325,15 +325,16 @@ impl Spot {
         to.sync()
     }
 
-    /// Keeps what is there under another name beside it, in place of what was kept before.
-    pub fn keep_old(&self) -> io::Result<()> {
+    /// Keeps a copy of the file there under another name beside it, in place of what was kept before: whose the new
+    /// one is to be, and with those of its bits that the new one has too.
+    pub async fn keep_old(&self, new: Attributes) -> io::Result<()> {
         let mut name = std::ffi::OsString::from(".");
         name.push(&self.name);
         name.push(".ideal-old");
-        let temporary = self.temporary();
-        let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
-        rustix::fs::linkat(&self.folder, &self.name, &self.folder, &temporary, AtFlags::empty())?;
-        Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, &name)?)
+        let mut old = self.open()?;
+        let bits = Mode::from_raw_mode(rustix::fs::fstat(&old)?.st_mode & 0o7777);
+        let kept = Spot(Sight { folder: self.folder.try_clone()?, name: name.into() });
+        kept.put(&mut old, Attributes { mode: new.mode & bits, ..new }, async |_| Ok(())).await
     }
     /// Sets the bits of what is there, which must not be a link.
     pub fn set_mode(&self, mode: Mode) -> io::Result<()> {
