@@ -165,9 +165,29 @@ impl<'g> Eyes<'g> {
     pub fn content(&self, hash: &str) -> io::Result<File> {
         File::open(self.ground.blob(hash))
     }
-    /// Whether the node's agent mounted a volume at exactly this path.
-    pub fn is_mount(&self, path: &str) -> bool {
-        self.ground.is_mount(path)
+    /// The text of a file that is to be written again: where it is no text in UTF-8, or longer than `limit`, that is
+    /// the error, for what cannot be read whole cannot be kept.
+    pub fn whole_text(&self, path: &str, limit: u64) -> Result<Option<String>, Trouble> {
+        let Some(sight) = self.sight(path)? else { return Ok(None) };
+        if sight.stat()?.is_none() {
+            return Ok(None);
+        }
+        let content = sight.read(limit)?;
+        if content.len() as u64 > limit {
+            return Err(Trouble::failed(format!("{path} is longer than {limit} bytes; it is left as it is")));
+        }
+        let text = String::from_utf8(content).map(Some);
+        text.map_err(|_| Trouble::failed(format!("{path} is no text in UTF-8; it is left as it is")))
+    }
+    /// Whether something is mounted at exactly this path: by the node's agent, or by anybody on a whole machine.
+    pub fn is_mount(&self, path: &str) -> io::Result<bool> {
+        if self.ground.is_mount(path) {
+            return Ok(true);
+        }
+        match self.ground.is_machine() {
+            true => self.sight(path)?.map_or(Ok(false), |sight| sight.is_mount()),
+            false => Ok(false),
+        }
     }
     /// Whether this is a whole machine.
     pub fn is_machine(&self) -> bool {

@@ -27,6 +27,13 @@ pub enum Question {
     Changed {
         /// The checkout, as a path of the host.
         at: String,
+        /// Whether files that git does not know are named too.
+        unknown: bool,
+    },
+    /// Which commits of a checkout, a stash among them, are in no branch of its repository; some of them.
+    OnlyHere {
+        /// The checkout, as a path of the host.
+        at: String,
     },
     /// Where the branches and tags of a repository are.
     Remote {
@@ -42,6 +49,11 @@ impl Question {
     pub fn program(&self) -> Program {
         let words = |fixed: &[&str], more: &[String]| -> Vec<String> {
             fixed.iter().map(|word| (*word).to_owned()).chain(more.iter().cloned()).collect()
+        };
+        // Neither a hook nor a monitor of files that a repository names may run here.
+        let within = |at: &String, more: &[&str]| {
+            let safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", at];
+            words(&[&safe, more].concat(), &[])
         };
         let (argv, limit) = match self {
             Question::Units(names) => {
@@ -72,17 +84,12 @@ impl Question {
                 let field: &[String] = if *manager == Manager::Npm { &["version".to_owned()] } else { &[] };
                 (words(argv, &[std::slice::from_ref(name), field].concat()), FROM_ELSEWHERE)
             }
-            Question::Changed { at } => {
-                // Neither a hook nor a monitor of files that a repository names may run here.
-                let safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"];
-                (
-                    words(
-                        &safe,
-                        &[std::slice::from_ref(at), &words(&["status", "--porcelain", "-z"], &[])[..]]
-                            .concat(),
-                    ),
-                    SOON,
-                )
+            Question::Changed { at, unknown } => {
+                let unknown = if *unknown { "--untracked-files=normal" } else { "--untracked-files=no" };
+                (within(at, &["status", "--porcelain", "-z", unknown]), SOON)
+            }
+            Question::OnlyHere { at } => {
+                (within(at, &["rev-list", "--max-count=5", "--all", "--not", "--remotes"]), SOON)
             }
             Question::Remote { repo, names } => (
                 words(&["git", "ls-remote", "--"], &[std::slice::from_ref(repo), &names[..]].concat()),
