@@ -61,7 +61,14 @@ fn packages(bed: &Bed) -> Told {
     let latest = all(json!([{"package": {"name": "alpha", "state": "latest"}}]));
     bed.converges(&latest)?;
     bed.shell("grep -qx 2.0 /usr/share/alpha/version")?;
+    // To ask for it makes nothing that was not there.
+    bed.shell("rm -f /var/cache/apt/*.bin")?;
     bed.is_right(&latest)?;
+    // What is held and was not named is not changed on the way, and what was named is.
+    bed.shell("apt-mark hold alpha gamma > /dev/null")?;
+    let older = all(json!([{"package": {"name": "alpha", "version": "1.0"}}]));
+    bed.converges(&older)?;
+    bed.shell("grep -qx 1.0 /usr/share/alpha/version; apt-mark showhold | grep -qx gamma; apt-mark unhold gamma > /dev/null")?;
     let none: Vec<Value> = ["alpha", "gamma", "dies"]
         .iter()
         .map(|name| json!({"package": {"name": name, "state": "absent"}}))
@@ -170,6 +177,16 @@ fn accounts(bed: &Bed) -> Told {
     bed.shell("id eve > /dev/null 2>&1 || useradd -m eve; rm -rf /home/eve/.ssh /srv/target; mkdir /srv/target; ln -s /srv/target /home/eve/.ssh")?;
     let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
     stands(&rows, &rows[0].label, Standing::Failed, "no directory")?;
+    // What cannot be read whole is not written again.
+    bed.shell("rm /home/eve/.ssh; mkdir -m 700 /home/eve/.ssh; printf '# caf\\351\\n' > /home/eve/.ssh/authorized_keys; chown -R eve: /home/eve/.ssh")?;
+    let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "no text in UTF-8")?;
+    // What holds an environment is for nobody else to read, also later.
+    let cron = json!([{"cron": {"name": "own", "schedule": "@daily", "command": ["true"], "env": {"TOKEN": "x"}}}]);
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; chmod 644 /etc/cron.d/own")?;
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; rm /etc/cron.d/own")?;
     bed.shell("test -z \"$(ls -A /srv/target)\"; userdel -r eve 2> /dev/null || :; rm -rf /srv/target")
         .map(|_| ())
 }
