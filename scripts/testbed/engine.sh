@@ -17,7 +17,14 @@ dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/
     --host "unix://$folder/engine.sock" --bridge none --iptables=false --ip6tables=false \
     > "$folder/engine.log" 2>&1 3<&- &
 engine=$!
-trap 'kill "$engine" 2> /dev/null; wait "$engine" || true' EXIT INT TERM
+finish() {
+    kill "$engine" 2> /dev/null || true
+    wait "$engine" || true
+    # It leaves the name of the network that its containers shared with the host.
+    umount "$folder"/run/netns/* 2> /dev/null || true
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
 # Whoever started this holds the other end; when that is gone, for whatever reason, so is the engine.
 cat <&3 > /dev/null &
 wait -n || true

@@ -1,13 +1,13 @@
 //! The node as its agent knows it: shared by everything that keeps a part of it right. One thread, no locks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use ideal_core::facts::Facts;
-use ideal_core::id::VolumeId;
+use ideal_core::id::{Name, VolumeId};
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
 use ideal_core::resource::Heal;
 use ideal_core::secret::Secrets;
@@ -60,6 +60,8 @@ pub(crate) struct Seen {
     pub resources: Option<(String, Vec<Problem>)>,
     /// Resources that were made right or given up of late, oldest first.
     pub heals: Vec<Heal>,
+    /// Every resource by its label.
+    pub labels: BTreeSet<String>,
     /// Resources that are not right and are left so.
     pub left: Vec<Problem>,
     /// What is not right with services beyond what they show.
@@ -117,16 +119,19 @@ impl Node {
         *self.state.borrow_mut() = next;
         Ok(())
     }
-    /// Keeps these secrets, and no others. False when they are what is kept already.
-    pub(crate) fn keep_secrets(&self, new: Secrets) -> bool {
-        if *self.secrets.borrow() == new {
-            return false;
+    /// Keeps the secrets that a slice names, and no others. Of one that was not given the old value stays: who gave
+    /// the order may not have the key to it.
+    pub(crate) fn keep_secrets(&self, slice: &Slice, given: &Secrets) {
+        let known = self.secrets.borrow().clone();
+        let value = |name: &Name| given.get(name).or_else(|| known.get(name)).cloned();
+        let new: Secrets = slice.secrets.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect();
+        if known == new {
+            return;
         }
         if let Some(Err(error)) = self.vessel.as_ref().map(|vessel| secrets::write(vessel, &new)) {
             self.log.say(format_args!("secrets are lost when the agent ends: {error}"));
         }
         *self.secrets.borrow_mut() = new;
-        true
     }
     /// All that is known of this node now.
     pub(crate) async fn gather(&self, wish: Wish) -> Facts {
@@ -142,10 +147,14 @@ impl Node {
     }
     /// Looks at the facts again, where texts of the slice may ask for them.
     pub(crate) async fn refresh_facts(&self, slice: &Slice) {
-        let mentions = || serde_json::to_string(&slice.resources).is_ok_and(|text| text.contains("facts"));
-        if slice.recipes.is_empty() && !mentions() {
-            return;
+        let texts = (&slice.resources, &slice.replicas, &slice.hooks);
+        let mentions = || serde_json::to_string(&texts).is_ok_and(|text| text.contains("facts"));
+        if !slice.recipes.is_empty() || mentions() {
+            self.gather_facts().await;
         }
+    }
+    /// Looks at all facts that texts can ask for.
+    pub(crate) async fn gather_facts(&self) {
         let facts = self.gather(Wish { custom: true, ..Wish::default() }).await.for_texts();
         *self.facts.borrow_mut() = facts;
     }
@@ -238,12 +247,8 @@ impl Node {
             generation: self.identity.generation,
             authority: state.authority.clone(),
             demand: state.demand.clone(),
-            // Without its secrets a slice is not whole: who sees that none is held gives it again.
-            slice: state
-                .slice
-                .as_ref()
-                .filter(|held| self.has_secrets(&held.slice))
-                .map(|held| held.hash.clone()),
+            slice: state.slice.as_ref().map(|held| held.hash.clone()),
+            lacks_secrets: state.slice.as_ref().is_some_and(|held| !self.has_secrets(&held.slice)),
             converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
             problems,
             mounts: state.mounts.iter().map(mount).collect(),

@@ -69,6 +69,10 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             return answer.await.map_err(|_| ending())?.map(|answer| Reply::Answer(Box::new(answer)));
         }
         Verb::Pause(pause) => {
+            let known = node.seen.borrow().labels.clone();
+            if let Some(label) = pause.only.iter().find(|label| !known.contains(*label)) {
+                return Err(LinkError::Refused { why: format!("there is no resource `{label}` here") });
+            }
             stored(node.change(|state| {
                 state.authority = Some(authority);
                 state.pauses.retain(|one| now() < one.until && one.only != pause.only);
@@ -89,13 +93,14 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             }
             let plugins = ideal_resources::plugins::install(&**node, &slice.plugins);
             plugins.map_err(|error| LinkError::Refused { why: format!("a plugin is not here: {error}") })?;
+            // In memory before the slice is in force: what it names is then at hand at once.
+            node.keep_secrets(&slice, &secrets);
             stored(node.change(|state| {
                 state.authority = Some(authority);
                 ports::choose(state, &slice);
                 state.slice = Some(Held { hash, slice: *slice });
                 state.pushed = None;
             }))?;
-            node.keep_secrets(secrets);
             node.touch();
         }
         Verb::Mount(order) => {
@@ -122,7 +127,7 @@ async fn asked(node: &Rc<Node>, verb: Verb) -> Result<Reply, LinkError> {
         Verb::Lacks { hashes } => Ok(Reply::Lacks(contents::lacks(node, &hashes))),
         Verb::Work(work) => worked(node, work).await,
         Verb::Facts { checksums } => {
-            let facts = node.gather(Wish { custom: true, checksums, ..Wish::default() }).await;
+            let facts = node.gather(Wish { custom: true, sizes: true, checksums, ..Wish::default() }).await;
             let refused = |error: serde_json::Error| LinkError::Refused { why: error.to_string() };
             Ok(Reply::Facts(Box::new(serde_json::to_value(facts).map_err(refused)?)))
         }

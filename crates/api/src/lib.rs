@@ -16,7 +16,8 @@ use std::pin::Pin;
 use ideal_core::demand::Demands;
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{Authority, HookSeen, Report};
-use ideal_core::recipe::Use;
+use ideal_core::id::Name;
+use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::{Pause, Row};
 use ideal_core::secret::Secrets;
 use ideal_core::slice::{ForNode, MountOrder, Slice};
@@ -134,6 +135,12 @@ pub struct Work {
     /// Secrets that these recipes name. Kept for as long as the work goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: Secrets,
+    /// The programs of plugins that these recipes use. Their contents must be on the node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<Name, FileRef>,
+    /// The nodes of all clouds, when these recipes ask for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clouds: Option<serde_json::Value>,
     /// These recipes, once, instead of what the node is to be.
     #[serde(default)]
     pub recipes: Option<Vec<Use>>,

@@ -260,6 +260,9 @@ pub struct Report {
     /// Resources that were made right or given up of late, oldest first.
     #[serde(default)]
     pub heals: Vec<Heal>,
+    /// Whether secrets that the slice names are not at hand: then it is to be given again, with them.
+    #[serde(default)]
+    pub lacks_secrets: bool,
     /// What is left alone for a time.
     #[serde(default)]
     pub pauses: Vec<Pause>,

@@ -33,7 +33,7 @@ pub use context::ProviderTraits;
 pub use forecast::forecast;
 
 pub use patience::Patience;
-pub use slices::{secrets_of, slice_hash, slice_of};
+pub use slices::{clouds_of, secrets_of, slice_hash, slice_of};
 pub use standing::{How, Standing, standing};
 
 /// Everything that a decision depends on.

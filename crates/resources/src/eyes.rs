@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
 
@@ -35,6 +35,14 @@ impl Seal {
             stat.st_mtime_nsec.into(),
             stat.st_ctime_nsec.into(),
         ])
+    }
+    /// Whether the file was last changed longer ago than this.
+    pub fn is_older_than(self, now: SystemTime, age: Duration) -> bool {
+        let [.., seconds, _, nanos] = self.0;
+        let changed = u64::try_from(seconds).unwrap_or(0);
+        let changed = Duration::new(changed, u32::try_from(nanos).unwrap_or(0));
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.checked_sub(changed).is_some_and(|passed| passed > age)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Known {
 pub struct Wish {
     /// Run the author's programs in `/etc/ideal/facts.d`.
     pub custom: bool,
+    /// Count how much there is of each asset.
+    pub sizes: bool,
     /// Work out checksums of assets, which reads all of them.
     pub checksums: bool,
     /// Assets that somebody named.
@@ -77,7 +79,7 @@ pub async fn gather(ground: &dyn Ground, known: &Known, wish: &Wish) -> Facts {
         containers: containers::all(ground).await,
         provider: wish.provider.clone(),
         custom: if wish.custom { custom(ground).await } else { BTreeMap::new() },
-        assets: assets::all(ground, wish),
+        assets: assets::all(ground, wish).await,
         boot: boot(),
         os,
     }

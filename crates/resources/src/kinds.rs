@@ -28,8 +28,12 @@ use crate::root::Attributes;
 /// What a kind is told beside its spec.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// What people call the resource.
+    /// What people call the resource: the mark of its programs.
     pub label: &'a str,
+    /// What tells it from all others: the key of notes.
+    pub id: &'a str,
+    /// Whether it holds a secret.
+    pub secret: bool,
     /// Whether something that was changed notified it.
     pub notified: bool,
 }

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 pub struct Ledger {
     /// Hashes of commands that were run once and for all.
     pub done: BTreeSet<String>,
-    /// Who is to be told of a change: the label of a unit or command, and of what changed. Written before the
+    /// Who is to be told of a change: the id of a unit or command, and of what changed. Written before the
     /// change, so that a crash between the two tells once too often, never too seldom.
     pub owed: BTreeMap<String, BTreeSet<String>>,
-    /// Units that were stopped so that something could be changed, and are to be started again.
+    /// Units, by id, that were stopped so that something could be changed, and are to be started again.
     pub stopped: BTreeSet<String>,
     /// The hash of what was wanted when all of it was first looked at: what is made right after that is drift.
     pub settled: Option<String>,
@@ -77,7 +77,8 @@ pub(crate) fn append_heals(memory: &Path, heals: &[Heal]) -> io::Result<()> {
             all.iter().skip(all.len() / 2).filter_map(|heal| serde_json::to_string(heal).ok()).collect();
         durable::write(&path, format!("{}\n", kept.join("\n")).as_bytes())?;
     }
-    let mut lines = String::new();
+    // A line that a crash left half ends here, and swallows none of these.
+    let mut lines = String::from("\n");
     for heal in heals {
         lines.push_str(&serde_json::to_string(heal)?);
         lines.push('\n');

@@ -1,7 +1,7 @@
 //! One pass over the resources of a node: each in its turn looked at, compared, and changed if that is the mode.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use ideal_core::resource::declaration::Care;
 use ideal_core::resource::order::Reach;
 use ideal_core::resource::package::PackageSpec;
-use ideal_core::resource::{Resource, Row, Standing, Verdict, Wrong, why};
+use ideal_core::resource::{Difference, Resource, Row, Standing, Verdict, Wrong, why};
 use ideal_host::crash_point;
 
 use crate::eyes::{Eyes, Trouble};
@@ -48,6 +48,29 @@ pub(crate) struct Pass<'p> {
     pub progress: &'p dyn Fn(usize, &Row),
     /// Set when the pass is to stop before the next resource.
     pub stop: &'p Cell<bool>,
+    /// What an earlier round of the same pass found, by place.
+    pub before: &'p [Option<Row>],
+    /// What was found when each was last looked at.
+    pub known: &'p RefCell<BTreeMap<usize, Row>>,
+    /// Units, by id, that were stopped for a change and are to run again whatever else holds.
+    pub start_again: &'p BTreeSet<String>,
+}
+
+/// A change that was begun.
+struct Begun<C> {
+    wrong: Wrong<C>,
+    row: Row,
+    /// Who is owed news of it, and was not before.
+    owing: Vec<String>,
+}
+
+/// What was done before a change.
+#[derive(Default)]
+struct Ahead {
+    /// Who is owed news of it, and was not before.
+    told: Vec<String>,
+    /// Whether a unit was stopped for it.
+    stopped: bool,
 }
 
 type Turn<'t> = Pin<Box<dyn Future<Output = Vec<(usize, Row)>> + 't>>;
@@ -136,24 +159,26 @@ impl Pass<'_> {
         let mut wrongs = Vec::new();
         for (i, spec) in specs {
             match self.start(i, spec).await {
-                Ok(wrong) => wrongs.push((i, spec, wrong)),
+                Ok(begun) => wrongs.push((i, spec, begun)),
                 Err(row) => rows.push((i, *row)),
             }
         }
         let Some(hands) = &self.hands else { return rows };
         let about = |i: usize| self.about(i);
         let together: Vec<(&K, &K::Change, About<'_>)> =
-            wrongs.iter().map(|(i, spec, (wrong, _))| (*spec, &wrong.change, about(*i))).collect();
+            wrongs.iter().map(|(i, spec, begun)| (*spec, &begun.wrong.change, about(*i))).collect();
         let changed = if together.is_empty() { Vec::new() } else { K::apply_all(&together, hands).await };
-        for ((i, spec, (_, row)), changed) in wrongs.iter().zip(changed) {
-            let mut row = self.settled(*i, *spec, about(*i), hands, row.clone(), changed).await;
+        for ((i, spec, begun), changed) in wrongs.iter().zip(changed) {
+            let mut row = self.settled(*i, *spec, about(*i), hands, begun, changed).await;
             row.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             rows.push((*i, row));
         }
         rows
     }
 
+    /// The one way out for a row: no secret leaves with it.
     fn told(&self, i: usize, row: Row) -> Row {
+        let row = self.veiled(&self.prepared.items[i], row);
         (self.progress)(i, &row);
         row
     }
@@ -169,6 +194,7 @@ impl Pass<'_> {
             diff: None,
             output: None,
             micros: 0,
+            unseen: false,
         }
     }
 
@@ -178,14 +204,20 @@ impl Pass<'_> {
         if let Err((standing, why)) = &item.wanted {
             return Some(self.row(i, *standing, Some(why.clone())));
         }
-        // What was not looked at in this pass was right when it last was, or will be said when it is.
+        // A diagnosis tells of each thing how it is; only a change must wait. And what we stopped must run again.
+        if self.hands.is_none() || self.start_again.contains(&item.id) {
+            return None;
+        }
+        let known = self.known.borrow();
+        let was_right = known.get(&i).is_some_and(|row| row.standing.is_good());
         let bad = self.prepared.graph.needs[i].iter().find_map(|need| {
-            let row = rows[*need].as_ref()?;
-            (!row.standing.is_good()).then_some(row)
+            let earlier = || self.before.get(*need).and_then(Option::as_ref).or_else(|| known.get(need));
+            let row = rows[*need].as_ref().or_else(earlier)?;
+            let fine = row.standing.is_good() || row.standing == Standing::NotLookedAt;
+            // That nobody could look at it just now does not make wrong what was right with it.
+            (!fine && !(row.unseen && was_right)).then_some(row)
         });
         let bad = bad?;
-        // A diagnosis tells of each thing how it is; only a change must wait.
-        self.hands.as_ref()?;
         let why = format!("it needs {}, which is {}", bad.label, bad.standing.word());
         Some(self.row(i, Standing::Blocked, Some(why)))
     }
@@ -193,49 +225,83 @@ impl Pass<'_> {
     async fn turn(&self, i: usize, resource: &Resource) -> Row {
         let started = Instant::now();
         // Said anew by the look.
-        self.eyes.cache.processes.borrow_mut().remove(&self.prepared.items[i].label);
+        self.eyes.cache.processes.borrow_mut().remove(&self.prepared.items[i].id);
         let mut row = crate::kinds::each!(resource, spec => self.one(i, &**spec).await);
         row.micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         row
     }
 
     fn about(&self, i: usize) -> About<'_> {
-        let label = &self.prepared.items[i].label;
-        About { label, notified: self.eyes.ledger().owed.contains_key(label) }
+        let item = &self.prepared.items[i];
+        let notified = self.eyes.ledger().owed.contains_key(&item.id);
+        About { label: &item.label, id: &item.id, secret: item.secret, notified }
     }
 
     async fn one<K: Keep>(&self, i: usize, spec: &K) -> Row {
-        let (wrong, row) = match self.start(i, spec).await {
-            Ok(found) => found,
+        let begun = match self.start(i, spec).await {
+            Ok(begun) => begun,
             Err(row) => return *row,
         };
-        let Some(hands) = &self.hands else { return row };
+        let Some(hands) = &self.hands else { return begun.row };
         let about = self.about(i);
-        let changed = spec.apply(&wrong.change, about, hands).await;
-        self.settled(i, spec, about, hands, row, changed).await
+        let changed = spec.apply(&begun.wrong.change, about, hands).await;
+        self.settled(i, spec, about, hands, &begun, changed).await
     }
 
     /// How it differs, when it does and is to be changed now; what comes before the change is done. Else its row.
-    async fn start<K: Keep>(&self, i: usize, spec: &K) -> Result<(Wrong<K::Change>, Row), Box<Row>> {
+    async fn start<K: Keep>(&self, i: usize, spec: &K) -> Result<Begun<K::Change>, Box<Row>> {
         let item = &self.prepared.items[i];
         // To look may be a whole program, which is not run again and again for what failed a moment ago.
         let slow = item.resource().is_some_and(|resource| !is_quick(resource));
         if slow && self.hands.is_some() && !self.asked_for {
-            let waits = self.budget.borrow().waits(&item.label, Instant::now());
+            let waits = self.budget.borrow().waits(&item.id, Instant::now());
             if let Some(why) = waits {
                 return Err(Box::new(self.row(i, Standing::Failed, Some(why))));
             }
         }
-        let wrong = self.found(i, spec, self.about(i)).await?;
+        let mut wrong = match self.found(i, spec, self.about(i)).await {
+            Ok(wrong) => wrong,
+            Err(row) => {
+                self.looked(item, &row).map_err(|error| {
+                    Box::new(Row { standing: Standing::Failed, why: Some(error.to_string()), ..(*row).clone() })
+                })?;
+                return Err(row);
+            }
+        };
         let mut row = self.row(i, Standing::Wrong, Some(wrong.why()));
         self.show(item, &wrong, &mut row);
         let Some(hands) = &self.hands else { return Err(Box::new(row)) };
         if let Some((standing, why)) = self.left_alone(item, &wrong) {
             return Err(Box::new(Row { standing, why: Some(why), ..row }));
         }
-        match self.ahead(i, hands).await {
-            Ok(()) => Ok((wrong, row)),
-            Err(trouble) => Err(Box::new(self.troubled(row, trouble))),
+        let owing = match self.ahead(i, hands).await {
+            Ok(ahead) => ahead,
+            Err(trouble) => return Err(Box::new(self.troubled(row, trouble))),
+        };
+        if owing.stopped {
+            // What ended may have written what it kept in memory: the change is to what is there now.
+            wrong = self.found(i, spec, self.about(i)).await?;
+        }
+        Ok(Begun { wrong, row, owing: owing.told })
+    }
+
+    /// What follows from a look after which there is nothing to be done.
+    fn looked(&self, item: &Item, row: &Row) -> std::io::Result<()> {
+        let Some(hands) = &self.hands else { return Ok(()) };
+        match row.standing {
+            Standing::Right => {
+                self.budget.borrow_mut().right(&item.id);
+                hands.note(|ledger| {
+                    ledger.owed.remove(&item.id);
+                    ledger.stopped.remove(&item.id);
+                })
+            }
+            Standing::Failed => {
+                let (quick, why) = (item.resource().is_some_and(is_quick), row.why.clone().unwrap_or_default());
+                self.budget.borrow_mut().failed(&item.id, Instant::now(), &why, quick);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -253,7 +319,10 @@ impl Pass<'_> {
                 Verdict::Refused(why) => row(Standing::Failed, Some(why)),
                 Verdict::Wrong(wrong) => Ok(wrong),
             },
-            Err(trouble) => Err(Box::new(self.troubled(self.row(i, Standing::Failed, None), trouble))),
+            Err(trouble) => {
+                let row = self.troubled(self.row(i, Standing::Failed, None), trouble);
+                Err(Box::new(Row { unseen: true, ..row }))
+            }
         }
     }
 
@@ -269,6 +338,13 @@ impl Pass<'_> {
     fn show<C>(&self, item: &Item, wrong: &Wrong<C>, row: &mut Row) {
         row.differences.clone_from(&wrong.differences);
         if item.secret {
+            // Neither sizes nor hashes: a short secret could be found by trying.
+            for difference in &mut row.differences {
+                if !matches!(difference.what.as_str(), "" | "mode" | "owner" | "group") {
+                    *difference = Difference::new(&difference.what, "another", "as wanted");
+                }
+            }
+            row.why = Some(why(&row.differences));
             row.diff = wrong.texts.is_some().then(|| "it holds a secret, so it is not shown".to_owned());
         } else if let Some((old, new)) = &wrong.texts {
             let mut diff =
@@ -283,27 +359,34 @@ impl Pass<'_> {
 
     /// Why it is left as it is, though it is wrong.
     fn left_alone<C>(&self, item: &Item, wrong: &Wrong<C>) -> Option<(Standing, String)> {
+        if self.start_again.contains(&item.id) {
+            return None;
+        }
+        let differs = || match item.secret {
+            true => "it is not as wanted".to_owned(),
+            false => wrong.why(),
+        };
         if let Some(why) = (self.paused)(item) {
-            return Some((Standing::Paused, format!("{}; {why}", wrong.why())));
+            return Some((Standing::Paused, format!("{}; {why}", differs())));
         }
         match item.care {
             Care::Report if !self.named => {
-                return Some((Standing::Wrong, format!("{}; it is only reported", wrong.why())));
+                return Some((Standing::Wrong, format!("{}; it is only reported", differs())));
             }
             Care::Ask if !self.asked_for && self.settled => {
-                let why = format!("{}; `ideal heal --only '{}'` makes it right", wrong.why(), item.label);
+                let why = format!("{}; `ideal heal --only '{}'` makes it right", differs(), item.label);
                 return Some((Standing::Asks, why));
             }
             _ => {}
         }
-        match self.budget.borrow_mut().spend(&item.label, Instant::now(), self.asked_for) {
+        match self.budget.borrow_mut().spend(&item.id, Instant::now(), self.asked_for) {
             Fight::On => None,
             Fight::Wait(why) => Some((Standing::Failed, why)),
             Fight::Over(times, within) => {
                 let why = format!(
                     "{}; it was made right {times} times within {within:?} and did not stay so: \
                      something else wants it otherwise",
-                    wrong.why()
+                    differs()
                 );
                 Some((Standing::Suspended, why))
             }
@@ -312,14 +395,19 @@ impl Pass<'_> {
 
     /// What comes before the change itself: what it will owe is written down, and units that must not run are
     /// stopped.
-    async fn ahead(&self, i: usize, hands: &Hands<'_>) -> Result<(), Trouble> {
+    async fn ahead(&self, i: usize, hands: &Hands<'_>) -> Result<Ahead, Trouble> {
         let item = &self.prepared.items[i];
+        let mut ahead = Ahead::default();
         if !item.notifies.is_empty() {
-            let label = |target: &usize| self.prepared.items[*target].label.clone();
-            let targets: Vec<String> = item.notifies.iter().map(label).collect();
+            let id = |target: &usize| self.prepared.items[*target].id.clone();
+            let owed = |target: &String| {
+                self.eyes.ledger().owed.get(target).is_some_and(|by| by.contains(&item.id))
+            };
+            ahead.told = item.notifies.iter().map(id).filter(|target| !owed(target)).collect();
+            let new = ahead.told.clone();
             hands.note(|ledger| {
-                for target in targets {
-                    ledger.owed.entry(target).or_default().insert(item.label.clone());
+                for target in new {
+                    ledger.owed.entry(target).or_default().insert(item.id.clone());
                 }
             })?;
             crash_point("owed-noted");
@@ -329,12 +417,20 @@ impl Pass<'_> {
                 continue;
             }
             if let Some(Resource::Unit(unit)) = other.resource() {
-                let about = About { label: &other.label, notified: false };
+                let about = About { label: &other.label, id: &other.id, secret: other.secret, notified: false };
+                if !crate::kinds::unit::runs(unit, about, hands).await? {
+                    continue;
+                }
+                // Noted first: whatever happens, it is started again.
+                hands.note(|ledger| {
+                    ledger.stopped.insert(other.id.clone());
+                })?;
                 crate::kinds::unit::stop_for_a_change(unit, about, hands).await?;
+                ahead.stopped = true;
                 crash_point("unit-stopped-for-a-change");
             }
         }
-        Ok(())
+        Ok(ahead)
     }
 
     /// Looks again after a change, and says what came of it.
@@ -344,9 +440,10 @@ impl Pass<'_> {
         spec: &K,
         about: About<'_>,
         hands: &Hands<'_>,
-        row: Row,
+        begun: &Begun<K::Change>,
         changed: Result<Option<String>, Trouble>,
     ) -> Row {
+        let row = begun.row.clone();
         let item = &self.prepared.items[i];
         let quick = item.resource().is_some_and(is_quick);
         let output = match changed {
@@ -354,50 +451,89 @@ impl Pass<'_> {
             Err(trouble) => {
                 let row = self.troubled(row, trouble);
                 let why = row.why.clone().unwrap_or_default();
-                self.budget.borrow_mut().failed(&item.label, Instant::now(), &why, quick);
-                return self.veiled(item, row);
+                self.budget.borrow_mut().failed(&item.id, Instant::now(), &why, quick);
+                return match self.withdrawn(i, spec, about, hands, begun).await {
+                    Ok(()) => row,
+                    Err(error) => Row { why: Some(format!("{why}; and {error}")), ..row },
+                };
             }
         };
         crash_point("changed");
-        if about.notified {
-            let paid = hands.note(|ledger| {
-                ledger.owed.remove(&item.label);
-            });
-            if let Err(error) = paid {
-                return Row { standing: Standing::Failed, why: Some(error.to_string()), ..row };
-            }
+        let paid = hands.note(|ledger| {
+            ledger.owed.remove(&item.id);
+            ledger.stopped.remove(&item.id);
+        });
+        if let Err(error) = paid {
+            return Row { standing: Standing::Failed, why: Some(error.to_string()), ..row };
         }
         let about = About { notified: false, ..about };
         if K::LOOK_AGAIN {
             let still = match self.found(i, spec, about).await {
+                Ok(_) if item.secret => Some("it was changed, and is still not as wanted".to_owned()),
                 Ok(wrong) => Some(format!("it was changed, and still: {}", why(&wrong.differences))),
                 Err(again) if again.standing == Standing::Right => None,
                 Err(again) => again.why,
             };
             if let Some(still) = still {
-                self.budget.borrow_mut().undone(&item.label, Instant::now(), &still, quick);
-                return self
-                    .veiled(item, Row { standing: Standing::Failed, why: Some(still), output, ..row });
+                self.budget.borrow_mut().undone(&item.id, Instant::now(), &still, quick);
+                return Row { standing: Standing::Failed, why: Some(still), output, ..row };
             }
         }
-        self.budget.borrow_mut().healed(&item.label, Instant::now());
-        self.veiled(item, Row { standing: Standing::Healed, output, ..row })
+        self.budget.borrow_mut().healed(&item.id, Instant::now());
+        Row { standing: Standing::Healed, output, ..row }
     }
 
-    /// What a program said of something that holds a secret is not shown.
-    fn veiled(&self, item: &Item, row: Row) -> Row {
+    /// Takes back what is owed for a change that failed, when it changed nothing.
+    async fn withdrawn<K: Keep>(
+        &self,
+        i: usize,
+        spec: &K,
+        about: About<'_>,
+        hands: &Hands<'_>,
+        begun: &Begun<K::Change>,
+    ) -> std::io::Result<()> {
+        if begun.owing.is_empty() {
+            return Ok(());
+        }
+        let same = match self.found(i, spec, about).await {
+            Ok(now) => now.differences == begun.wrong.differences,
+            Err(_) => false,
+        };
+        if !same {
+            return Ok(());
+        }
+        let id = &self.prepared.items[i].id;
+        hands.note(|ledger| {
+            for target in &begun.owing {
+                if let Some(by) = ledger.owed.get_mut(target) {
+                    by.remove(id);
+                }
+            }
+            ledger.owed.retain(|_, by| !by.is_empty());
+        })
+    }
+
+    /// The row without any secret in it. Of what holds one, nothing that a program said is shown.
+    fn veiled(&self, item: &Item, mut row: Row) -> Row {
         if item.secret && row.output.is_some() {
-            return Row {
-                output: Some("it was given a secret, so what it said is not shown".to_owned()),
-                ..row
-            };
+            row.output = Some("it was given a secret, so what it said is not shown".to_owned());
+        }
+        let veil = |text: &mut String| *text = self.prepared.veiled(text);
+        veil(&mut row.label);
+        row.why.as_mut().map(veil);
+        row.diff.as_mut().map(veil);
+        row.output.as_mut().map(veil);
+        for difference in &mut row.differences {
+            veil(&mut difference.what);
+            veil(&mut difference.before);
+            veil(&mut difference.after);
         }
         row
     }
 }
 
 /// Whether a look and a change are a few system calls and never wait.
-fn is_quick(resource: &Resource) -> bool {
+pub(crate) fn is_quick(resource: &Resource) -> bool {
     matches!(
         resource,
         Resource::File(_)

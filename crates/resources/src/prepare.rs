@@ -24,8 +24,10 @@ pub fn given(source: &str) -> Option<(&str, u64)> {
 /// One resource of this node.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// What people call it.
+    /// What people call it. Two recipes may each have one of the same name.
     pub label: String,
+    /// What tells it from all others of this node, also in the next life of the agent.
+    pub id: String,
     /// The recipe that it came by.
     pub recipe: Option<String>,
     /// What is wanted; or how it stands already, and why.
@@ -38,14 +40,23 @@ pub struct Item {
     pub notifies: Vec<usize>,
     /// Places of what is changed only while this unit is stopped.
     pub while_stopped: Vec<usize>,
-    /// Whether its text holds a secret: then no text of it is shown.
+    /// Whether its text holds a secret, or is made of one: then no text of it is shown.
     pub secret: bool,
 }
+
+/// What stands for a secret wherever it would show.
+const VEIL: &str = "***";
+/// A line of a secret of several lines is a secret of its own when it is at least this long.
+const LONG_LINE: usize = 8;
 
 impl Item {
     /// The resource, when it can be looked at.
     pub fn resource(&self) -> Option<&Resource> {
         self.wanted.as_ref().ok()
+    }
+    /// Whether a look and a change are a few system calls and never wait.
+    pub fn is_quick(&self) -> bool {
+        self.resource().is_none_or(crate::pass::is_quick)
     }
     /// The paths at which a change may mean that it is no longer right.
     pub fn paths(&self) -> Vec<String> {
@@ -70,6 +81,21 @@ pub struct Prepared {
     pub items: Vec<Item>,
     /// What waits for what.
     pub graph: Graph,
+    /// Values that must not be seen, the longest first.
+    secrets: Vec<String>,
+}
+
+impl Prepared {
+    /// The text without any secret in it.
+    pub fn veiled(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), VEIL);
+            }
+        }
+        text
+    }
 }
 
 /// Where the contents of files are read from.
@@ -110,7 +136,7 @@ pub fn prepare(
     }
     lists.push(List { recipe: None, declarations: resources, context: Ok(context.clone()) });
     let secrets = secrets_of(context);
-    let mut all = Assembly { items: Vec::new(), declared: Vec::new(), secrets, contents };
+    let mut all = Assembly { items: Vec::new(), declared: Vec::new(), secrets, ids: BTreeMap::new(), contents };
     for (place, list) in lists.iter().enumerate() {
         for declaration in list.declarations {
             all.declaration(place, list, declaration);
@@ -149,10 +175,18 @@ fn stands(problem: RenderProblem) -> (Standing, String) {
     }
 }
 
-/// The values that must not be seen. One of a letter or two would hide half of every text and protect nothing.
+/// The values that must not be seen, and the long lines of those that have several. One of a letter or two would
+/// hide half of every text and protect nothing.
 fn secrets_of(context: &Value) -> Vec<String> {
     let Some(Value::Object(secrets)) = context.get("secret") else { return Vec::new() };
-    secrets.values().filter_map(Value::as_str).filter(|text| text.len() > 3).map(str::to_owned).collect()
+    let mut all: Vec<String> = Vec::new();
+    for secret in secrets.values().filter_map(Value::as_str).map(str::trim) {
+        all.extend(Some(secret).filter(|text| text.len() > 3).map(str::to_owned));
+        all.extend(secret.lines().map(str::trim).filter(|line| line.len() >= LONG_LINE).map(str::to_owned));
+    }
+    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    all.dedup();
+    all
 }
 
 /// An item and the declaration that it came from.
@@ -165,7 +199,12 @@ struct Assembly<'a> {
     items: Vec<Item>,
     declared: Vec<Declared<'a>>,
     secrets: Vec<String>,
+    ids: BTreeMap<String, u32>,
     contents: &'a dyn Contents,
+}
+
+fn text_of(resource: &Resource) -> String {
+    serde_json::to_string(&Declaration::from(resource.clone())).unwrap_or_default()
 }
 
 impl<'a> Assembly<'a> {
@@ -216,14 +255,17 @@ impl<'a> Assembly<'a> {
         label: String,
         wanted: Result<Resource, (Standing, String)>,
     ) {
-        let secret = wanted.as_ref().is_ok_and(|resource| {
-            let text = serde_json::to_string(&Declaration::from(resource.clone())).unwrap_or_default();
-            // In JSON a value may be written with escapes; it is looked for as it is written there.
-            let quoted = |secret: &String| serde_json::to_string(secret).unwrap_or_default();
-            self.secrets.iter().any(|secret| text.contains(quoted(secret).trim_matches('"')))
+        let secret = self.is_made_of_a_secret(of, declaration, wanted.as_ref().ok());
+        let wanted = wanted.and_then(|resource| match self.shows(&resource) {
+            true => Err((Standing::Failed, "a secret would show in its arguments or its name".to_owned())),
+            false => Ok(resource),
         });
+        // What it is called when it is rendered may hold a secret.
+        let label = if secret { declaration.label() } else { label };
+        let id = self.id(of, &label);
         self.items.push(Item {
             label,
+            id,
             recipe: of.recipe.map(|recipe| recipe.recipe.to_string()),
             wanted,
             care: declaration.care,
@@ -233,6 +275,50 @@ impl<'a> Assembly<'a> {
             secret,
         });
         self.declared.push(Declared { list, declaration });
+    }
+
+    /// Kind and key, within the recipe and the options that it came by; counted where that is not enough.
+    fn id(&mut self, of: &List<'_>, label: &str) -> String {
+        let mut id = match of.recipe {
+            Some(recipe) => {
+                let options = serde_json::to_vec(&recipe.options).unwrap_or_default();
+                format!("{} {}: {label}", recipe.recipe, &blake3::hash(&options).to_hex()[..8])
+            }
+            None => label.to_owned(),
+        };
+        let count = self.ids.entry(id.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            id.push_str(&format!(" #{count}"));
+        }
+        id
+    }
+
+    /// Whether a text holds a secret as it is, or was made of one: a filter may have changed it beyond recognition.
+    fn is_made_of_a_secret(&self, of: &List<'_>, declaration: &Declaration, made: Option<&Resource>) -> bool {
+        let raw = serde_json::to_string(declaration).unwrap_or_default();
+        let names_it = |text: &str| text.contains("secret.") || text.contains("secret[");
+        // What a recipe that is given secrets renders from its options or its templates may be any of them.
+        let given = of.recipe.is_some_and(|recipe| !recipe.secrets.is_empty())
+            && (raw.contains("option") || raw.contains("\"template\""));
+        names_it(&raw) || given || made.is_some_and(|made| self.holds_one(&text_of(made)))
+    }
+    fn holds_one(&self, text: &str) -> bool {
+        // In JSON a value may be written with escapes; it is looked for as it is written there.
+        let quoted = |secret: &String| serde_json::to_string(secret).unwrap_or_default();
+        self.secrets.iter().any(|secret| text.contains(quoted(secret).trim_matches('"')))
+    }
+    /// Whether a secret would be seen by others on the machine: in the arguments of a program, or in a name.
+    fn shows(&self, resource: &Resource) -> bool {
+        let holds = |text: &str| self.secrets.iter().any(|secret| text.contains(secret.as_str()));
+        match resource {
+            Resource::Command(command) => {
+                let unless = command.unless.iter().flat_map(|argv| &argv.0);
+                command.argv().iter().chain(unless).any(|word| holds(word))
+            }
+            Resource::Line(line) => holds(&line.path),
+            other => holds(&other.key()),
+        }
     }
 
     /// One resource, and what people call it.
@@ -335,6 +421,8 @@ impl<'a> Assembly<'a> {
                 .flat_map(|list| names.get(&(list, name.to_owned())).cloned().unwrap_or_default())
                 .collect()
         };
+        // Two that are alike are one: what is said of the second is said of the first.
+        let one = self.twice();
         let count = self.items.len();
         let mut after: Vec<Vec<usize>> = vec![Vec::new(); count];
         let mut told: Vec<Vec<usize>> = vec![Vec::new(); count];
@@ -348,30 +436,30 @@ impl<'a> Assembly<'a> {
                     if hits.is_empty() {
                         missing = Some(name.clone());
                     }
-                    found.extend(hits.into_iter().filter(|hit| *hit != i));
+                    found.extend(hits.into_iter().map(|hit| one[hit]).filter(|hit| *hit != one[i]));
                 }
                 found
             };
-            after[i].extend(look_up(&declaration.after));
+            let own = one[i];
+            after[own].extend(look_up(&declaration.after));
             for later in look_up(&declaration.before) {
-                after[later].push(i);
+                after[later].push(own);
             }
             let notified = look_up(&declaration.notifies);
             for target in &notified {
-                told[*target].push(i);
+                told[*target].push(own);
             }
-            let stopped = look_up(self.items[i].resource().map_or(&[][..], while_stopped));
+            let stopped = look_up(self.items[own].resource().map_or(&[][..], while_stopped));
             for target in &stopped {
-                told[i].push(*target);
+                told[own].push(*target);
             }
-            self.items[i].notifies = notified;
-            self.items[i].while_stopped = stopped;
+            self.items[own].notifies.extend(notified);
+            self.items[own].while_stopped.extend(stopped);
             if let Some(name) = missing {
-                self.items[i].wanted =
+                self.items[own].wanted =
                     Err((Standing::Failed, format!("it names `{name}`, which is not declared")));
             }
         }
-        self.twice();
         let nothing = Resource::Command(Box::default());
         let items: Vec<order::Item<'_>> = (0..count)
             .map(|i| order::Item {
@@ -387,7 +475,7 @@ impl<'a> Assembly<'a> {
             graph.follows[target].extend(new);
         }
         drop(items);
-        if let Some(circle) = order::circle(&graph) {
+        while let Some(circle) = order::circle(&graph) {
             let names: Vec<String> = circle.iter().map(|i| self.items[*i].label.clone()).collect();
             for i in circle {
                 let why = format!("these wait for each other: {}", names.join(", "));
@@ -397,18 +485,21 @@ impl<'a> Assembly<'a> {
             }
         }
         order::forget_contradictions(&mut graph);
-        Prepared { items: self.items, graph }
+        Prepared { items: self.items, graph, secrets: self.secrets }
     }
 
-    /// Two that are the same thing on this node: alike they are one, unlike both are wrong.
-    fn twice(&mut self) {
+    /// Two that are the same thing on this node: alike they are one, unlike both are wrong. Answers for each place the
+    /// place of the one that stands for it.
+    fn twice(&mut self) -> Vec<usize> {
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        let mut one: Vec<usize> = (0..self.items.len()).collect();
         for i in 0..self.items.len() {
             let Ok(resource) = &self.items[i].wanted else { continue };
             let Some(thing) = Declaration::from(resource.clone()).claims() else { continue };
             let Some(other) = first.insert(thing.clone(), i) else { continue };
             if self.items[other].wanted == self.items[i].wanted {
                 self.items[i].wanted = Err((Standing::NotHere, "it is declared before, alike".to_owned()));
+                one[i] = other;
                 first.insert(thing, other);
             } else {
                 let why = format!("{thing} is wanted in two ways on this node");
@@ -416,6 +507,7 @@ impl<'a> Assembly<'a> {
                 self.items[i].wanted = Err((Standing::Failed, why));
             }
         }
+        one
     }
 }
 

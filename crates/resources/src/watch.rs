@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::Notify;
 
 use crate::ground::Ground;
 use crate::prepare::Prepared;
@@ -33,10 +34,30 @@ pub struct Noticed {
 /// Watches the paths of prepared resources, and the processes of some.
 #[derive(Debug)]
 pub struct Watch {
-    notices: Option<UnboundedReceiver<Noticed>>,
+    notices: Option<Arc<Slot>>,
     /// Written to when nobody waits any more.
     stop: Option<OwnedFd>,
-    partial: bool,
+    unwatched: BTreeSet<usize>,
+}
+
+/// What was noticed and not yet heard: merged, so that a busy writer fills no memory while nobody listens.
+#[derive(Debug, Default)]
+struct Slot {
+    noticed: Mutex<Noticed>,
+    came: Notify,
+}
+
+impl Slot {
+    fn put(&self, new: Noticed) {
+        let mut noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        noticed.all |= new.all;
+        noticed.places.extend(new.places);
+        drop(noticed);
+        self.came.notify_one();
+    }
+    fn take(&self) -> Noticed {
+        std::mem::take(&mut *self.noticed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Drop for Watch {
@@ -50,7 +71,7 @@ impl Drop for Watch {
 impl Watch {
     /// Of nothing.
     pub fn none() -> Watch {
-        Watch { notices: None, stop: None, partial: false }
+        Watch { notices: None, stop: None, unwatched: BTreeSet::new() }
     }
 
     /// Of all that the resources name, and of these processes by label.
@@ -59,11 +80,9 @@ impl Watch {
         prepared: &Prepared,
         processes: &BTreeMap<String, BTreeSet<u32>>,
     ) -> Watch {
-        Watch::begin(ground, prepared, processes).unwrap_or(Watch {
-            notices: None,
-            stop: None,
-            partial: true,
-        })
+        let all = (0..prepared.items.len()).collect();
+        let nothing = Watch { notices: None, stop: None, unwatched: all };
+        Watch::begin(ground, prepared, processes).unwrap_or(nothing)
     }
 
     fn begin(
@@ -73,40 +92,48 @@ impl Watch {
     ) -> io::Result<Watch> {
         let files = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let mut watched = Watched { files, folders: BTreeMap::new(), processes: Vec::new() };
-        let mut partial = false;
+        let mut unwatched = BTreeSet::new();
         for (i, item) in prepared.items.iter().enumerate() {
             for path in item.paths() {
-                partial |= watched.path(ground, &path, i).is_err();
+                if watched.path(ground, &path, i).is_err() {
+                    unwatched.insert(i);
+                }
             }
-            for pid in processes.get(&item.label).into_iter().flatten() {
-                partial |= watched.process(*pid, i).is_err();
+            for pid in processes.get(&item.id).into_iter().flatten() {
+                // It has ended already: the next look tells.
+                if watched.process(*pid, i).is_err() {
+                    unwatched.insert(i);
+                }
             }
         }
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stopped = stop.try_clone()?;
-        let (sender, notices) = unbounded_channel();
+        let notices: Arc<Slot> = Arc::default();
+        let slot = notices.clone();
         std::thread::Builder::new()
             .name("watch".to_owned())
             .stack_size(64 << 10)
-            .spawn(move || watched.tell(&stopped, &sender))?;
-        Ok(Watch { notices: Some(notices), stop: Some(stop), partial })
+            .spawn(move || watched.tell(&stopped, &slot))?;
+        Ok(Watch { notices: Some(notices), stop: Some(stop), unwatched })
     }
 
-    /// Whether something that matters could not be watched, so that sweeps must be frequent.
-    pub fn is_partial(&self) -> bool {
-        self.partial
+    /// What could not be watched, by place, and must be looked at again and again.
+    pub fn unwatched(&self) -> &BTreeSet<usize> {
+        &self.unwatched
     }
 
     /// Waits until something is noticed, and a moment longer for what comes with it.
     pub async fn noticed(&mut self) -> Noticed {
-        let Some(notices) = &mut self.notices else { return std::future::pending().await };
-        let Some(mut noticed) = notices.recv().await else { return std::future::pending().await };
-        let until = tokio::time::Instant::now() + BURST;
-        while let Ok(Some(more)) = tokio::time::timeout_at(until, notices.recv()).await {
-            noticed.all |= more.all;
-            noticed.places.extend(more.places);
+        let Some(notices) = &self.notices else { return std::future::pending().await };
+        loop {
+            notices.came.notified().await;
+            tokio::time::sleep(BURST).await;
+            let noticed = notices.take();
+            // What came during the burst was taken with it, and its notice is left over.
+            if noticed != Noticed::default() {
+                return noticed;
+            }
         }
-        noticed
     }
 }
 
@@ -126,7 +153,8 @@ impl Watched {
         loop {
             let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
             let above = if above.is_empty() { "/" } else { above };
-            let (root, within) = ground.below(above)?;
+            // Within the folder: what is mounted there has its own root.
+            let (root, within) = ground.below(&format!("{}/.", above.trim_end_matches('/')))?;
             if let Some(folder) = root.folder(&within)? {
                 let flags = WatchFlags::CREATE
                     | WatchFlags::DELETE
@@ -156,7 +184,7 @@ impl Watched {
     }
 
     /// Waits and tells until nobody listens.
-    fn tell(mut self, stop: &OwnedFd, sender: &UnboundedSender<Noticed>) {
+    fn tell(mut self, stop: &OwnedFd, slot: &Slot) {
         loop {
             let mut waits = vec![PollFd::new(stop, PollFlags::IN), PollFd::new(&self.files, PollFlags::IN)];
             waits.extend(self.processes.iter().map(|(process, _)| PollFd::new(process, PollFlags::IN)));
@@ -182,8 +210,8 @@ impl Watched {
                 }
                 !gone
             });
-            if noticed != Noticed::default() && sender.send(noticed).is_err() {
-                return;
+            if noticed != Noticed::default() {
+                slot.put(noticed);
             }
         }
     }

@@ -17,6 +17,8 @@ pub(crate) fn run(wanted: &Diagnose, global: &Global, output: &Output) -> anyhow
         only: wanted.which.only.clone(),
         tags: wanted.which.tags.clone(),
         secrets: Default::default(),
+        plugins: Default::default(),
+        clouds: None,
         recipes: None,
     });
     wait_for(async {
@@ -36,6 +38,7 @@ pub(crate) fn run(wanted: &Diagnose, global: &Global, output: &Output) -> anyhow
         world.sweep();
         Ok(match matrix.is_good() {
             true => Exit::Done,
+            false if matrix.exit() == Exit::Unreachable => Exit::Unreachable,
             false if wanted.check => Exit::Differs,
             false => Exit::Done,
         })

@@ -16,7 +16,7 @@ use crate::world::{World, wait_for};
 pub(crate) fn run(wanted: &arguments::Facts, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     if wanted.here {
         return wait_for(async {
-            let wish = Wish { custom: true, checksums: wanted.checksums, ..Wish::default() };
+            let wish = Wish { custom: true, sizes: true, checksums: wanted.checksums, ..Wish::default() };
             let facts = gather(&Machine::new("/var/lib/ideal/resources"), &Known::default(), &wish).await;
             show(&[("this machine".to_owned(), Ok(facts))], output)
         });

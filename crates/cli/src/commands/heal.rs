@@ -78,6 +78,8 @@ fn resources(wanted: &Heal, world: &World, output: &Output) -> anyhow::Result<Ex
         only: wanted.which.only.clone(),
         tags: wanted.which.tags.clone(),
         secrets: Default::default(),
+        plugins: Default::default(),
+        clouds: None,
         recipes: None,
     });
     wait_for(async {

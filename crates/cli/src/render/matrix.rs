@@ -53,11 +53,14 @@ impl<'t> Matrix<'t> {
 
     /// The number at the end of a command that was to make things right.
     pub(crate) fn exit(&self) -> Exit {
-        let failed = [Standing::Failed, Standing::Blocked, Standing::Suspended];
-        if self.count(&failed) > 0 {
+        if self.count(&[Standing::Failed, Standing::Blocked]) > 0 {
             return Exit::Failed;
         }
-        if self.silent().next().is_some() { Exit::Unreachable } else { Exit::Done }
+        if self.silent().next().is_some() {
+            return Exit::Unreachable;
+        }
+        let left = [Standing::Suspended, Standing::Asks, Standing::Waiting, Standing::Paused];
+        if self.count(&left) > 0 { Exit::Suspended } else { Exit::Done }
     }
 
     /// As text. `all`: also what is right everywhere.

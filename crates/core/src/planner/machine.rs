@@ -111,8 +111,9 @@ impl Ladder<'_, '_> {
         let Some(info) = self.info else { return };
         let Some(report) = self.report() else { return self.wait(&node, self.silence()) };
         let hash = info.hash.slot(self.id.index, info.cloud.nodes, false);
-        if report.slice.as_deref() != Some(&hash) {
+        if report.slice.as_deref() != Some(&hash) || report.lacks_secrets {
             let reason = match &report.slice {
+                Some(held) if *held == hash => "secrets that it names are not at hand on the node".to_owned(),
                 None => "the node was not told yet what it is to be".to_owned(),
                 Some(_) => "what the node is to be has changed".to_owned(),
             };

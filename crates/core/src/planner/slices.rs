@@ -81,8 +81,7 @@ pub fn secrets_of(ideal: &Ideal, slot: SlotId) -> BTreeSet<Name> {
     secret_revisions(ideal, cloud, &services_on(ideal, cloud)).into_keys().cloned().collect()
 }
 
-/// The same with their revisions, so that a secret that changes changes the slices that use it. A name that
-/// stands in a text for another reason is taken too: the error is on the side of an agent that looks once more.
+/// The same with their revisions, so that a secret that changes changes the slices that use it.
 fn secret_revisions<'a>(
     ideal: &'a Ideal,
     cloud: &Cloud,
@@ -94,10 +93,25 @@ fn secret_revisions<'a>(
     let options: Vec<_> = cloud.recipes.iter().map(|used| &used.options).collect();
     let text = json!([options, cloud.resources, services, cloud.hooks]).to_string();
     let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).collect();
-    let asks = text.contains("secret");
-    let is_used = |name: &Name| named.contains(name) || asks && text.contains(name.as_str());
+    let asked = asked_for(&text);
+    let is_used = |name: &Name| named.contains(name) || asked.contains(name.as_str());
     let all = ideal.secrets.iter().filter(|(name, _)| is_used(name));
     all.map(|(name, revision)| (name, revision.as_str())).collect()
+}
+
+/// The names behind `secret.` and in `secret['...']` in a text.
+fn asked_for(text: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let after = text.match_indices("secret").map(|(at, word)| &text[at + word.len()..]);
+    let names = after.filter_map(|rest| {
+        let rest = rest.strip_prefix('.').or_else(|| {
+            // A text in JSON writes a double quote with a backslash.
+            let quoted = rest.trim_start().strip_prefix('[')?.trim_start().trim_start_matches('\\');
+            quoted.strip_prefix(['\'', '"'])
+        })?;
+        Some(&rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
+    });
+    names.collect()
 }
 
 fn services_on<'a>(ideal: &'a Ideal, cloud: &Cloud) -> Vec<&'a Service> {
@@ -125,10 +139,15 @@ fn shared_context(
     context.insert("cloud".to_owned(), json!({"name": cloud.path, "tags": cloud.tags, "nodes": cloud.nodes}));
     let reads = |used: &Arc<Use>| used.reads_clouds;
     if cloud.recipes.iter().any(reads) || json!([cloud.resources, services]).to_string().contains("clouds") {
-        let others = ideal.clouds.iter().map(|other| (other.path.to_string(), nodes_of(observed, other)));
-        context.insert("clouds".to_owned(), Value::Object(others.collect()));
+        context.insert("clouds".to_owned(), clouds_of(ideal, observed));
     }
     context
+}
+
+/// The nodes of all clouds, as texts see them: `clouds['shop.db'].nodes[0].address`.
+pub fn clouds_of(ideal: &Ideal, observed: &Observed) -> Value {
+    let clouds = ideal.clouds.iter().map(|cloud| (cloud.path.to_string(), nodes_of(observed, cloud)));
+    Value::Object(clouds.collect())
 }
 
 fn nodes_of(observed: &Observed, cloud: &Cloud) -> Value {
@@ -151,4 +170,15 @@ fn nodes_of(observed: &Observed, cloud: &Cloud) -> Value {
         })
         .collect();
     json!({"nodes": nodes})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked_for;
+
+    #[test]
+    fn secrets_are_found_where_they_are_asked_for() {
+        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce"]"#;
+        assert_eq!(asked_for(text).into_iter().collect::<Vec<_>>(), ["app-db", "one", "token"]);
+    }
 }

@@ -75,6 +75,18 @@ impl Declaration {
         if let Some(resource) = self.resource() {
             resource.validate(item, found);
         }
+        let whole = |text: &str| {
+            let text = text.trim();
+            text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
+        };
+        if let Some(when) = &self.when
+            && text::has_expression(when)
+            && !whole(when)
+        {
+            let message = "`when` is a text with an expression in it, which is always true";
+            let help = "write the whole condition within one pair of braces: \"{{ option.x == 'y' }}\"";
+            found.push(Diagnostic::error("ideal/bad-condition", item.key("when").path(), message).help(help));
+        }
         if let Some(when) = &self.when
             && !text::has_expression(when)
         {

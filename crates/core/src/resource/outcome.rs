@@ -83,6 +83,9 @@ pub struct Row {
     /// How long it took, in microseconds.
     #[serde(default)]
     pub micros: u64,
+    /// Whether nobody could look at it, so that it may well be right.
+    #[serde(skip)]
+    pub unseen: bool,
 }
 
 /// A promise to leave something alone for a time.

@@ -25,26 +25,38 @@ const MOST: usize = 20_000;
 /// How deep below its usual place a database may be: version and cluster.
 const DEEP: usize = 3;
 
-/// All assets by name.
-pub(super) fn all(ground: &dyn Ground, wish: &Wish) -> BTreeMap<String, Asset> {
+/// All assets by name. How much there is of each is counted aside: there may be very many files, and those who heal
+/// the node wait for nobody.
+pub(super) async fn all(ground: &dyn Ground, wish: &Wish) -> BTreeMap<String, Asset> {
     let mut assets = BTreeMap::new();
     for named in wish.assets.iter().cloned().chain(databases(ground)) {
         let Ok((root, within)) = real(ground, &named.path) else { continue };
         let path = root.join(within.trim_start_matches('/'));
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-        let mut sum = Sum { size: 0, changed: meta.mtime(), files: 0 };
-        sum.add(&path, &meta, if wish.checksums { usize::MAX } else { MOST });
-        let asset = Asset {
+        let mut asset = Asset {
             kind: named.kind.to_owned(),
             path: named.path.clone(),
-            size: sum.size,
             owner: meta.uid().to_string(),
-            changed: Time(u64::try_from(sum.changed).unwrap_or_default() * 1000),
-            checksum: if wish.checksums { checksum(&path).ok() } else { None },
+            ..Asset::default()
         };
+        if wish.sizes || wish.checksums {
+            let checksums = wish.checksums;
+            let counted = tokio::task::spawn_blocking(move || counted(&path, &meta, checksums)).await;
+            if let Ok((size, changed, checksum)) = counted {
+                (asset.size, asset.changed, asset.checksum) = (size, changed, checksum);
+            }
+        }
         assets.insert(named.name, asset);
     }
     assets
+}
+
+/// How much there is, when it last changed, and what it sums to, when that is wanted.
+fn counted(path: &Path, meta: &Metadata, checksums: bool) -> (u64, Time, Option<String>) {
+    let mut sum = Sum { size: 0, changed: meta.mtime(), files: 0 };
+    sum.add(path, meta, if checksums { usize::MAX } else { MOST });
+    let changed = Time(u64::try_from(sum.changed).unwrap_or_default() * 1000);
+    (sum.size, changed, if checksums { checksum(path).ok() } else { None })
 }
 
 fn real(ground: &dyn Ground, path: &str) -> io::Result<(PathBuf, String)> {

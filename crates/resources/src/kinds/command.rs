@@ -6,10 +6,13 @@ use super::{About, Keep};
 use crate::eyes::{Asked, Eyes, Query, Trouble};
 use crate::hands::Hands;
 
-/// What tells one text of a command from another. Its environment and input are not part of it: they may hold
-/// secrets, and a new password is no reason to migrate a database again.
-fn hash(spec: &CommandSpec) -> String {
-    let text = serde_json::to_vec(&(spec.argv(), &spec.creates, &spec.unless)).unwrap_or_default();
+/// What tells one text of a command from another. What it reads and is given in its environment is part of it, unless
+/// that holds a secret: a new password is no reason to migrate a database again, and nobody should learn it by trying.
+fn hash(spec: &CommandSpec, about: About<'_>) -> String {
+    let names: Vec<&String> = spec.env.keys().collect();
+    let given = (!about.secret).then_some((&spec.env, &spec.stdin));
+    let own = (spec.argv(), &spec.creates, &spec.unless, &spec.at, &spec.user);
+    let text = serde_json::to_vec(&(own, names, given)).unwrap_or_default();
     blake3::hash(&text).to_hex().to_string()
 }
 
@@ -35,7 +38,7 @@ impl Keep for CommandSpec {
         if self.creates.as_ref().is_some_and(|at| eyes.exists(at)) {
             return Ok(CommandSeen::Done);
         }
-        if self.once() && eyes.ledger().done.contains(&hash(self)) {
+        if self.once() && eyes.ledger().done.contains(&hash(self, about)) {
             return Ok(CommandSeen::Done);
         }
         if let Some(unless) = &self.unless {
@@ -64,7 +67,7 @@ impl Keep for CommandSpec {
             return Err(Trouble::Failed { why, output: Some(outcome.output) });
         }
         if self.once() {
-            let hash = hash(self);
+            let hash = hash(self, about);
             hands.note(|ledger| {
                 ledger.done.insert(hash);
             })?;

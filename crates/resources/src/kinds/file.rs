@@ -16,6 +16,8 @@ use crate::root::Sight;
 
 /// The longest text whose difference is shown.
 const SHOWN: u64 = 64 << 10;
+/// The clock of filesystems goes in ticks; two changes within one cannot be told apart.
+const TICK: std::time::Duration = std::time::Duration::from_millis(20);
 /// How long a program may take to agree to a new content.
 const AGREEING: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -179,7 +181,10 @@ impl Compared for FileSpec {
             Some((hash, of)) if of == seal => hash,
             _ => {
                 let hash = digest(sight.open()?)?;
-                eyes.cache().contents.borrow_mut().insert(self.path.clone(), (hash, seal));
+                // What was written within the same tick of the clock could be changed again unseen.
+                if seal.is_older_than(std::time::SystemTime::now(), TICK) {
+                    eyes.cache().contents.borrow_mut().insert(self.path.clone(), (hash, seal));
+                }
                 hash
             }
         };

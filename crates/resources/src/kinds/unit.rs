@@ -64,11 +64,13 @@ pub(crate) async fn stop_for_a_change(
     about: About<'_>,
     hands: &Hands<'_>,
 ) -> Result<(), Trouble> {
-    let seen = spec.look(about, hands).await?;
-    if seen.known && seen.running {
-        shove(spec, Shove::Stop, about, hands).await?;
-    }
-    Ok(())
+    shove(spec, Shove::Stop, about, hands).await.map(drop)
+}
+
+/// Whether the unit runs now.
+pub(crate) async fn runs(spec: &UnitSpec, about: About<'_>, eyes: &Eyes<'_>) -> Result<bool, Trouble> {
+    let seen = spec.look(about, eyes).await?;
+    Ok(seen.known && seen.running)
 }
 
 impl Keep for UnitSpec {

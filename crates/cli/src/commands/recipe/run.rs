@@ -1,9 +1,11 @@
 //! `ideal recipe run`: a recipe is made right once on some nodes, without being a part of what they are to be.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ideal_api::{LinkError, Reply, Verb, Work, WorkMode};
 use ideal_core::id::SlotId;
+use ideal_core::planner::clouds_of;
 use ideal_core::recipe::Use;
 use ideal_engine::Goods;
 use ideal_engine::orders::Answers;
@@ -33,7 +35,16 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
     };
     let Some(uses) = uses(wanted, &world, *first, global, output)? else { return Ok(Exit::BadInput) };
     let names = uses.iter().flat_map(|used| used.secrets.iter().cloned()).collect();
-    let verb = Verb::Work(Work {
+    let plugins: BTreeMap<_, _> = uses
+        .iter()
+        .flat_map(|used| &used.resources)
+        .filter_map(|declaration| {
+            let name = &declaration.plugin.as_ref()?.uses;
+            Some((name.clone(), world.ideal.plugins.get(name)?.clone()))
+        })
+        .collect();
+    let reads_clouds = uses.iter().any(|used| used.reads_clouds);
+    let work = Work {
         mode: match wanted.dry_run {
             true => WorkMode::Diagnose { run_checks: false },
             false => WorkMode::Converge,
@@ -41,16 +52,19 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
         only: Vec::new(),
         tags: Vec::new(),
         secrets: world.goods.secrets(&names),
+        plugins: plugins.clone(),
+        clouds: None,
         recipes: Some(uses.clone()),
-    });
-    let contents: Vec<String> =
-        uses.iter().flat_map(|used| used.files.values().map(|file| file.hash.clone())).collect();
+    };
+    let files = uses.iter().flat_map(|used| used.files.values()).chain(plugins.values());
+    let contents: Vec<String> = files.map(|file| file.hash.clone()).collect();
     wait_for(async {
         let answers = crew::with_engine(&world, wanted.take_over, async |engine| {
             let mut answers = engine.bring(&slots, &contents).await?;
             let ready: Vec<SlotId> =
                 slots.iter().copied().filter(|slot| matches!(answers.get(slot), Some(Ok(_)))).collect();
-            answers.extend(engine.tell(&ready, &verb).await?);
+            let clouds = reads_clouds.then(|| clouds_of(&world.ideal, engine.observed()));
+            answers.extend(engine.tell(&ready, &Verb::Work(Work { clouds, ..work.clone() })).await?);
             Ok(answers)
         })
         .await?;

@@ -65,7 +65,7 @@ pub(super) fn look(
     seen: UnitSeen,
 ) -> Result<UnitSeen, Trouble> {
     let note = running(spec, eyes);
-    eyes.watch_process(about.label, note.as_ref().map(|note| note.process.pid));
+    eyes.watch_process(about.id, note.as_ref().map(|note| note.process.pid));
     let stale = note.as_ref().is_some_and(|note| note.text != text(spec));
     Ok(UnitSeen { running: note.is_some(), boot: Boot::Fixed, stale, ..seen })
 }

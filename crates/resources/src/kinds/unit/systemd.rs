@@ -100,7 +100,7 @@ pub(super) async fn look(
     };
     let boot = if unit.load == "masked" { Boot::Masked } else { boot };
     let running = matches!(unit.active.as_str(), "active" | "reloading");
-    eyes.watch_process(about.label, unit.main.filter(|_| running));
+    eyes.watch_process(about.id, unit.main.filter(|_| running));
     Ok(UnitSeen { known: unit.load != "not-found", running, boot, stale: unit.stale, ..seen })
 }
 

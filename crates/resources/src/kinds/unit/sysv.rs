@@ -49,7 +49,7 @@ pub(super) async fn look(
     let outcome = eyes.ask(about.label, Query::System(Question::Script(name(spec).to_owned()), None)).await?;
     let running = outcome.agreed();
     let pid = eyes.text(&format!("/run/{}.pid", name(spec)), 64)?.and_then(|text| text.trim().parse().ok());
-    eyes.watch_process(about.label, pid.filter(|_| running));
+    eyes.watch_process(about.id, pid.filter(|_| running));
     Ok(UnitSeen { running, boot: boot(spec, eyes), ..seen })
 }
 

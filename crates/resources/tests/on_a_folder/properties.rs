@@ -1,70 +1,18 @@
 //! What holds for every set of resources: made right they are right, made right twice nothing happens, broken off
 //! anywhere and begun anew it ends the same, and at each moment a file is the old or the new.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::rc::Rc;
 
-use ideal_core::resource::{Declaration, Row, Standing};
-use ideal_resources::ground::clean_environment;
-use ideal_resources::keeper::Picked;
-use ideal_resources::root::Root;
-use ideal_resources::{Ground, Keeper, Mode, Wanted};
+use ideal_core::resource::{Declaration, Standing};
+use ideal_resources::Mode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A node that is a folder.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Ground for Folder {
-    fn below(&self, path: &str) -> io::Result<(Root, String)> {
-        Ok((Root::open(&self.0.join("root"))?, path.to_owned()))
-    }
-    fn root(&self) -> PathBuf {
-        self.0.join("root")
-    }
-    fn environment(&self) -> BTreeMap<String, String> {
-        clean_environment()
-    }
-    fn memory(&self) -> PathBuf {
-        self.0.join("memory")
-    }
-    fn is_mount(&self, _: &str) -> bool {
-        false
-    }
-    fn is_machine(&self) -> bool {
-        false
-    }
-}
-
-/// One pass, by an agent that has just started. `stop_after`: broken off after so many rows.
-fn pass(at: &Path, resources: &[Value], mode: Mode, stop_after: usize) -> Vec<Row> {
-    fs::create_dir_all(at.join("root")).unwrap();
-    let resources: Vec<Declaration> = serde_json::from_value(json!(resources)).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut keeper = Keeper::new(Rc::new(Folder(at.to_owned()))).unwrap();
-        let wanted = Wanted { hash: "text".to_owned(), recipes: Vec::new(), resources };
-        let prepared = keeper.prepare(&wanted, &json!({"vars": {"n": 7}}));
-        let (stop, rows) = (Cell::new(false), Cell::new(0));
-        let progress = |_: usize, _: &Row| {
-            rows.set(rows.get() + 1);
-            stop.set(rows.get() >= stop_after);
-        };
-        let picked = Picked { picked: &|_, _| true, named: false, paused: &|_| None, progress: &progress, stop: &stop };
-        keeper.pass(&prepared, mode, picked).await
-    })
-}
-
-const CONVERGE: Mode = Mode::Converge { asked_for: true };
-const DIAGNOSE: Mode = Mode::Diagnose { run_checks: true };
-const ALL: usize = usize::MAX;
+use crate::bench::{ALL, CONVERGE, DIAGNOSE, pass};
 
 /// Everything below a folder: of each path its mode, and its content or where it leads.
 fn tree(at: &Path) -> BTreeMap<String, String> {
@@ -213,7 +161,7 @@ fn dead_at_every_point() {
     let (old, new) = story();
     let child = |at: &Path, crash: Option<&str>, trace: &Path| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "dies_if_asked"]).env(CHILD, at).env("IDEAL_CRASH_TRACE", trace);
+        command.args(["--exact", "properties::dies_if_asked"]).env(CHILD, at).env("IDEAL_CRASH_TRACE", trace);
         crash.into_iter().for_each(|crash| {
             command.env("IDEAL_CRASH_AT", crash);
         });
