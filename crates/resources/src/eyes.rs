@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Stat;
 
 use crate::accounts::Accounts;
-use crate::exec::{self, Outcome, Program};
+use crate::exec::{self, Outcome, Program, RunAs};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::question::Question;
@@ -266,17 +266,33 @@ impl<'g> Eyes<'g> {
     pub fn moment(&self) -> u64 {
         self.cache.moment.get()
     }
-    /// Makes a program one that this user runs, at home in that user's home.
+    /// Makes a program one that this user runs, in that user's groups and at home in that user's home.
     pub fn run_as(&self, program: &mut Program, name: &str) -> Result<(), Trouble> {
+        let (user, env) = self.user(name)?;
+        program.user = Some(user);
+        program.env.extend(env);
+        Ok(())
+    }
+    /// As whom a program runs that is this user's, and what it finds in its environment.
+    fn user(&self, name: &str) -> Result<(RunAs, BTreeMap<String, String>), Trouble> {
         let accounts = self.accounts()?;
         let uid = self.uid(name)?;
-        let user = accounts.users.values().find(|user| user.uid == uid);
-        program.user = Some((uid, user.map_or(uid, |user| user.gid)));
-        if let Some(user) = user {
-            program.env.insert("HOME".to_owned(), user.home.clone());
-            program.env.insert("USER".to_owned(), user.name.clone());
-        }
-        Ok(())
+        let user = accounts.users.get(name).or_else(|| accounts.users.values().find(|user| user.uid == uid));
+        let Some(user) = user else {
+            // A number without an account has no group but that of its own number, and that only if it is nobody's.
+            if let Some(group) = accounts.groups.values().find(|group| group.gid == uid) {
+                let group = &group.name;
+                return Err(Trouble::failed(format!(
+                    "there is no account of number {uid}, and that number is group `{group}`; name an account"
+                )));
+            }
+            return Ok((RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
+        };
+        let others = accounts.groups.values().filter(|group| group.gid != user.gid);
+        let groups = others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
+        let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
+        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
+        Ok((RunAs { uid: user.uid, gid: user.gid, groups }, env))
     }
     /// A new look at this resource is worth its while when this process ends; of a process from before nothing is to
     /// be known any more.
@@ -289,18 +305,17 @@ impl<'g> Eyes<'g> {
     }
 
     pub(crate) fn program(&self, asked: Asked) -> Result<Program, Trouble> {
-        let user = match &asked.user {
+        let (user, mut env) = match &asked.user {
             Some(name) => {
-                let accounts = self.accounts()?;
-                let uid = self.uid(name)?;
-                let gid = accounts.users.values().find(|user| user.uid == uid).map_or(uid, |user| user.gid);
-                Some((uid, gid))
+                let (user, env) = self.user(name)?;
+                (Some(user), env)
             }
-            None => None,
+            None => (None, BTreeMap::new()),
         };
+        env.extend(asked.env);
         Ok(Program {
             argv: asked.argv,
-            env: asked.env,
+            env,
             stdin: asked.stdin,
             at: asked.at.map(|at| self.ground.host_path(&at)),
             user,

@@ -61,7 +61,14 @@ fn packages(bed: &Bed) -> Told {
     let latest = all(json!([{"package": {"name": "alpha", "state": "latest"}}]));
     bed.converges(&latest)?;
     bed.shell("grep -qx 2.0 /usr/share/alpha/version")?;
+    // To ask for it makes nothing that was not there.
+    bed.shell("rm -f /var/cache/apt/*.bin")?;
     bed.is_right(&latest)?;
+    // What is held and was not named is not changed on the way, and what was named is.
+    bed.shell("apt-mark hold alpha gamma > /dev/null")?;
+    let older = all(json!([{"package": {"name": "alpha", "version": "1.0"}}]));
+    bed.converges(&older)?;
+    bed.shell("grep -qx 1.0 /usr/share/alpha/version; apt-mark showhold | grep -qx gamma; apt-mark unhold gamma > /dev/null")?;
     let none: Vec<Value> = ["alpha", "gamma", "dies"]
         .iter()
         .map(|name| json!({"package": {"name": name, "state": "absent"}}))
@@ -170,6 +177,16 @@ fn accounts(bed: &Bed) -> Told {
     bed.shell("id eve > /dev/null 2>&1 || useradd -m eve; rm -rf /home/eve/.ssh /srv/target; mkdir /srv/target; ln -s /srv/target /home/eve/.ssh")?;
     let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
     stands(&rows, &rows[0].label, Standing::Failed, "no directory")?;
+    // What cannot be read whole is not written again.
+    bed.shell("rm /home/eve/.ssh; mkdir -m 700 /home/eve/.ssh; printf '# caf\\351\\n' > /home/eve/.ssh/authorized_keys; chown -R eve: /home/eve/.ssh")?;
+    let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "no text in UTF-8")?;
+    // What holds an environment is for nobody else to read, also later.
+    let cron = json!([{"cron": {"name": "own", "schedule": "@daily", "command": ["true"], "env": {"TOKEN": "x"}}}]);
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; chmod 644 /etc/cron.d/own")?;
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; rm /etc/cron.d/own")?;
     bed.shell("test -z \"$(ls -A /srv/target)\"; userdel -r eve 2> /dev/null || :; rm -rf /srv/target")
         .map(|_| ())
 }
@@ -202,6 +219,28 @@ fn mounts(bed: &Bed) -> Told {
     bed.shell("cmp /run/latin /etc/fstab; cp /run/fstab /etc/fstab").map(|_| ())
 }
 
+/// As whom programs run: with that user's groups, and at that user's home.
+fn users(bed: &Bed) -> Told {
+    bed.shell("userdel -r runner 2> /dev/null || :; useradd -m runner; groupadd -f extra; usermod -aG extra runner")?;
+    let said = |user: &str, expected: &str| {
+        let text = "id -un; id -Gn | tr ' ' '\\n' | sort; echo $HOME $USER $LOGNAME";
+        let rows = bed.pass("converge", &json!([{"command": {"shell": format!("{{ {text}; }} > /tmp/ran-$$; mv /tmp/ran-$$ /tmp/ran"), "unless": ["false"], "user": user}}]))?;
+        if !rows.iter().all(|row| row.standing.is_good()) {
+            return Err(format!("{rows:?}"));
+        }
+        let ran = bed.shell("cat /tmp/ran; rm /tmp/ran")?;
+        if ran == expected { Ok(()) } else { Err(format!("as {user} it was {ran:?}")) }
+    };
+    said("runner", "runner\nextra\nrunner\n/home/runner runner runner\n")?;
+    bed.shell("usermod -G '' runner")?;
+    said("runner", "runner\nrunner\n/home/runner runner runner\n")?;
+    // The group of that number is somebody's, and the number is no account.
+    bed.shell("groupadd -f -g 4711 others")?;
+    let rows = bed.pass("converge", &json!([{"command": {"run": ["id"], "unless": ["false"], "user": "4711"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "group `others`")?;
+    bed.shell("userdel -r runner 2> /dev/null; groupdel extra; groupdel others").map(|_| ())
+}
+
 /// That a home is moved only where it is the user's own, and that nothing in it is lost sight of.
 fn homes(bed: &Bed) -> Told {
     let at = |home: &str| json!([{"user": {"name": "mover", "home": home}}]);
@@ -222,12 +261,11 @@ fn homes(bed: &Bed) -> Told {
             bed.converges(&at("/srv/h/two"))?;
         }
     }
-    // While the account is in use its number cannot be changed, and so its home stays.
-    bed.shell("setpriv --reuid mover --regid mover --clear-groups sleep 100000 > /dev/null 2>&1 & echo $! > /run/mover")?;
-    let other = json!([{"user": {"name": "mover", "home": "/srv/h/three", "uid": 4321}}]);
+    // Where the account cannot be changed, its home stays.
+    let other = json!([{"user": {"name": "mover", "home": "/srv/h/three", "group": "no-such-group"}}]);
     let rows = bed.pass("converge", &other)?;
-    stands(&rows, "user mover", Standing::Failed, "currently used")?;
-    bed.shell("grep -qx mine /srv/h/two/file; ! test -e /srv/h/three; kill $(cat /run/mover); while kill -0 $(cat /run/mover) 2> /dev/null; do :; done")?;
+    stands(&rows, "user mover", Standing::Failed, "no-such-group")?;
+    bed.shell("grep -qx mine /srv/h/two/file; ! test -e /srv/h/three")?;
     // What is not the user's own, or another's too, is not moved.
     bed.shell("useradd --no-create-home --home-dir /srv/h/two other")?;
     bed.converges(&at("/srv/h/three"))?;
@@ -299,7 +337,7 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 9] = [
+    let all: [(&str, fn(&Bed) -> Told); 10] = [
         ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
@@ -308,10 +346,11 @@ pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
         ("failing mounts", mounts),
         ("failing trees", trees),
         ("homes", homes),
+        ("users of programs", users),
         ("notified units", told_of_changes),
     ];
     // With systemd no unit is of our own supervision.
-    let all = if bed.system == System::Plain { &all[..] } else { &all[..8] };
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..9] };
     let mut failed = Vec::new();
     for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();
