@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         pace.first_wait = Duration::from_millis(5);
         pace.longest_wait = Duration::from_millis(50);
         pace.drift = Duration::from_millis(100);
+        pace.sweep = Duration::from_millis(500);
     }
     let own = AgentCommand { program, args: leading };
     let verb = words.remove(0);

@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use ideal_api::{LinkError, Work, WorkMode};
@@ -11,7 +13,7 @@ use ideal_core::resource::{Row, Standing};
 use ideal_host::now;
 use ideal_resources::keeper::Picked;
 use ideal_resources::prepare::{Item, Prepared};
-use ideal_resources::watch::{Noticed, Watch};
+use ideal_resources::watch::Watch;
 use ideal_resources::{Ground, Keeper, Mode, Pick, Wanted};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -35,11 +37,26 @@ enum Turn {
     Some(BTreeSet<usize>),
 }
 
+impl Turn {
+    fn places(&self, prepared: &Prepared) -> BTreeSet<usize> {
+        match self {
+            Turn::All => (0..prepared.items.len()).collect(),
+            Turn::Some(places) => places.clone(),
+        }
+    }
+}
+
+/// A pass over what runs programs, beside which what is quick goes on being kept right.
+struct Lane {
+    pass: Pin<Box<dyn Future<Output = ()>>>,
+    stop: Rc<Cell<bool>>,
+}
+
 /// Keeps resources right for ever.
 pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Asked>) {
     let keeper = loop {
         match Keeper::new(node.clone()) {
-            Ok(keeper) => break keeper,
+            Ok(keeper) => break Rc::new(keeper),
             Err(error) => {
                 // Not guessed at: what was done once would be done twice.
                 node.log.say(format_args!("resources: what was done before cannot be read: {error}"));
@@ -47,42 +64,61 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
             }
         }
     };
-    let mut keeping =
-        Keeping { node, keeper, watch: Watch::none(), watched: None, moved: false, reported: Vec::new() };
+    let mut keeping = Keeping {
+        node,
+        keeper,
+        watch: Watch::none(),
+        watched: None,
+        moved: false,
+        reported: Vec::new(),
+        lane: None,
+        late: BTreeSet::new(),
+    };
     let mut versions = keeping.node.versions();
     let mut turn = Turn::All;
     let mut swept = Instant::now();
     loop {
         versions.mark_unchanged();
-        let held = keeping.node.slice().map(|held| held.clone()).filter(|held| !held.slice.quiet);
-        if let Some(held) = held {
-            if matches!(turn, Turn::All) {
-                swept = Instant::now();
-                keeping.node.refresh_facts(&held.slice).await;
+        match keeping.node.slice().map(|held| held.clone()).filter(|held| !held.slice.quiet) {
+            Some(held) => {
+                if matches!(turn, Turn::All) {
+                    swept = Instant::now();
+                    keeping.node.refresh_facts(&held.slice).await;
+                }
+                // What changed between the look and the watch is found by another look.
+                if !keeping.turn(&held, turn).await || keeping.rewatch() {
+                    turn = Turn::All;
+                    continue;
+                }
             }
-            // What changed between the look and the watch is found by another look.
-            if !keeping.pass(&held, turn).await || keeping.rewatch() {
-                turn = Turn::All;
-                continue;
-            }
+            // A node that is to be quiet waits for no program: it is killed, and run again later.
+            None => keeping.lane = None,
         }
         let pace = keeping.node.pace;
-        let again = if keeping.is_restless() { pace.drift } else { pace.sweep };
+        let again = if keeping.restless().is_empty() { pace.sweep } else { pace.drift };
         let mut until = (swept + pace.sweep).min(Instant::now() + again);
         if let Some(next) = keeping.keeper.try_again_at() {
             until = until.min(Instant::from_std(next).max(Instant::now() + BREATH));
         }
+        let busy = keeping.lane.is_some();
         turn = tokio::select! {
             _ = versions.changed() => Turn::All,
-            noticed = keeping.watch.noticed() => keeping.after(noticed),
-            () = tokio::time::sleep_until(until) => {
-                if swept.elapsed() >= pace.sweep {
-                    Turn::All
-                } else {
-                    Turn::Some(keeping.restless())
-                }
+            noticed = keeping.watch.noticed() => {
+                keeping.moved |= noticed.all;
+                if noticed.all { Turn::All } else { Turn::Some(noticed.places) }
             }
-            Some(asked) = asked.recv() => {
+            () = tokio::time::sleep_until(until) => {
+                if swept.elapsed() >= pace.sweep { Turn::All } else { Turn::Some(keeping.restless()) }
+            }
+            () = ended(&mut keeping.lane), if busy => {
+                keeping.lane = None;
+                if let Some(held) = keeping.node.slice().map(|held| held.clone()) {
+                    keeping.report(&held);
+                }
+                Turn::Some(std::mem::take(&mut keeping.late))
+            }
+            // One at a time: what a person asks for may be what the lane is at.
+            Some(asked) = asked.recv(), if !busy => {
                 // Who asked may have hung up, which is no matter.
                 match asked {
                     // Nobody waits for it any more: it is not done behind anybody's back.
@@ -100,15 +136,27 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
     }
 }
 
+/// The end of the lane.
+async fn ended(lane: &mut Option<Lane>) {
+    match lane {
+        Some(lane) => lane.pass.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Keeping {
     node: Rc<Node>,
-    keeper: Keeper,
+    keeper: Rc<Keeper>,
     watch: Watch,
     /// The resources that were last looked at, and the processes that were watched with them.
     watched: Option<(Rc<Prepared>, Option<BTreeMap<String, BTreeSet<u32>>>)>,
     /// Whether paths moved, so that all is to be watched anew.
     moved: bool,
     reported: Vec<Problem>,
+    /// What runs programs now.
+    lane: Option<Lane>,
+    /// What is to be looked at when the lane is free.
+    late: BTreeSet<usize>,
 }
 
 impl Keeping {
@@ -123,42 +171,61 @@ impl Keeping {
         self.keeper.prepare(&wanted, &context)
     }
 
-    /// One pass. False when it was broken off, for something else is wanted by now.
-    async fn pass(&mut self, held: &Held, turn: Turn) -> bool {
-        let fresh = self.watched.as_ref().map(|(prepared, _)| prepared.clone());
+    /// One turn. False when it was broken off, for something else is wanted by now.
+    async fn turn(&mut self, held: &Held, turn: Turn) -> bool {
         let prepared = self.prepared(held);
-        let all = matches!(turn, Turn::All) || fresh.is_none_or(|before| !Rc::ptr_eq(&before, &prepared));
-        let picked = |i: usize, _: &Item| match &turn {
-            Turn::Some(places) if !all => places.contains(&i),
-            _ => true,
-        };
-        let node = self.node.clone();
-        let stop = Cell::new(false);
-        let paused = |item: &Item| paused(&node, item);
-        let progress = |_: usize, row: &Row| {
-            if row.standing == Standing::Healed {
-                node.log.say(format_args!("{}: {}", row.label, row.why.as_deref().unwrap_or("changed")));
+        let known = self.watched.as_ref().is_some_and(|(before, _)| Rc::ptr_eq(before, &prepared));
+        if known && self.keeper.is_settled() {
+            let (quick, slow): (BTreeSet<usize>, BTreeSet<usize>) =
+                turn.places(&prepared).into_iter().partition(|place| prepared.items[*place].is_quick());
+            if !quick.is_empty() && !self.pass(held, &prepared, quick).await {
+                return false;
             }
-            // A newer slice has come: what follows may no longer be wanted.
-            stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != held.hash));
-        };
-        let picked =
-            Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop: &stop };
-        let mode = Mode::Converge { asked_for: false };
-        tokio::select! {
-            _ = self.keeper.pass(&prepared, mode, picked) => {}
-            // A node that is to be quiet waits for no command: it is killed, and run again later.
-            () = quiet(&node) => return false,
+            self.late.extend(slow);
+            if self.lane.is_none() && !self.late.is_empty() {
+                let places = std::mem::take(&mut self.late);
+                self.lane = Some(self.lane(held, &prepared, places));
+            }
+            return true;
         }
-        if node.slice().is_none_or(|now| now.hash != held.hash) {
+        // Something new goes in its order, all of it; what the lane is at was wanted before.
+        if let Some(mut lane) = self.lane.take() {
+            lane.stop.set(true);
+            tokio::select! {
+                () = lane.pass.as_mut() => {}
+                () = quiet(&self.node) => return false,
+            }
+        }
+        self.late.clear();
+        let whole = self.pass(held, &prepared, Turn::All.places(&prepared)).await;
+        if whole && !known {
+            self.watched = Some((prepared, None));
+        }
+        whole
+    }
+
+    /// A pass over these. False when it was broken off, for something else is wanted by now.
+    async fn pass(&mut self, held: &Held, prepared: &Prepared, places: BTreeSet<usize>) -> bool {
+        let stop = Cell::new(false);
+        tokio::select! {
+            () = pass(&self.node, &self.keeper, &held.hash, prepared, &places, &stop) => {}
+            // A node that is to be quiet waits for no program: it is killed, and run again later.
+            () = quiet(&self.node) => return false,
+        }
+        if self.node.slice().is_none_or(|now| now.hash != held.hash) {
             return false;
         }
         self.report(held);
-        let same = self.watched.as_ref().is_some_and(|(before, _)| Rc::ptr_eq(before, &prepared));
-        if !same {
-            self.watched = Some((prepared, None));
-        }
         true
+    }
+
+    /// The same aside.
+    fn lane(&self, held: &Held, prepared: &Rc<Prepared>, places: BTreeSet<usize>) -> Lane {
+        let stop = Rc::new(Cell::new(false));
+        let (node, keeper, prepared) = (self.node.clone(), self.keeper.clone(), prepared.clone());
+        let (hash, own) = (held.hash.clone(), stop.clone());
+        let pass = async move { pass(&node, &keeper, &hash, &prepared, &places, &own).await };
+        Lane { pass: Box::pin(pass), stop }
     }
 
     /// What the program of a plugin says.
@@ -252,9 +319,8 @@ impl Keeping {
         }
         self.reported.clone_from(&problems);
         let first = node.seen.borrow().resources.as_ref().is_none_or(|(hash, _)| *hash != held.hash);
-        let heals = self.keeper.heals().rev().take(REPORTED).cloned().collect::<Vec<_>>();
         let mut seen = node.seen.borrow_mut();
-        seen.heals = heals.into_iter().rev().collect();
+        seen.heals = self.keeper.heals(REPORTED);
         seen.resources = Some((held.hash.clone(), problems));
         seen.left = left;
         seen.labels = rows.iter().map(|row| row.label.clone()).collect();
@@ -278,21 +344,12 @@ impl Keeping {
         true
     }
 
-    fn after(&mut self, noticed: Noticed) -> Turn {
-        self.moved |= noticed.all;
-        if noticed.all { Turn::All } else { Turn::Some(noticed.places) }
-    }
-
-    /// Whether something is to be looked at again soon.
-    fn is_restless(&self) -> bool {
-        !self.restless().is_empty()
-    }
-
     /// What is not right and may become so.
     fn restless(&self) -> BTreeSet<usize> {
         let again =
             |standing: Standing| matches!(standing, Standing::Failed | Standing::Blocked | Standing::Paused);
-        let bad = self.keeper.standings().filter(|(_, standing)| again(*standing)).map(|(place, _)| place);
+        let standings = self.keeper.standings();
+        let bad = standings.into_iter().filter(|(_, standing)| again(*standing)).map(|(place, _)| place);
         bad.chain(self.watch.unwatched().iter().copied()).collect()
     }
 }
@@ -301,6 +358,28 @@ impl Keeping {
 const BREATH: std::time::Duration = std::time::Duration::from_millis(10);
 /// How many heals a report shows.
 const REPORTED: usize = 50;
+
+/// One pass that keeps right, and says in the log what it did.
+async fn pass(
+    node: &Node,
+    keeper: &Keeper,
+    hash: &str,
+    prepared: &Prepared,
+    places: &BTreeSet<usize>,
+    stop: &Cell<bool>,
+) {
+    let picked = |i: usize, _: &Item| places.contains(&i);
+    let paused = |item: &Item| paused(node, item);
+    let progress = |_: usize, row: &Row| {
+        if row.standing == Standing::Healed {
+            node.log.say(format_args!("{}: {}", row.label, row.why.as_deref().unwrap_or("changed")));
+        }
+        // A newer slice has come: what follows may no longer be wanted.
+        stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != hash));
+    };
+    let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop };
+    keeper.pass(prepared, Mode::Converge { asked_for: false }, picked).await;
+}
 
 /// Why an item is left alone, if it is.
 fn paused(node: &Node, item: &Item) -> Option<String> {

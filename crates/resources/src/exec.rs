@@ -29,10 +29,46 @@ pub struct Program {
     pub stdin: Option<Vec<u8>>,
     /// Where it runs, as a path of the host. Else in the node's root.
     pub at: Option<PathBuf>,
-    /// As whom it runs: user and group.
-    pub user: Option<(u32, u32)>,
+    /// As whom it runs.
+    pub user: Option<RunAs>,
     /// How long it may take.
     pub limit: Duration,
+}
+
+/// As whom a program runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunAs {
+    /// The user.
+    pub uid: u32,
+    /// The user's first group.
+    pub gid: u32,
+    /// All others.
+    pub groups: Vec<u32>,
+}
+
+/// Where the program is that gives another one its groups. The standard library only takes them all away, and what
+/// would give them is not to be had without unsafe code.
+const SETPRIV: [&str; 2] = ["/usr/bin/setpriv", "/bin/setpriv"];
+
+impl RunAs {
+    /// The words that come before those of a program; none when it needs no others.
+    fn words(&self) -> Result<Vec<String>, String> {
+        if self.groups.is_empty() || !rustix::process::geteuid().is_root() {
+            return Ok(Vec::new());
+        }
+        let there = SETPRIV.iter().find(|path| std::path::Path::new(path).exists());
+        let setpriv = there.ok_or_else(|| {
+            format!("user {} is in groups that only setpriv can give it; install util-linux", self.uid)
+        })?;
+        let groups: Vec<String> = [self.gid].iter().chain(&self.groups).map(u32::to_string).collect();
+        Ok(vec![
+            (*setpriv).to_owned(),
+            format!("--reuid={}", self.uid),
+            format!("--regid={}", self.gid),
+            format!("--groups={}", groups.join(",")),
+            "--".to_owned(),
+        ])
+    }
 }
 
 impl Program {
@@ -82,16 +118,22 @@ impl Drop for Group {
 /// Runs `program`; `label` is the mark by which people find it.
 pub async fn run(ground: &dyn Ground, label: &str, program: &Program) -> Outcome {
     let failed = |why: String| Outcome { failed: Some(why), output: String::new(), answer: Vec::new() };
-    let Some((name, args)) = program.argv.split_first() else {
+    let Some(name) = program.argv.first() else {
         return failed("there is no program".to_owned());
     };
-    let mut command = Command::new(name);
-    command.args(args).current_dir(program.at.clone().unwrap_or_else(|| ground.root()));
+    let mut argv = match program.user.as_ref().map_or(Ok(Vec::new()), RunAs::words) {
+        Ok(words) => words,
+        Err(why) => return failed(why),
+    };
+    let by_another = !argv.is_empty();
+    argv.extend(program.argv.iter().cloned());
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).current_dir(program.at.clone().unwrap_or_else(|| ground.root()));
     command.env_clear().envs(ground.environment()).env(process::RUN, label).envs(&program.env);
     let stdin = if program.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if let Some((user, group)) = program.user {
-        command.uid(user).gid(group);
+    if let Some(user) = program.user.as_ref().filter(|_| !by_another) {
+        command.uid(user.uid).gid(user.gid);
     }
     command.process_group(0).kill_on_drop(true);
     let mut child = match command.spawn() {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Stat;
 
 use crate::accounts::Accounts;
-use crate::exec::{self, Outcome, Program};
+use crate::exec::{self, Outcome, Program, RunAs};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::question::Question;
@@ -165,9 +165,29 @@ impl<'g> Eyes<'g> {
     pub fn content(&self, hash: &str) -> io::Result<File> {
         File::open(self.ground.blob(hash))
     }
-    /// Whether the node's agent mounted a volume at exactly this path.
-    pub fn is_mount(&self, path: &str) -> bool {
-        self.ground.is_mount(path)
+    /// The text of a file that is to be written again: where it is no text in UTF-8, or longer than `limit`, that is
+    /// the error, for what cannot be read whole cannot be kept.
+    pub fn whole_text(&self, path: &str, limit: u64) -> Result<Option<String>, Trouble> {
+        let Some(sight) = self.sight(path)? else { return Ok(None) };
+        if sight.stat()?.is_none() {
+            return Ok(None);
+        }
+        let content = sight.read(limit)?;
+        if content.len() as u64 > limit {
+            return Err(Trouble::failed(format!("{path} is longer than {limit} bytes; it is left as it is")));
+        }
+        let text = String::from_utf8(content).map(Some);
+        text.map_err(|_| Trouble::failed(format!("{path} is no text in UTF-8; it is left as it is")))
+    }
+    /// Whether something is mounted at exactly this path: by the node's agent, or by anybody on a whole machine.
+    pub fn is_mount(&self, path: &str) -> io::Result<bool> {
+        if self.ground.is_mount(path) {
+            return Ok(true);
+        }
+        match self.ground.is_machine() {
+            true => self.sight(path)?.map_or(Ok(false), |sight| sight.is_mount()),
+            false => Ok(false),
+        }
     }
     /// Whether this is a whole machine.
     pub fn is_machine(&self) -> bool {
@@ -246,17 +266,33 @@ impl<'g> Eyes<'g> {
     pub fn moment(&self) -> u64 {
         self.cache.moment.get()
     }
-    /// Makes a program one that this user runs, at home in that user's home.
+    /// Makes a program one that this user runs, in that user's groups and at home in that user's home.
     pub fn run_as(&self, program: &mut Program, name: &str) -> Result<(), Trouble> {
+        let (user, env) = self.user(name)?;
+        program.user = Some(user);
+        program.env.extend(env);
+        Ok(())
+    }
+    /// As whom a program runs that is this user's, and what it finds in its environment.
+    fn user(&self, name: &str) -> Result<(RunAs, BTreeMap<String, String>), Trouble> {
         let accounts = self.accounts()?;
         let uid = self.uid(name)?;
-        let user = accounts.users.values().find(|user| user.uid == uid);
-        program.user = Some((uid, user.map_or(uid, |user| user.gid)));
-        if let Some(user) = user {
-            program.env.insert("HOME".to_owned(), user.home.clone());
-            program.env.insert("USER".to_owned(), user.name.clone());
-        }
-        Ok(())
+        let user = accounts.users.get(name).or_else(|| accounts.users.values().find(|user| user.uid == uid));
+        let Some(user) = user else {
+            // A number without an account has no group but that of its own number, and that only if it is nobody's.
+            if let Some(group) = accounts.groups.values().find(|group| group.gid == uid) {
+                let group = &group.name;
+                return Err(Trouble::failed(format!(
+                    "there is no account of number {uid}, and that number is group `{group}`; name an account"
+                )));
+            }
+            return Ok((RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
+        };
+        let others = accounts.groups.values().filter(|group| group.gid != user.gid);
+        let groups = others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
+        let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
+        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
+        Ok((RunAs { uid: user.uid, gid: user.gid, groups }, env))
     }
     /// A new look at this resource is worth its while when this process ends; of a process from before nothing is to
     /// be known any more.
@@ -269,18 +305,17 @@ impl<'g> Eyes<'g> {
     }
 
     pub(crate) fn program(&self, asked: Asked) -> Result<Program, Trouble> {
-        let user = match &asked.user {
+        let (user, mut env) = match &asked.user {
             Some(name) => {
-                let accounts = self.accounts()?;
-                let uid = self.uid(name)?;
-                let gid = accounts.users.values().find(|user| user.uid == uid).map_or(uid, |user| user.gid);
-                Some((uid, gid))
+                let (user, env) = self.user(name)?;
+                (Some(user), env)
             }
-            None => None,
+            None => (None, BTreeMap::new()),
         };
+        env.extend(asked.env);
         Ok(Program {
             argv: asked.argv,
-            env: asked.env,
+            env,
             stdin: asked.stdin,
             at: asked.at.map(|at| self.ground.host_path(&at)),
             user,

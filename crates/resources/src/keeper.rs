@@ -154,9 +154,9 @@ pub struct Keeper {
     cache: Cache,
     ledger: RefCell<Ledger>,
     budget: RefCell<Budget>,
-    prepared: Option<(String, Value, Rc<Prepared>)>,
-    rows: BTreeMap<usize, Row>,
-    heals: VecDeque<Heal>,
+    prepared: RefCell<Option<(String, Value, Rc<Prepared>)>>,
+    rows: RefCell<BTreeMap<usize, Row>>,
+    heals: RefCell<VecDeque<Heal>>,
 }
 
 impl Keeper {
@@ -169,15 +169,15 @@ impl Keeper {
             cache: Cache::default(),
             ledger: RefCell::new(ledger),
             budget: RefCell::default(),
-            prepared: None,
-            rows: BTreeMap::new(),
-            heals,
+            prepared: RefCell::default(),
+            rows: RefCell::default(),
+            heals: RefCell::new(heals),
         })
     }
 
     /// What is wanted, rendered for this node; anew only when text or values changed.
-    pub fn prepare(&mut self, wanted: &Wanted, context: &Value) -> Rc<Prepared> {
-        if let Some((hash, values, prepared)) = &self.prepared
+    pub fn prepare(&self, wanted: &Wanted, context: &Value) -> Rc<Prepared> {
+        if let Some((hash, values, prepared)) = &*self.prepared.borrow()
             && *hash == wanted.hash
             && values == context
         {
@@ -185,20 +185,21 @@ impl Keeper {
         }
         let contents: &dyn Contents = &OnDisk(self.ground.clone());
         let prepared = Rc::new(prepare(&wanted.recipes, &wanted.resources, context, contents));
-        if self.prepared.as_ref().is_none_or(|(hash, ..)| *hash != wanted.hash) {
+        if self.prepared.borrow().as_ref().is_none_or(|(hash, ..)| *hash != wanted.hash) {
             // What was fought over may be meant otherwise now.
             self.budget.borrow_mut().0.clear();
         }
-        self.rows.clear();
-        self.prepared = Some((wanted.hash.clone(), context.clone(), prepared.clone()));
+        self.rows.borrow_mut().clear();
+        *self.prepared.borrow_mut() = Some((wanted.hash.clone(), context.clone(), prepared.clone()));
         prepared
     }
 
-    /// One pass. The rows of what was looked at, in order.
-    pub async fn pass(&mut self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
+    /// One pass. The rows of what was looked at, in order. Two may go on at once when they pick different resources,
+    /// so that what is quick need not wait for what is slow.
+    pub async fn pass(&self, prepared: &Prepared, mode: Mode, picked: Picked<'_>) -> Vec<Row> {
         self.cache.pass.set(self.cache.pass.get() + 1);
         self.cache.moment.set(self.cache.moment.get() + 1);
-        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
+        let own = self.is_own(prepared);
         let mut rows = self.once(prepared, mode, &picked, &[], &BTreeSet::new()).await;
         // Who was told of a change after its own turn, or in a life before this one, has another; and what was
         // stopped for a change is started again.
@@ -219,7 +220,7 @@ impl Keeper {
         }
         if converging && own {
             let looked = rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.clone()?)));
-            self.rows.extend(looked);
+            self.rows.borrow_mut().extend(looked);
         }
         let whole = rows.iter().all(Option::is_some) && !picked.stop.get();
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
@@ -250,8 +251,7 @@ impl Keeper {
         before: &[Option<Row>],
         start_again: &BTreeSet<String>,
     ) -> Vec<Option<Row>> {
-        let own = self.prepared.as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared));
-        let nothing = BTreeMap::new();
+        let nothing = RefCell::default();
         let converging = matches!(mode, Mode::Converge { .. });
         let eyes = Eyes {
             ground: &*self.ground,
@@ -272,42 +272,49 @@ impl Keeper {
             progress: picked.progress,
             stop: picked.stop,
             before,
-            known: if own { &self.rows } else { &nothing },
+            known: if self.is_own(prepared) { &self.rows } else { &nothing },
             start_again,
         };
         pass.run().await
     }
 
     /// Remembers drift. What the first whole pass makes right is no drift: it is what was asked for.
-    fn drifted(&mut self, rows: &[Row], whole: bool) {
+    fn drifted(&self, rows: &[Row], whole: bool) {
         if self.is_settled() {
             self.remember(rows);
         } else if whole {
-            let hash = self.prepared.as_ref().map(|(hash, ..)| hash.clone());
+            let hash = self.prepared.borrow().as_ref().map(|(hash, ..)| hash.clone());
             // Losing it would only show what was asked for as if it were drift.
             let _ = Ledger::change(&self.ledger, &self.ground.memory(), |ledger| ledger.settled = hash);
         }
     }
 
+    /// Whether this is what is wanted for good.
+    fn is_own(&self, prepared: &Prepared) -> bool {
+        self.prepared.borrow().as_ref().is_some_and(|(.., own)| std::ptr::eq(&**own, prepared))
+    }
+
     /// Whether all of what is wanted was looked at before.
-    fn is_settled(&self) -> bool {
-        let hash = self.prepared.as_ref().map(|(hash, ..)| hash);
+    pub fn is_settled(&self) -> bool {
+        let prepared = self.prepared.borrow();
+        let hash = prepared.as_ref().map(|(hash, ..)| hash);
         hash.is_some() && self.ledger.borrow().settled.as_ref() == hash
     }
 
     /// Remembers what was made right, and what was given up.
-    fn remember(&mut self, rows: &[Row]) {
+    fn remember(&self, rows: &[Row]) {
+        let mut heals = self.heals.borrow_mut();
         let told = |row: &&Row| match row.standing {
             Standing::Healed => true,
             Standing::Failed | Standing::Suspended => {
-                let before = self.heals.iter().rev().find(|heal| heal.label == row.label);
+                let before = heals.iter().rev().find(|heal| heal.label == row.label);
                 before.is_none_or(|heal| heal.standing != row.standing || Some(&heal.why) != row.why.as_ref())
             }
             _ => false,
         };
-        let mut number = self.heals.back().map_or(0, |heal| heal.number);
+        let mut number = heals.back().map_or(0, |heal| heal.number);
         let mut new = Vec::new();
-        for row in rows.iter().filter(told) {
+        for row in rows.iter().filter(told).collect::<Vec<_>>() {
             number += 1;
             new.push(Heal {
                 number,
@@ -321,9 +328,9 @@ impl Keeper {
         if new.is_empty() {
             return;
         }
-        self.heals.extend(new.iter().cloned());
-        let surplus = self.heals.len().saturating_sub(HEALS);
-        self.heals.drain(..surplus);
+        heals.extend(new.iter().cloned());
+        let surplus = heals.len().saturating_sub(HEALS);
+        heals.drain(..surplus);
         // A history that cannot be written must not stop the healing.
         let _ = crate::ledger::append_heals(&self.ground.memory(), &new);
     }
@@ -352,16 +359,17 @@ impl Keeper {
     }
 
     /// How each resource stood when it was last looked at to keep it right, by place.
-    pub fn standings(&self) -> impl Iterator<Item = (usize, Standing)> {
-        self.rows.iter().map(|(place, row)| (*place, row.standing))
+    pub fn standings(&self) -> BTreeMap<usize, Standing> {
+        self.rows.borrow().iter().map(|(place, row)| (*place, row.standing)).collect()
     }
     /// The last row of every resource that was looked at to keep it right.
     pub fn rows(&self) -> Vec<Row> {
-        self.rows.values().cloned().collect()
+        self.rows.borrow().values().cloned().collect()
     }
-    /// What was made right or given up of late, oldest first.
-    pub fn heals(&self) -> impl DoubleEndedIterator<Item = &Heal> {
-        self.heals.iter()
+    /// What was made right or given up last, oldest first.
+    pub fn heals(&self, most: usize) -> Vec<Heal> {
+        let heals = self.heals.borrow();
+        heals.iter().skip(heals.len().saturating_sub(most)).cloned().collect()
     }
     /// Processes whose end is worth a new look, by the label of the resource.
     pub fn processes(&self) -> BTreeMap<String, BTreeSet<u32>> {

@@ -51,7 +51,7 @@ pub(crate) struct Pass<'p> {
     /// What an earlier round of the same pass found, by place.
     pub before: &'p [Option<Row>],
     /// What was found when each was last looked at.
-    pub known: &'p BTreeMap<usize, Row>,
+    pub known: &'p RefCell<BTreeMap<usize, Row>>,
     /// Units, by id, that were stopped for a change and are to run again whatever else holds.
     pub start_again: &'p BTreeSet<String>,
 }
@@ -208,9 +208,10 @@ impl Pass<'_> {
         if self.hands.is_none() || self.start_again.contains(&item.id) {
             return None;
         }
-        let was_right = self.known.get(&i).is_some_and(|row| row.standing.is_good());
+        let known = self.known.borrow();
+        let was_right = known.get(&i).is_some_and(|row| row.standing.is_good());
         let bad = self.prepared.graph.needs[i].iter().find_map(|need| {
-            let earlier = || self.before.get(*need).and_then(Option::as_ref).or_else(|| self.known.get(need));
+            let earlier = || self.before.get(*need).and_then(Option::as_ref).or_else(|| known.get(need));
             let row = rows[*need].as_ref().or_else(earlier)?;
             let fine = row.standing.is_good() || row.standing == Standing::NotLookedAt;
             // That nobody could look at it just now does not make wrong what was right with it.

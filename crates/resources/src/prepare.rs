@@ -54,6 +54,10 @@ impl Item {
     pub fn resource(&self) -> Option<&Resource> {
         self.wanted.as_ref().ok()
     }
+    /// Whether a look and a change are a few system calls and never wait.
+    pub fn is_quick(&self) -> bool {
+        self.resource().is_none_or(crate::pass::is_quick)
+    }
     /// The paths at which a change may mean that it is no longer right.
     pub fn paths(&self) -> Vec<String> {
         let Some(resource) = self.resource() else { return Vec::new() };

@@ -12,6 +12,10 @@ const SOON: Duration = Duration::from_secs(60);
 /// How long an answer from elsewhere may take.
 const FROM_ELSEWHERE: Duration = Duration::from_secs(300);
 
+/// Where what dnf and yum fetch for an answer is kept; their own place belongs to those who change something.
+const DNF_CACHE: &str = "--setopt=cachedir=/run/ideal/dnf";
+const DNF_LOG: &str = "--setopt=logdir=/run/ideal/dnf";
+
 /// A question to a program of the system that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -25,6 +29,13 @@ pub enum Question {
     Newest(Manager, String),
     /// Which files of a checkout somebody changed.
     Changed {
+        /// The checkout, as a path of the host.
+        at: String,
+        /// Whether files that git does not know are named too.
+        unknown: bool,
+    },
+    /// Which commits of a checkout, a stash among them, are in no branch of its repository; some of them.
+    OnlyHere {
         /// The checkout, as a path of the host.
         at: String,
     },
@@ -42,6 +53,11 @@ impl Question {
     pub fn program(&self) -> Program {
         let words = |fixed: &[&str], more: &[String]| -> Vec<String> {
             fixed.iter().map(|word| (*word).to_owned()).chain(more.iter().cloned()).collect()
+        };
+        // Neither a hook nor a monitor of files that a repository names may run here.
+        let within = |at: &String, more: &[&str]| {
+            let safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", at];
+            words(&[&safe, more].concat(), &[])
         };
         let (argv, limit) = match self {
             Question::Units(names) => {
@@ -65,24 +81,23 @@ impl Question {
                     Manager::Pip => &["python3", "-m", "pip", "index", "versions"],
                     Manager::Npm => &["npm", "view", "--json"],
                     Manager::Apk => &["apk", "policy"],
-                    Manager::Dnf => &["dnf", "-q", "repoquery", "--latest-limit=1", "--qf=%{evr}\\n"],
-                    Manager::Yum => &["yum", "-q", "info"],
-                    Manager::System | Manager::Apt => &["apt-cache", "policy"],
+                    Manager::Dnf => {
+                        &["dnf", "-q", DNF_CACHE, DNF_LOG, "repoquery", "--latest-limit=1", "--qf=%{evr}\\n"]
+                    }
+                    Manager::Yum => &["yum", "-q", DNF_CACHE, "info"],
+                    Manager::System | Manager::Apt => {
+                        &["apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "policy"]
+                    }
                 };
                 let field: &[String] = if *manager == Manager::Npm { &["version".to_owned()] } else { &[] };
                 (words(argv, &[std::slice::from_ref(name), field].concat()), FROM_ELSEWHERE)
             }
-            Question::Changed { at } => {
-                // Neither a hook nor a monitor of files that a repository names may run here.
-                let safe = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"];
-                (
-                    words(
-                        &safe,
-                        &[std::slice::from_ref(at), &words(&["status", "--porcelain", "-z"], &[])[..]]
-                            .concat(),
-                    ),
-                    SOON,
-                )
+            Question::Changed { at, unknown } => {
+                let unknown = if *unknown { "--untracked-files=normal" } else { "--untracked-files=no" };
+                (within(at, &["status", "--porcelain", "-z", unknown]), SOON)
+            }
+            Question::OnlyHere { at } => {
+                (within(at, &["rev-list", "--max-count=5", "--all", "--not", "--remotes"]), SOON)
             }
             Question::Remote { repo, names } => (
                 words(&["git", "ls-remote", "--"], &[std::slice::from_ref(repo), &names[..]].concat()),
@@ -96,6 +111,13 @@ impl Question {
             ("PIP_NO_INPUT", "1"),
             ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
             ("LC_ALL", "C.UTF-8"),
+            // What is kept so that the next answer comes sooner is kept beside the system's own, until it starts again.
+            ("PIP_NO_CACHE_DIR", "1"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("GEM_SPEC_CACHE", "/run/ideal/gem"),
+            ("npm_config_cache", "/run/ideal/npm"),
+            ("npm_config_logs_max", "0"),
+            ("npm_config_update_notifier", "false"),
             // The answer is read, not looked at.
             ("SYSTEMD_PAGER", ""),
             ("SYSTEMD_COLORS", "0"),
@@ -118,5 +140,19 @@ mod tests {
         let remote =
             Question::Remote { repo: "--upload-pack=x".into(), names: vec!["HEAD".into()] }.program().argv;
         assert_eq!(remote[2..], ["--", "--upload-pack=x", "HEAD"]);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_the_system_keeps_its_own() {
+        let line = |manager| Question::Newest(manager, "x".into()).program().argv.join(" ");
+        assert!(line(Manager::Apt).contains("pkgcache= ") && line(Manager::Apt).ends_with(" policy x"));
+        for manager in [Manager::Dnf, Manager::Yum] {
+            assert!(line(manager).contains("cachedir=/run/ideal/"), "{}", line(manager));
+        }
+        let env = Question::Newest(Manager::Npm, "x".into()).program().env;
+        for name in ["npm_config_cache", "GEM_SPEC_CACHE"] {
+            assert!(env[name].starts_with("/run/ideal/"), "{name}");
+        }
+        assert_eq!((&*env["npm_config_logs_max"], &*env["PIP_NO_CACHE_DIR"]), ("0", "1"));
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use ideal_host::crash_point;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 
 /// A folder that is the root of all paths given to it.
@@ -147,7 +147,69 @@ impl Root {
     }
 }
 
+/// Opens what has this name in a folder, unless something is mounted exactly there: the kernel refuses to cross.
+fn open_here(folder: &OwnedFd, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let resolve = ResolveFlags::NO_XDEV | ResolveFlags::BENEATH;
+        match rustix::fs::openat2(folder, name, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Goes through a thing and all that is in it, the innermost first, and ends with an error where something is
+/// mounted. `shown`: what people are told of where that is.
+fn walk(
+    folder: &OwnedFd,
+    name: &Path,
+    shown: &Path,
+    does: &mut dyn FnMut(&OwnedFd, &Path, AtFlags) -> io::Result<()>,
+) -> io::Result<()> {
+    let opened = |flags| match open_here(folder, name, flags) {
+        Err(Errno::XDEV) => {
+            let why = format!("something is mounted at {}; unmount it first", shown.display());
+            Err(io::Error::other(why))
+        }
+        other => Ok(other?),
+    };
+    let stat = rustix::fs::fstat(opened(OFlags::PATH)?)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return does(folder, name, AtFlags::empty());
+    }
+    let inner = opened(OFlags::RDONLY | OFlags::DIRECTORY)?;
+    for name in names_in(&inner)? {
+        let name = PathBuf::from(name);
+        walk(&inner, &name, &shown.join(&name), does)?;
+    }
+    does(folder, name, AtFlags::REMOVEDIR)
+}
+
+fn names_in(folder: &OwnedFd) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let name = entry?.file_name().to_bytes().to_owned();
+        if name != b"." && name != b".." {
+            names.push(std::os::unix::ffi::OsStringExt::from_vec(name));
+        }
+    }
+    Ok(names)
+}
+
 impl Sight {
+    /// Its path on the host, in which no folder is a link.
+    pub fn path(&self) -> io::Result<PathBuf> {
+        Ok(std::fs::read_link(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))?.join(&self.name))
+    }
+    /// Whether a filesystem, or another view of one, is mounted exactly there.
+    pub fn is_mount(&self) -> io::Result<bool> {
+        match open_here(&self.folder, &self.name, OFlags::PATH) {
+            Ok(_) | Err(Errno::NOENT) => Ok(false),
+            Err(Errno::XDEV) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
     /// What is there itself, a link not followed; none when nothing is.
     pub fn stat(&self) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -175,15 +237,7 @@ impl Sight {
     /// The names in a folder, without `.` and `..`, in no order.
     pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(folder)? {
-            let name = entry?.file_name().to_bytes().to_owned();
-            if name != b"." && name != b".." {
-                names.push(std::os::unix::ffi::OsStringExt::from_vec(name));
-            }
-        }
-        Ok(names)
+        names_in(&rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?)
     }
     /// Whether a folder has nothing in it.
     pub fn is_empty(&self) -> io::Result<bool> {
@@ -271,15 +325,16 @@ impl Spot {
         to.sync()
     }
 
-    /// Keeps what is there under another name beside it, in place of what was kept before.
-    pub fn keep_old(&self) -> io::Result<()> {
+    /// Keeps a copy of the file there under another name beside it, in place of what was kept before: whose the new
+    /// one is to be, and with those of its bits that the new one has too.
+    pub async fn keep_old(&self, new: Attributes) -> io::Result<()> {
         let mut name = std::ffi::OsString::from(".");
         name.push(&self.name);
         name.push(".ideal-old");
-        let temporary = self.temporary();
-        let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
-        rustix::fs::linkat(&self.folder, &self.name, &self.folder, &temporary, AtFlags::empty())?;
-        Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, &name)?)
+        let mut old = self.open()?;
+        let bits = Mode::from_raw_mode(rustix::fs::fstat(&old)?.st_mode & 0o7777);
+        let kept = Spot(Sight { folder: self.folder.try_clone()?, name: name.into() });
+        kept.put(&mut old, Attributes { mode: new.mode & bits, ..new }, async |_| Ok(())).await
     }
     /// Sets the bits of what is there, which must not be a link.
     pub fn set_mode(&self, mode: Mode) -> io::Result<()> {
@@ -309,28 +364,20 @@ impl Spot {
     pub fn remove_folder(&self) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR)?)
     }
-    /// Removes a folder with all that is in it. Nothing of another filesystem is touched: when one is found, what
-    /// is left stays, and that is the error.
+    /// Removes a folder with all that is in it; nothing there is as good. All of it is looked through first: where a
+    /// filesystem is mounted at it or in it, be it another view of the same one, nothing is removed and that is the
+    /// error.
     pub fn remove_tree(&self) -> io::Result<()> {
-        let Some(stat) = self.stat()? else { return Ok(()) };
-        self.remove_within(stat.st_dev)
-    }
-    fn remove_within(&self, device: u64) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        for name in self.names()? {
-            let folder = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?;
-            let inner = Spot(Sight { folder, name: name.into() });
-            let Some(stat) = inner.stat()? else { continue };
-            if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory {
-                inner.remove()?;
-            } else if stat.st_dev == device {
-                inner.remove_within(device)?;
-            } else {
-                let why = format!("a filesystem is mounted at {} in it", inner.name.display());
-                return Err(io::Error::other(why));
-            }
+        if self.stat()?.is_none() {
+            return Ok(());
         }
-        self.remove_folder()
+        walk(&self.folder, &self.name, &self.name, &mut |_, _, _| Ok(()))?;
+        walk(&self.folder, &self.name, &self.name, &mut |folder, name, flags| {
+            match rustix::fs::unlinkat(folder, name, flags) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
     /// Puts a link there, in place of a file or link.
     pub fn put_link(&self, to: &str) -> io::Result<()> {

@@ -325,3 +325,30 @@ async fn a_taken_port_is_chosen_again() {
     assert!(environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()));
     bench.terminate(&machine).await;
 }
+
+/// A look that takes long must not keep a file from being mended.
+#[tokio::test]
+async fn what_is_slow_holds_up_nothing_that_is_quick() {
+    let bench = Bench::hasty();
+    let machine = bench.machine().await;
+    let slow = "test -e looked && { touch slow; sleep 100; }; touch looked";
+    let resources = vec![
+        resource(json!({"file": {"path": "/conf", "content": "right"}})),
+        resource(json!({"command": {"run": ["true"], "unless": ["sh", "-c", slow]}})),
+    ];
+    let hash = bench.apply(&machine, bench.slice(resources, vec![])).await;
+    bench.converged(&machine, &hash).await;
+    let root = bench.root(&machine);
+    until("the slow look goes on", 10, async || root.join("slow").exists().then_some(())).await;
+    for wrong in ["one", "another"] {
+        fs::write(root.join("conf"), wrong).unwrap();
+        let right = || fs::read_to_string(root.join("conf")).is_ok_and(|text| text == "right");
+        until("it is mended", 1, async || right().then_some(())).await;
+    }
+    // Nor does it hold up what is newly wanted, or the end.
+    let mut slice = bench.slice(vec![resource(json!({"file": {"path": "/conf", "content": "new"}}))], vec![]);
+    slice.quiet = true;
+    let hash = bench.apply(&machine, slice).await;
+    bench.converged(&machine, &hash).await;
+    bench.terminate(&machine).await;
+}

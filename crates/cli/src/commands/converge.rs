@@ -218,8 +218,10 @@ impl Here {
                 Failure::new("no-such-part", Exit::BadInput, format!("there is no resource `{label}` here"));
             return Err(failure.next("ideal converge --dry-run -v        lists all").into());
         }
-        let rows =
-            self.pass(&prepared, mode, &|_, item| pick.takes(item), !pick.only.is_empty(), output).await;
+        let named = !pick.only.is_empty();
+        let Some(rows) = self.pass(&prepared, mode, &|_, item| pick.takes(item), named, output).await else {
+            return Ok(Exit::Stopped);
+        };
         let told: Told = vec![(self.slice.name.clone(), Ok(rows))];
         let matrix = Matrix::of(&told);
         if output.is_json() {
@@ -234,6 +236,7 @@ impl Here {
         })
     }
 
+    /// None: Ctrl-C ended it, after the programs under way or at once.
     async fn pass(
         &mut self,
         prepared: &Prepared,
@@ -241,7 +244,7 @@ impl Here {
         picked: &dyn Fn(usize, &Item) -> bool,
         named: bool,
         output: &Output,
-    ) -> Vec<Row> {
+    ) -> Option<Vec<Row>> {
         let progress = |_: usize, row: &Row| {
             let mark = match row.standing {
                 Standing::Healed => "\u{2713}",
@@ -255,9 +258,21 @@ impl Here {
                 words::line(&row.label, 80)
             ));
         };
-        let picked =
-            Picked { picked, named, paused: &|_| None, progress: &progress, stop: &Cell::new(false) };
-        self.keeper.pass(prepared, mode, picked).await
+        let stop = Cell::new(false);
+        let picked = Picked { picked, named, paused: &|_| None, progress: &progress, stop: &stop };
+        let mut pass = std::pin::pin!(self.keeper.pass(prepared, mode, picked));
+        tokio::select! {
+            rows = &mut pass => return Some(rows),
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop.set(true);
+        output.problem("stopping after the programs under way; Ctrl-C again stops at once");
+        tokio::select! {
+            _ = pass => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        output.problem("stopped; `ideal converge` goes on");
+        None
     }
 
     async fn watch(&mut self, wanted: &Converge, output: &Output) -> anyhow::Result<Exit> {
@@ -270,12 +285,12 @@ impl Here {
         let mut places: Option<BTreeSet<usize>> = None;
         let mut watch = Watch::none();
         let mut watched: Option<(Rc<Prepared>, BTreeMap<String, BTreeSet<u32>>)> = None;
-        // One for all turns: what is pressed during a pass is heard after it.
-        let mut stopped = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             let prepared = self.prepared().await;
             let which = |i: usize, _: &Item| places.as_ref().is_none_or(|these| these.contains(&i));
-            self.pass(&prepared, mode, &which, false, output).await;
+            if self.pass(&prepared, mode, &which, false, output).await.is_none() {
+                return Ok(Exit::Stopped);
+            }
             let processes = self.keeper.processes();
             let same = |(before, of): &(Rc<Prepared>, _)| Rc::ptr_eq(before, &prepared) && *of == processes;
             if !watched.as_ref().is_some_and(same) {
@@ -285,7 +300,7 @@ impl Here {
                 places = None;
                 continue;
             }
-            let bad = self.keeper.standings().any(|(_, standing)| !standing.is_good());
+            let bad = self.keeper.standings().values().any(|standing| !standing.is_good());
             let pause = if bad || !watch.unwatched().is_empty() { RESTLESS } else { SWEEP };
             places = tokio::select! {
                 noticed = watch.noticed() => {
@@ -295,7 +310,7 @@ impl Here {
                     (!noticed.all).then_some(noticed.places)
                 }
                 () = tokio::time::sleep(pause) => None,
-                _ = &mut stopped => {
+                _ = tokio::signal::ctrl_c() => {
                     output.note("stopped; what is right stays so until somebody changes it");
                     return Ok(Exit::Stopped);
                 }

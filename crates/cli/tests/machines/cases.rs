@@ -207,13 +207,8 @@ pub(crate) fn all(system: System) -> Vec<Case> {
     cases
 }
 
-/// Package managers that are not Debian's own, each with a repository that is made here: dnf and rpm as Debian has
-/// them, pip and gem.
-fn of_other_managers() -> Vec<Case> {
-    vec![
-        Case {
-            name: "packages of dnf, as Debian has it",
-            before: r#"
+/// Makes a repository of rpm with two versions of a package.
+const RPMS: &str = r#"
                 [ -e /srv/rpms/repodata ] || {
                     mkdir -p /srv/rpms; cd /srv/rpms
                     for version in 1.0 2.0; do
@@ -222,7 +217,15 @@ fn of_other_managers() -> Vec<Case> {
                         rpmbuild --quiet -bb --define '_rpmdir /srv/rpms' one.spec > /dev/null 2>&1
                     done
                     createrepo_c -q . > /dev/null
-                }"#,
+                }"#;
+
+/// Package managers that are not Debian's own, each with a repository that is made here: dnf and rpm as Debian has
+/// them, pip and gem.
+fn of_other_managers() -> Vec<Case> {
+    vec![
+        Case {
+            name: "packages of dnf, as Debian has it",
+            before: RPMS,
             wanted: json!([
                 {"repo": {"name": "rpms", "uris": ["file:///srv/rpms"], "unsigned": true, "manager": "dnf"}},
                 {"package": {"name": "one", "version": "1.0-1", "manager": "dnf"}},
@@ -235,6 +238,23 @@ fn of_other_managers() -> Vec<Case> {
             ]),
             away: "! test -e /usr/share/one; ! test -e /etc/yum.repos.d/rpms.repo",
             dies: true,
+        },
+        Case {
+            name: "the newest of dnf",
+            before: RPMS,
+            wanted: json!([
+                {"repo": {"name": "rpms", "uris": ["file:///srv/rpms"], "unsigned": true, "manager": "dnf"}},
+                {"package": {"name": "one", "state": "latest", "manager": "dnf"}},
+            ]),
+            right: "grep -qx 2.0 /usr/share/one/version",
+            spoil: "dnf -q -y downgrade one-1.0-1 > /dev/null 2>&1; rm -rf /var/cache/dnf; grep -qx 1.0 /usr/share/one/version",
+            gone: json!([
+                {"package": {"name": "one", "state": "absent", "manager": "dnf"}},
+                {"repo": {"name": "rpms", "manager": "dnf", "state": "absent"}},
+            ]),
+            away: "! test -e /usr/share/one",
+            // It dies where the one before does.
+            dies: false,
         },
         Case {
             name: "packages of pip",

@@ -61,7 +61,14 @@ fn packages(bed: &Bed) -> Told {
     let latest = all(json!([{"package": {"name": "alpha", "state": "latest"}}]));
     bed.converges(&latest)?;
     bed.shell("grep -qx 2.0 /usr/share/alpha/version")?;
+    // To ask for it makes nothing that was not there.
+    bed.shell("rm -f /var/cache/apt/*.bin")?;
     bed.is_right(&latest)?;
+    // What is held and was not named is not changed on the way, and what was named is.
+    bed.shell("apt-mark hold alpha gamma > /dev/null")?;
+    let older = all(json!([{"package": {"name": "alpha", "version": "1.0"}}]));
+    bed.converges(&older)?;
+    bed.shell("grep -qx 1.0 /usr/share/alpha/version; apt-mark showhold | grep -qx gamma; apt-mark unhold gamma > /dev/null")?;
     let none: Vec<Value> = ["alpha", "gamma", "dies"]
         .iter()
         .map(|name| json!({"package": {"name": name, "state": "absent"}}))
@@ -86,6 +93,29 @@ fn checkouts(bed: &Bed) -> Told {
     bed.shell("grep -qx three /srv/c/file")?;
     let rows = bed.pass("converge", &at("no-such-branch", false))?;
     stands(&rows, "git /srv/c", Standing::Failed, "no branch or tag")?;
+    // What git does not know is nobody's change; but a file of somebody's is not overwritten.
+    bed.shell("echo mine > /srv/c/own")?;
+    bed.is_right(&at("main", false))?;
+    bed.shell("cd /srv/o; echo theirs > own; git add own; git commit -qm own")?;
+    for _ in 0..2 {
+        let rows = bed.pass("converge", &at("main", false))?;
+        stands(&rows, "git /srv/c", Standing::Failed, "untracked")?;
+        bed.shell("grep -qx mine /srv/c/own; grep -qx three /srv/c/file")?;
+    }
+    // Nothing that is only here goes with the checkout.
+    let gone = json!([{"git": {"repo": "/srv/o", "at": "/srv/c", "state": "absent"}}]);
+    let rows = bed.pass("converge", &gone)?;
+    stands(&rows, "git /srv/c", Standing::Failed, "own")?;
+    bed.shell("cd /srv/c; git config user.email a@b; git config user.name a; git add own; git stash -q")?;
+    let rows = bed.pass("converge", &gone)?;
+    stands(&rows, "git /srv/c", Standing::Failed, "a stash")?;
+    bed.shell("cd /srv/c; git stash pop -q; git commit -qm mine")?;
+    let rows = bed.pass("converge", &gone)?;
+    stands(&rows, "git /srv/c", Standing::Failed, "commits")?;
+    bed.shell("cd /srv/c; git checkout -q --detach origin/main; git reflog expire --expire=now --all")?;
+    bed.converges(&gone)?;
+    bed.shell("! test -e /srv/c")?;
+    bed.converges(&at("main", false))?;
     bed.shell("mv /srv/o /srv/elsewhere")?;
     let rows = bed.pass("converge", &at("main", false))?;
     stands(&rows, "git /srv/c", Standing::Failed, "/srv/o")?;
@@ -113,9 +143,17 @@ fn archives(bed: &Bed) -> Told {
         ("none.tar", "does not exist"),
     ] {
         let rows = bed.pass("converge", &of(name))?;
-        stands(&rows, &format!("archive /srv/out /srv/bad/{name}"), Standing::Failed, says)?;
+        stands(&rows, "archive /srv/out", Standing::Failed, says)?;
         bed.shell("! test -e /srv/out/f; ! test -e /evil; ! test -e /srv/evil")?;
     }
+    // An older one than the last is unpacked again.
+    bed.shell("cd /srv/e; echo 1 > f; tar cf /srv/bad/v1.tar f; echo 2 > f; tar cf /srv/bad/v2.tar f")?;
+    for version in ["1", "2", "1"] {
+        bed.converges(&of(&format!("v{version}.tar")))?;
+        bed.shell(&format!("grep -qx {version} /srv/out/f"))?;
+        bed.is_right(&of(&format!("v{version}.tar")))?;
+    }
+    bed.shell("rm -r /srv/out")?;
     // A link of the archive's own leads nowhere else: what is named below it stays within.
     let _ = bed.pass("converge", &of("link.tar"))?;
     bed.shell("! test -e /etc/evil; rm -rf /srv/out /srv/bad /srv/e").map(|_| ())
@@ -139,6 +177,16 @@ fn accounts(bed: &Bed) -> Told {
     bed.shell("id eve > /dev/null 2>&1 || useradd -m eve; rm -rf /home/eve/.ssh /srv/target; mkdir /srv/target; ln -s /srv/target /home/eve/.ssh")?;
     let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
     stands(&rows, &rows[0].label, Standing::Failed, "no directory")?;
+    // What cannot be read whole is not written again.
+    bed.shell("rm /home/eve/.ssh; mkdir -m 700 /home/eve/.ssh; printf '# caf\\351\\n' > /home/eve/.ssh/authorized_keys; chown -R eve: /home/eve/.ssh")?;
+    let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "no text in UTF-8")?;
+    // What holds an environment is for nobody else to read, also later.
+    let cron = json!([{"cron": {"name": "own", "schedule": "@daily", "command": ["true"], "env": {"TOKEN": "x"}}}]);
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; chmod 644 /etc/cron.d/own")?;
+    bed.converges(&cron)?;
+    bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; rm /etc/cron.d/own")?;
     bed.shell("test -z \"$(ls -A /srv/target)\"; userdel -r eve 2> /dev/null || :; rm -rf /srv/target")
         .map(|_| ())
 }
@@ -148,11 +196,108 @@ fn mounts(bed: &Bed) -> Told {
     let of = json!([{"mount": {"at": "/srv/m", "device": "/dev/no-such-disk", "type": "ext4"}}]);
     let rows = bed.pass("converge", &of)?;
     stands(&rows, "mount /srv/m", Standing::Failed, "mount")?;
-    bed.shell("grep -qx kept /srv/m/file; cp /run/fstab /etc/fstab")?;
-    bed.shell("mount -t tmpfs none /srv/m")?;
+    // Of what cannot be mounted no entry stays, which would keep the system from starting.
+    bed.shell("grep -qx kept /srv/m/file; cmp /run/fstab /etc/fstab; rm /srv/m/file")?;
+    let rows = bed.pass("converge", &of)?;
+    stands(&rows, "mount /srv/m", Standing::Failed, "mount")?;
+    bed.shell("cmp /run/fstab /etc/fstab; mount -t tmpfs none /srv/m")?;
     let rows = bed.pass("converge", &of)?;
     stands(&rows, "mount /srv/m", Standing::Failed, "is mounted there")?;
-    bed.shell("umount /srv/m; cp /run/fstab /etc/fstab; rm -r /srv/m").map(|_| ())
+    bed.shell("umount /srv/m; cmp /run/fstab /etc/fstab; rm -r /srv/m")?;
+    // A path with a link in it is the path that the kernel knows: it is mounted once.
+    bed.shell("rm -rf /srv/real /srv/link; mkdir /srv/real; ln -s real /srv/link")?;
+    let linked = |state: &str| json!([{"mount": {"at": "/srv/link/m", "device": "scratch", "type": "tmpfs", "state": state}}]);
+    bed.converges(&linked("present"))?;
+    bed.is_right(&linked("present"))?;
+    bed.shell("grep -c ' /srv/real/m ' /proc/self/mountinfo | grep -qx 1")?;
+    bed.converges(&linked("absent"))?;
+    bed.shell("! grep ' /srv/real/m ' /proc/self/mountinfo; cmp /run/fstab /etc/fstab; rm -r /srv/real /srv/link")?;
+    // What cannot be read whole is not written again.
+    bed.shell("printf '# caf\\351\\n' >> /etc/fstab; cp /etc/fstab /run/latin")?;
+    let rows = bed.pass("converge", &linked("present"))?;
+    stands(&rows, "mount /srv/link/m", Standing::Failed, "no text in UTF-8")?;
+    bed.shell("cmp /run/latin /etc/fstab; cp /run/fstab /etc/fstab").map(|_| ())
+}
+
+/// As whom programs run: with that user's groups, and at that user's home.
+fn users(bed: &Bed) -> Told {
+    bed.shell("userdel -r runner 2> /dev/null || :; useradd -m runner; groupadd -f extra; usermod -aG extra runner")?;
+    let said = |user: &str, expected: &str| {
+        let text = "id -un; id -Gn | tr ' ' '\\n' | sort; echo $HOME $USER $LOGNAME";
+        let rows = bed.pass("converge", &json!([{"command": {"shell": format!("{{ {text}; }} > /tmp/ran-$$; mv /tmp/ran-$$ /tmp/ran"), "unless": ["false"], "user": user}}]))?;
+        if !rows.iter().all(|row| row.standing.is_good()) {
+            return Err(format!("{rows:?}"));
+        }
+        let ran = bed.shell("cat /tmp/ran; rm /tmp/ran")?;
+        if ran == expected { Ok(()) } else { Err(format!("as {user} it was {ran:?}")) }
+    };
+    said("runner", "runner\nextra\nrunner\n/home/runner runner runner\n")?;
+    bed.shell("usermod -G '' runner")?;
+    said("runner", "runner\nrunner\n/home/runner runner runner\n")?;
+    // The group of that number is somebody's, and the number is no account.
+    bed.shell("groupadd -f -g 4711 others")?;
+    let rows = bed.pass("converge", &json!([{"command": {"run": ["id"], "unless": ["false"], "user": "4711"}}]))?;
+    stands(&rows, &rows[0].label, Standing::Failed, "group `others`")?;
+    bed.shell("userdel -r runner 2> /dev/null; groupdel extra; groupdel others").map(|_| ())
+}
+
+/// That a home is moved only where it is the user's own, and that nothing in it is lost sight of.
+fn homes(bed: &Bed) -> Told {
+    let at = |home: &str| json!([{"user": {"name": "mover", "home": home}}]);
+    let says = |home: &str| format!("getent passwd mover | grep -q ':{home}:'");
+    bed.shell("userdel mover 2> /dev/null || :; rm -rf /srv/h; mkdir /srv/h")?;
+    bed.converges(&at("/srv/h/one"))?;
+    bed.shell("echo mine > /srv/h/one/file; chown mover: /srv/h/one/file")?;
+    bed.converges(&at("/srv/h/two"))?;
+    bed.is_right(&at("/srv/h/two"))?;
+    bed.shell(&format!("{}; grep -qx mine /srv/h/two/file; ! test -e /srv/h/one", says("/srv/h/two")))?;
+    // Power fails at each step; whichever home is wanted after that, what was in it is there.
+    for point in ["home-noted#1", "home-moved#1"] {
+        for wanted in ["/srv/h/three", "/srv/h/two"] {
+            bed.dies_at(&at("/srv/h/three"), point)?;
+            bed.converges(&at(wanted))?;
+            bed.is_right(&at(wanted))?;
+            bed.shell(&format!("{}; grep -qx mine {wanted}/file; test \"$(ls -d /srv/h/*)\" = {wanted}", says(wanted)))?;
+            bed.converges(&at("/srv/h/two"))?;
+        }
+    }
+    // Where the account cannot be changed, its home stays.
+    let other = json!([{"user": {"name": "mover", "home": "/srv/h/three", "group": "no-such-group"}}]);
+    let rows = bed.pass("converge", &other)?;
+    stands(&rows, "user mover", Standing::Failed, "no-such-group")?;
+    bed.shell("grep -qx mine /srv/h/two/file; ! test -e /srv/h/three")?;
+    // What is not the user's own, or another's too, is not moved.
+    bed.shell("useradd --no-create-home --home-dir /srv/h/two other")?;
+    bed.converges(&at("/srv/h/three"))?;
+    bed.shell("grep -qx mine /srv/h/two/file; test -d /srv/h/three; userdel other; chown root /srv/h/three; echo theirs > /srv/h/three/file")?;
+    bed.converges(&at("/srv/h/four"))?;
+    bed.shell("grep -qx theirs /srv/h/three/file; test -d /srv/h/four; ! test -e /srv/h/four/file")?;
+    bed.shell("userdel mover; rm -r /srv/h").map(|_| ())
+}
+
+/// That what is mounted in a directory outlives the directory's end: nothing of either is removed.
+fn trees(bed: &Bed) -> Told {
+    bed.shell("rm -rf /srv/t /srv/precious; mkdir -p /srv/t/a/b /srv/t/z /srv/precious; echo kept > /srv/precious/file; echo kept > /srv/t/a/file")?;
+    let gone = json!([{"directory": {"path": "/srv/t", "state": "absent", "with_content": true}}]);
+    for (mount, says) in [
+        ("mount -t tmpfs none /srv/t; echo kept > /srv/t/file", "a filesystem is mounted there"),
+        ("mount --bind /srv/precious /srv/t", "a filesystem is mounted there"),
+        ("mount --bind /srv/precious /srv/t/z", "something is mounted at t/z"),
+        ("mount -t tmpfs none /srv/t/a/b; echo kept > /srv/t/a/b/file", "something is mounted at t/a/b"),
+        ("mount --bind /srv/precious/file /srv/t/a/file", "something is mounted at t/a/file"),
+    ] {
+        bed.shell(mount)?;
+        let walk = "find /srv/t /srv/precious | sort";
+        let before = bed.shell(walk)?;
+        let rows = bed.pass("converge", &gone)?;
+        stands(&rows, "directory /srv/t", Standing::Failed, says)?;
+        if bed.shell(walk)? != before {
+            return Err(format!("after `{mount}` something was removed"));
+        }
+        bed.shell("umount $(awk '$5 ~ \"^/srv/t\" {print $5}' /proc/self/mountinfo)")?;
+    }
+    bed.converges(&gone)?;
+    bed.shell("! test -e /srv/t; grep -qx kept /srv/precious/file; rm -r /srv/precious").map(|_| ())
 }
 
 /// That who is to be told of a change is told, also when power failed between the two.
@@ -192,17 +337,20 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 7] = [
+    let all: [(&str, fn(&Bed) -> Told); 10] = [
         ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
         ("failing archives", archives),
         ("failing accounts", accounts),
         ("failing mounts", mounts),
+        ("failing trees", trees),
+        ("homes", homes),
+        ("users of programs", users),
         ("notified units", told_of_changes),
     ];
     // With systemd no unit is of our own supervision.
-    let all = if bed.system == System::Plain { &all[..] } else { &all[..6] };
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..9] };
     let mut failed = Vec::new();
     for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();

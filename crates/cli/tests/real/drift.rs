@@ -63,6 +63,8 @@ fn drift_is_healed_within_a_second_and_told() {
     let right = || fs::read_to_string(&conf).is_ok_and(|text| text == "as wanted\n") && mode(&conf) == 0o640;
     let mut took = Vec::new();
     let mut heal = |what: &str, harm: &dyn Fn(), holds: &dyn Fn() -> bool| {
+        // The agent has done with what was before, for it answers.
+        bench.run(&["diagnose"]).ended(0);
         assert!(holds(), "before: {what}");
         harm();
         let lasted = until(what, holds);

@@ -9,7 +9,8 @@ use crate::diagnostic::Diagnostic;
 use crate::path::Place;
 
 /// The content of an archive (`.tar`, `.tar.gz`), unpacked. A new archive is unpacked over what the old one
-/// left. Nothing is written outside of `to`, whatever the archive says.
+/// left; one directory has one archive. Nothing is written outside of `to`, whatever the archive says. One that holds
+/// more than 64 GiB, more than a million entries, or more than there is room for, is refused whole.
 ///
 /// ```yaml
 /// - command: {run: [tar, czf, /srv/site.tgz, -C, /etc, hostname], creates: /srv/site.tgz}
@@ -65,8 +66,7 @@ impl Kind for ArchiveSpec {
     type Change = ();
 
     fn key(&self) -> String {
-        let from = self.source.as_ref().or(self.path.as_ref());
-        format!("{} {}", self.to, from.map(String::as_str).unwrap_or_default())
+        self.to.clone()
     }
 
     fn validate(&self, place: &Place<'_>, found: &mut Vec<Diagnostic>) {

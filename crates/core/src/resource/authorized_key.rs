@@ -146,6 +146,11 @@ impl Kind for AuthorizedKeySpec {
         }
     }
 
+    /// Where homes are unless somebody said otherwise; a key in another home is looked at, but not watched.
+    fn provides(&self) -> Vec<Thing> {
+        let home = if self.user == "root" { "/root".to_owned() } else { format!("/home/{}", self.user) };
+        vec![Thing::Path(format!("{home}/.ssh/authorized_keys"))]
+    }
     fn uses(&self) -> Vec<Thing> {
         vec![Thing::User(self.user.clone())]
     }

@@ -41,7 +41,9 @@ pub struct CommandSpec {
     /// Added to its environment. May hold secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Who runs it. Else the agent's own user.
+    /// Who runs it, by name or number: in all of that user's groups, with that user's `HOME`, `USER` and `LOGNAME`. A
+    /// number without an account has no group but that of the same number, and is refused where that has a name.
+    /// Else the agent's own user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Its working directory. Else the node's root.

@@ -23,7 +23,7 @@ pub struct FileSpec {
     /// Absolute.
     pub path: String,
     /// What is in it. Without `content`, `template` and `source` a file that is missing is made empty, and the
-    /// content of one that is there is left alone.
+    /// content of one that is there is left alone; a link in its place is then left too, and is a mistake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// The name of a template in the recipe's folder `templates`: rendered, it is the content.
@@ -45,7 +45,8 @@ pub struct FileSpec {
     /// `[nginx, -t, -c, "%s"]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Argv>,
-    /// Whether what a new content replaces is kept beside it, as `.NAME.ideal-old`.
+    /// Whether what a new content replaces is kept beside it, as `.NAME.ideal-old`. It is no more readable than the
+    /// new one.
     #[serde(default)]
     pub backup: bool,
     /// `present`, or `absent`: the file is removed.
@@ -166,6 +167,13 @@ impl Kind for FileSpec {
         }
         match seen {
             FileSeen::Absent => Wrong::one(Difference::missing(), FileChange::Put),
+            FileSeen::Link if [&self.content, &self.template, &self.source].iter().all(|one| one.is_none()) => {
+                Verdict::Refused(
+                    "a link is in its place, and what is to be in the file is not said; declare the path that the \
+                     link leads to, or the `content`"
+                        .to_owned(),
+                )
+            }
             FileSeen::Link => Wrong::one(Difference::new("", "a link", "a file"), FileChange::Put),
             FileSeen::Directory => Verdict::Refused("a directory is in its place".to_owned()),
             FileSeen::Other => Verdict::Refused("something that is no file is in its place".to_owned()),
@@ -208,5 +216,22 @@ pub(super) fn attributes(
     }
     if !group_right {
         differences.push(Difference::new("group", group, wanted_group.unwrap_or_default()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_replaced_by_content_only() {
+        let refused = |text: &str| {
+            let spec: FileSpec = serde_json::from_str(text).unwrap();
+            matches!(spec.compare(&FileSeen::Link), Verdict::Refused(_))
+        };
+        assert!(refused(r#"{"path": "/f"}"#));
+        for wanted in [r#""content": """#, r#""template": "t""#, r#""source": "s""#, r#""state": "absent""#] {
+            assert!(!refused(&format!(r#"{{"path": "/f", {wanted}}}"#)), "{wanted}");
+        }
     }
 }

@@ -30,13 +30,15 @@ pub struct GitSpec {
     /// Whose it is, and who fetches it, with that user's keys. Else the agent's own user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Whether changes that somebody made in the checkout are thrown away. Else they are a reason to stop.
+    /// Whether changes that somebody made in the checkout are thrown away, and files that git does not know. Else
+    /// changes are a reason to stop, and other files are left alone.
     #[serde(default)]
     pub overwrite: bool,
     /// How long a fetch may take. Default 10m.
     #[serde(default = "ten_minutes")]
     pub timeout: Span,
-    /// `present`, or `absent`: the checkout is removed, unless it holds changes and `overwrite` is not said.
+    /// `present`, or `absent`: the checkout is removed, unless it holds changes, files that git does not know, or
+    /// commits or a stash that its repository does not have, and `overwrite` is not said.
     #[serde(default)]
     pub state: Presence,
 }
@@ -60,8 +62,10 @@ pub enum GitSeen {
         head: Option<String>,
         /// The commit that the wanted revision means now; none when nothing is wanted, or nobody could say.
         wanted: Option<String>,
-        /// Files that somebody changed, some of them.
+        /// Files that somebody changed, some of them; where it is to be gone, also files that git does not know.
         changed: Vec<String>,
+        /// Commits that its repository does not have, some of them. Looked for only where it is to be gone.
+        only_here: Vec<String>,
         /// Whether a checkout of ours was broken off, so that what is changed was not changed by people.
         broken_off: bool,
     },
@@ -150,14 +154,14 @@ impl Kind for GitSpec {
 
     fn compare(&self, seen: &GitSeen) -> Verdict<GitChange> {
         let absent = self.state == Presence::Absent;
-        let (origin, head, wanted, changed, broken_off) = match seen {
+        let (origin, head, wanted, changed, only_here, broken_off) = match seen {
             GitSeen::Absent if absent => return Verdict::Right,
             GitSeen::Absent => return Wrong::one(Difference::missing(), GitChange::Clone),
             GitSeen::Other => {
                 return Verdict::Refused("something that is no checkout of git is in its place".to_owned());
             }
-            GitSeen::Checkout { origin, head, wanted, changed, broken_off } => {
-                (origin, head, wanted, changed, *broken_off)
+            GitSeen::Checkout { origin, head, wanted, changed, only_here, broken_off } => {
+                (origin, head, wanted, changed, only_here, *broken_off)
             }
         };
         if !changed.is_empty() && !self.overwrite && !broken_off {
@@ -167,6 +171,14 @@ impl Kind for GitSpec {
             ));
         }
         if absent {
+            if !only_here.is_empty() && !self.overwrite {
+                let commits: Vec<&str> = only_here.iter().map(|commit| short(commit)).collect();
+                return Verdict::Refused(format!(
+                    "commits or a stash are in no branch of its repository: {}; push them, or say `overwrite: true` \
+                     to throw them away",
+                    commits.join(", ")
+                ));
+            }
             return Wrong::one(Difference::surplus(), GitChange::Remove);
         }
         let mut differences = Vec::new();
@@ -208,6 +220,7 @@ mod tests {
             head: Some(head.into()),
             wanted: Some("b".into()),
             changed: changed.iter().map(|one| (*one).to_owned()).collect(),
+            only_here: if head == "local" { vec![head.into()] } else { Vec::new() },
             broken_off,
         };
         let spec = |extra: &str| -> GitSpec {
@@ -215,6 +228,7 @@ mod tests {
         };
         let gone = r#", "state": "absent""#;
         let over = r#", "overwrite": true"#;
+        let gone_over = r#", "state": "absent", "overwrite": true"#;
         let refused = "refused";
         let table = [
             ("", GitSeen::Absent, "clone"),
@@ -228,6 +242,10 @@ mod tests {
             (gone, GitSeen::Other, refused),
             (gone, seen("b", &[], false), "remove"),
             (gone, seen("b", &["f"], false), refused),
+            (gone, seen("local", &[], false), refused),
+            (gone, seen("local", &[], true), refused),
+            (gone_over, seen("local", &["f"], false), "remove"),
+            ("", seen("local", &[], false), "move"),
         ];
         for (extra, seen, done) in table {
             let said = match spec(extra).compare(&seen) {

@@ -9,7 +9,8 @@ use super::{Difference, Kind, Presence, Verdict, Wrong, text};
 use crate::diagnostic::Diagnostic;
 use crate::path::Place;
 
-/// A line, or a block of lines, within a file that others write too. All else in the file stays as it is.
+/// A line, or a block of lines, within a file that others write too. All else in the file stays as it is, also how its
+/// lines end.
 ///
 /// ```yaml
 /// - line: {path: /etc/ssh/sshd_config, matching: "^#?PermitRootLogin ", line: "PermitRootLogin no"}
@@ -25,8 +26,9 @@ pub struct LineSpec {
     /// Lines between two markers that carry `marker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<String>,
-    /// A regular expression: the last line that matches is replaced by `line`. With `state: absent`, every line
-    /// that matches is removed.
+    /// A regular expression: the last line that matches is replaced by `line`, and all other lines that match are
+    /// removed, for some programs take the first of several and some the last. With `state: absent`, every line that
+    /// matches is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matching: Option<String>,
     /// The name in the markers of a block.
@@ -38,6 +40,10 @@ pub struct LineSpec {
     /// Whether a missing file is made.
     #[serde(default)]
     pub create: bool,
+    /// Permission bits of a file that is made, in octal text: "0600". Else "0644". Those of a file that is there are
+    /// left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
     /// `present` or `absent`.
     #[serde(default)]
     pub state: Presence,
@@ -69,69 +75,99 @@ pub struct LineChange {
 }
 
 impl LineSpec {
-    /// The text with the line or block as wanted; the same text when it is right. The error is a bad `matching`.
+    /// The text with the line or block as wanted; the same text when it is right. The error says why it cannot be
+    /// edited.
     pub fn edit(&self, text: &str) -> Result<String, String> {
-        match (&self.line, &self.block) {
-            (_, Some(block)) => Ok(self.edit_block(text, block)),
-            (line, None) => self.edit_line(text, line.as_deref()),
-        }
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let (begin, end) = (self.marked("begin"), self.marked("end"));
+        let after = match (&self.line, &self.block) {
+            (_, Some(block)) => self.edit_block(&lines, block, (&begin, &end))?,
+            (line, None) => self.edit_line(&lines, line.as_deref())?,
+        };
+        Ok(joined(&after, &lines))
     }
 
-    fn edit_line(&self, text: &str, line: Option<&str>) -> Result<String, String> {
-        let matching =
-            self.matching.as_deref().map(Regex::new).transpose().map_err(|error| error.to_string())?;
-        let hit = |one: &str| match &matching {
-            Some(matching) => matching.is_match(one) || Some(one) == line,
-            None => Some(one) == line,
+    fn marked(&self, word: &str) -> String {
+        format!("{} {word} {}", self.comment, self.marker)
+    }
+
+    fn edit_line<'a>(&self, lines: &[&'a str], line: Option<&'a str>) -> Result<Vec<&'a str>, String> {
+        let matching = self.matching.as_deref().map(Regex::new).transpose();
+        let matching = matching.map_err(|error| format!("`matching` is no regular expression: {error}"))?;
+        let hit = |one: &str| {
+            let one = bare(one);
+            Some(one) == line || matching.as_ref().is_some_and(|matching| matching.is_match(one))
         };
-        let mut lines: Vec<&str> = text.lines().collect();
+        let others = || lines.iter().copied().filter(|one| !hit(one));
         if self.state == Presence::Absent {
-            if !lines.iter().any(|one| hit(one)) {
-                return Ok(text.to_owned());
-            }
-            lines.retain(|one| !hit(one));
-            return Ok(joined(&lines, text));
+            return Ok(others().collect());
         }
         let line = line.unwrap_or_default();
-        if lines.contains(&line) {
-            return Ok(text.to_owned());
+        let (right, last) =
+            (lines.iter().rposition(|one| bare(one) == line), lines.iter().rposition(|one| hit(one)));
+        if matching.is_none() && right.is_some() {
+            return Ok(lines.to_vec());
         }
-        match lines.iter().rposition(|one| hit(one)) {
-            Some(at) => lines[at] = line,
-            None => lines.push(line),
-        }
-        Ok(joined(&lines, text))
+        // Where it is already, else where the last is that it replaces.
+        let Some(at) = right.or(last) else { return Ok(lines.iter().copied().chain([line]).collect()) };
+        let put = if right.is_some() { lines[at] } else { line };
+        let one = |(i, one): (usize, &&'a str)| match i == at {
+            true => Some(put),
+            false => (!hit(one)).then_some(*one),
+        };
+        Ok(lines.iter().enumerate().filter_map(one).collect())
     }
 
-    fn edit_block(&self, text: &str, block: &str) -> String {
-        let begin = format!("{} begin {}", self.comment, self.marker);
-        let end = format!("{} end {}", self.comment, self.marker);
-        let lines: Vec<&str> = text.lines().collect();
-        let from = lines.iter().position(|line| *line == begin);
-        let to = from.and_then(|from| lines[from..].iter().position(|line| *line == end).map(|to| from + to));
-        let mut wanted = vec![begin.as_str()];
-        wanted.extend(block.lines());
-        wanted.push(&end);
-        let present = self.state == Presence::Present;
-        match (from, to) {
-            (Some(from), Some(to)) if present && lines[from..=to] == wanted[..] => text.to_owned(),
-            (Some(from), Some(to)) => {
-                let middle: &[&str] = if present { &wanted } else { &[] };
-                joined(&[&lines[..from], middle, &lines[to + 1..]].concat(), text)
+    fn edit_block<'a>(
+        &self,
+        lines: &[&'a str],
+        block: &'a str,
+        (begin, end): (&'a str, &'a str),
+    ) -> Result<Vec<&'a str>, String> {
+        let places =
+            |marker| lines.iter().enumerate().filter(move |(_, line)| bare(line) == marker).map(|(i, _)| i);
+        let (begins, ends): (Vec<usize>, Vec<usize>) = (places(begin).collect(), places(end).collect());
+        let (from, to) = match (&begins[..], &ends[..]) {
+            ([], []) => (lines.len(), lines.len()),
+            ([from], [to]) if from < to => (*from, to + 1),
+            // What lies between may be other people's lines.
+            _ => {
+                return Err(format!(
+                    "`{begin}` and `{end}` do not stand in the file once each, in this order; mend or remove them by \
+                     hand"
+                ));
             }
-            _ if !present => text.to_owned(),
-            _ => joined(&[&lines[..], &wanted].concat(), text),
+        };
+        let mut middle = Vec::new();
+        if self.state == Presence::Present {
+            middle.push(begin);
+            middle.extend(block.lines());
+            middle.push(end);
+            if lines[from..to].iter().copied().map(bare).eq(middle.iter().copied()) {
+                return Ok(lines.to_vec());
+            }
         }
+        Ok([&lines[..from], &middle, &lines[to..]].concat())
     }
 }
 
-/// Lines as a text; only one that ended without a newline before, and still ends with that line, does so again.
-fn joined(lines: &[&str], before: &str) -> String {
-    let mut text = lines.join("\n");
-    let open =
-        !before.is_empty() && !before.ends_with('\n') && before.lines().last() == lines.last().copied();
-    if !lines.is_empty() && !open {
-        text.push('\n');
+/// A line without its end.
+fn bare(line: &str) -> &str {
+    line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line))
+}
+
+/// Lines as a text. One without an end gets the one that lines of this file have; but a last line that had none before
+/// still has none.
+fn joined(lines: &[&str], before: &[&str]) -> String {
+    let end = if before.first().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
+    let open = before.last().copied().filter(|last| !last.ends_with('\n'));
+    let mut text = String::new();
+    for (i, line) in lines.iter().enumerate() {
+        text.push_str(line);
+        let stays_open = i + 1 == lines.len() && open == Some(*line);
+        if !line.ends_with('\n') && !stays_open {
+            text.push_str(end);
+        }
     }
     text
 }
@@ -153,6 +189,9 @@ impl Kind for LineSpec {
 
     fn validate(&self, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
         text::path(&self.path, &place.key("path"), "ideal/bad-path", found);
+        if let Some(mode) = &self.mode {
+            text::mode(mode, &place.key("mode"), found);
+        }
         text::one_of(&[("line", self.line.is_some()), ("block", self.block.is_some())], false, place, found);
         let gone = self.state == Presence::Absent;
         if self.line.is_none() && self.block.is_none() && !(gone && self.matching.is_some()) {
@@ -198,7 +237,7 @@ impl Kind for LineSpec {
         };
         let after = match self.edit(before) {
             Ok(after) => after,
-            Err(why) => return Verdict::Refused(format!("`matching` is no regular expression: {why}")),
+            Err(why) => return Verdict::Refused(why),
         };
         if after == before && *seen != LineSeen::Absent {
             return Verdict::Right;
@@ -232,7 +271,7 @@ mod tests {
             (line(serde_json::json!({"line": "a"})), "", "a\n"),
             (line(serde_json::json!({"line": "a"})), "a", "a"),
             (line(serde_json::json!({"line": "b"})), "a", "a\nb\n"),
-            (line(serde_json::json!({"line": "p 2", "matching": "^p "})), "p 0\nx\np 1\n", "p 0\nx\np 2\n"),
+            (line(serde_json::json!({"line": "p 2", "matching": "^p "})), "p 0\nx\np 1\n", "x\np 2\n"),
             (line(serde_json::json!({"line": "a", "state": "absent"})), "b\na\nc", "b\nc"),
             (line(serde_json::json!({"matching": "^a", "state": "absent"})), "a1\nb\na2\n", "b\n"),
             (line(serde_json::json!({"block": "x\ny"})), "a\n", "a\n# begin ideal\nx\ny\n# end ideal\n"),
@@ -246,10 +285,40 @@ mod tests {
                 "a\n# begin ideal\nx\n# end ideal\nb\n",
                 "a\nb\n",
             ),
+            // The line is there, but a program that takes the first of several sees another.
+            (line(serde_json::json!({"line": "p 2", "matching": "^p "})), "p 0\np 2\nx\n", "p 2\nx\n"),
+            (line(serde_json::json!({"line": "p 2", "matching": "^p "})), "p 0\nx\np 1", "x\np 2\n"),
+            (line(serde_json::json!({"line": "b"})), "a\r\nc\r\n", "a\r\nc\r\nb\r\n"),
+            (line(serde_json::json!({"line": "c"})), "a\r\nc\r\n", "a\r\nc\r\n"),
+            (line(serde_json::json!({"line": "a", "state": "absent"})), "b\r\na\r\nc\n", "b\r\nc\n"),
+            (
+                line(serde_json::json!({"block": "z"})),
+                "a\r\n# begin ideal\r\nx\r\n# end ideal\r\n",
+                "a\r\n# begin ideal\r\nz\r\n# end ideal\r\n",
+            ),
         ];
         for (spec, before, after) in table {
             assert_eq!(spec.edit(before).unwrap(), after, "{spec:?}");
             assert_eq!(spec.edit(after).unwrap(), after, "twice: {spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_without_its_end_eats_nothing() {
+        for before in [
+            "# begin ideal\nx\nmine\n",
+            "# begin ideal\nx\nmine\n# begin ideal\ny\n# end ideal\n",
+            "mine\n# end ideal\n",
+            "# end ideal\nmine\n# begin ideal\n",
+        ] {
+            for state in ["present", "absent"] {
+                let spec = spec(serde_json::json!({"path": "/f", "block": "z", "state": state}));
+                let verdict = spec.compare(&LineSeen::Text(before.to_owned()));
+                assert!(
+                    matches!(&verdict, Verdict::Refused(why) if why.contains("by hand")),
+                    "{before:?} {verdict:?}"
+                );
+            }
         }
     }
 }

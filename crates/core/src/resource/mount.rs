@@ -43,8 +43,20 @@ pub struct MountSeen {
     pub mounted: Option<Mounted>,
     /// Whether something is in the directory while nothing is mounted.
     pub occupied: bool,
-    /// Whether a copy of what was there was begun and is not noted as over.
-    pub broken_off: bool,
+    /// How far a copy of what was there came.
+    pub carried: Carried,
+}
+
+/// How far the copy of a directory's content to a filesystem came before it was broken off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// None is under way.
+    #[default]
+    Nothing,
+    /// It may be a half, or older than the original, which is still in its place.
+    Half,
+    /// It is whole, and the original was put aside.
+    Whole,
 }
 
 /// The entry of a directory in /etc/fstab.
@@ -71,15 +83,16 @@ pub struct Mounted {
     pub read_only: bool,
 }
 
-/// What is to be done, in this order.
+/// What is to be done, in this order: a system that starts again at any moment mounts no half copy, and what cannot
+/// be mounted leaves no entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MountChange {
-    /// The entry is written, or removed.
-    pub entry: bool,
     /// What is in the directory goes to the filesystem first.
     pub carry: bool,
     /// It is mounted, or unmounted.
     pub mount: bool,
+    /// The entry is written, or removed.
+    pub entry: bool,
     /// It is mounted anew with the options of the entry.
     pub remount: bool,
 }
@@ -227,7 +240,7 @@ impl Kind for MountSpec {
                 differences.push(Difference::new("", "mounted", "unmounted"));
                 change.mount = true;
             }
-            if seen.broken_off {
+            if seen.carried != Carried::Nothing {
                 differences.push(Difference::new("copy", "under way", "given up"));
             }
         } else {
@@ -247,6 +260,13 @@ impl Kind for MountSpec {
                         mounted.device
                     ));
                 }
+                Some(_) if seen.carried == Carried::Half => {
+                    return Verdict::Refused(format!(
+                        "it is mounted, but what was in {at} before was not copied to it whole, and still lies \
+                         under it; save what was written since, then unmount it: the copy is made anew",
+                        at = self.at
+                    ));
+                }
                 Some(mounted) => {
                     let read_only = self.options.iter().any(|option| option == "ro");
                     if mounted.read_only != read_only {
@@ -256,14 +276,29 @@ impl Kind for MountSpec {
                     } else if change.entry && seen.entry.is_some() {
                         change.remount = true;
                     }
-                    if seen.broken_off {
+                    if seen.carried == Carried::Whole {
                         differences.push(Difference::new("copy", "not seen to its end", "complete"));
                     }
+                }
+                None if seen.carried == Carried::Whole && seen.occupied => {
+                    return Verdict::Refused(format!(
+                        "what was in {at} is on {device}, and something else was put in {at} since; move that away",
+                        at = self.at,
+                        device = self.device
+                    ));
+                }
+                None if seen.carried == Carried::Half && !seen.occupied => {
+                    return Verdict::Refused(format!(
+                        "{device} may hold half of what was in {at}, and {at} is empty now; put back what was \
+                         there, or say `state: absent` once to have the copy forgotten",
+                        at = self.at,
+                        device = self.device
+                    ));
                 }
                 None => {
                     differences.push(Difference::new("", "not mounted", "mounted"));
                     change.mount = true;
-                    change.carry = seen.occupied || seen.broken_off;
+                    change.carry = seen.occupied;
                 }
             }
         }
@@ -314,7 +349,7 @@ mod tests {
             read_only: false,
         };
         let seen =
-            |mounted, occupied| MountSeen { entry: entry.clone(), mounted, occupied, broken_off: false };
+            |mounted, occupied| MountSeen { entry: entry.clone(), mounted, occupied, ..MountSeen::default() };
         let why = |spec: &MountSpec, seen: &MountSeen| match spec.compare(seen) {
             Verdict::Right => (String::new(), MountChange::default()),
             Verdict::Wrong(wrong) => (wrong.why(), wrong.change),
@@ -332,5 +367,36 @@ mod tests {
         let both = MountChange { entry: true, mount: true, ..MountChange::default() };
         assert_eq!(why(&gone, &seen(Some(right), false)).1, both);
         assert_eq!(gone.compare(&MountSeen::default()), Verdict::Right);
+    }
+
+    #[test]
+    fn no_half_copy_is_used() {
+        let right = Mounted { device: "/dev/loop7".into(), device_right: true, ..Mounted::default() };
+        let seen = |mounted: bool, occupied, carried| MountSeen {
+            entry: None,
+            mounted: mounted.then(|| right.clone()),
+            occupied,
+            carried,
+        };
+        let (change, entry) = (MountChange::default(), MountChange { entry: true, ..MountChange::default() });
+        let mount = MountChange { mount: true, ..entry };
+        let table = [
+            (seen(false, true, Carried::Nothing), Some(MountChange { carry: true, ..mount })),
+            (seen(false, true, Carried::Half), Some(MountChange { carry: true, ..mount })),
+            (seen(false, false, Carried::Half), None),
+            (seen(false, false, Carried::Whole), Some(mount)),
+            // What somebody put there after the original went aside is not in the copy.
+            (seen(false, true, Carried::Whole), None),
+            (seen(true, false, Carried::Half), None),
+            (seen(true, false, Carried::Whole), Some(entry)),
+        ];
+        for (seen, wanted) in table {
+            let done = match spec().compare(&seen) {
+                Verdict::Refused(_) => None,
+                Verdict::Right => Some(change),
+                Verdict::Wrong(wrong) => Some(wrong.change),
+            };
+            assert_eq!(done, wanted, "{seen:?}");
+        }
     }
 }

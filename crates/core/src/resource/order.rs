@@ -84,7 +84,8 @@ pub fn graph(items: &[Item<'_>]) -> Graph {
     for (i, item) in items.iter().enumerate() {
         let mut needs = item.after.clone();
         for thing in item.resource.uses() {
-            needs.extend(providers(&provided, &thing).filter(|other| *other != i));
+            let others = providers(&provided, &thing).filter(|other| *other != i);
+            needs.extend(others.filter(|other| !belongs_to(items[*other].resource, item.resource)));
         }
         needs.sort_unstable();
         needs.dedup();
@@ -116,6 +117,15 @@ pub fn graph(items: &[Item<'_>]) -> Graph {
     }
     forget_contradictions(&mut graph);
     graph
+}
+
+/// Whether the one belongs to the account that the other declares. An account's home may lie in a directory that is
+/// the account's own; such a directory can only come after the account.
+fn belongs_to(one: &Resource, account: &Resource) -> bool {
+    matches!(account, Resource::User(_)) && {
+        let provided = account.provides();
+        one.uses().iter().any(|thing| !matches!(thing, Thing::Path(_)) && provided.contains(thing))
+    }
 }
 
 fn steers_packages(resource: &Resource) -> bool {
@@ -233,6 +243,19 @@ mod tests {
         assert_eq!(graph.needs, [vec![1], vec![], vec![], vec![]]);
         assert_eq!(graph.follows, [vec![], vec![], vec![0, 1], vec![2]]);
         assert_eq!(circle(&graph), None);
+    }
+
+    #[test]
+    fn a_home_lies_in_a_directory_of_its_user() {
+        let resources = list(serde_json::json!([
+            {"directory": {"path": "/srv/app", "owner": "app"}},
+            {"directory": {"path": "/srv/app/home", "owner": "app", "group": "app"}},
+            {"directory": {"path": "/srv"}},
+            {"user": {"name": "app", "home": "/srv/app/home"}},
+        ]));
+        let graph = graph_of(&resources, &[]);
+        assert_eq!(circle(&graph), None);
+        assert_eq!(graph.needs, [vec![2, 3], vec![0, 2, 3], vec![], vec![2]]);
     }
 
     #[test]

@@ -132,6 +132,10 @@ impl UnitSpec {
     pub fn boots(&self) -> bool {
         self.enabled && self.state == Presence::Present
     }
+    /// Whether it is only what units are made of: `getty@`.
+    pub fn is_a_template(&self) -> bool {
+        self.name.split_once('@').is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('.'))
+    }
     /// As systemd calls it.
     pub fn full_name(&self) -> String {
         if self.name.contains('.') { self.name.clone() } else { format!("{}.service", self.name) }
@@ -150,6 +154,11 @@ impl Kind for UnitSpec {
 
     fn validate(&self, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
         text::file_name(&self.name, "._-@:\\", &place.key("name"), found);
+        if self.is_a_template() {
+            let message = format!("`{}` is a template, which is no unit itself", text::short(&self.name));
+            let help = "name one made of it, with a word behind the `@`: getty@tty1";
+            found.push(Diagnostic::error("ideal/bad-system-name", place.key("name").path(), message).help(help));
+        }
         if let Some(command) = &self.command {
             let place = place.key("command");
             text::argv(command, &place, found);
@@ -219,6 +228,16 @@ impl Kind for UnitSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_no_unit() {
+        for (name, problems) in [("getty@", 1), ("getty@.service", 1), ("getty@tty1", 0), ("cron", 0), ("a@b.timer", 0)] {
+            let spec = UnitSpec { name: name.to_owned(), ..UnitSpec::default() };
+            let mut found = Vec::new();
+            spec.validate(&Place::ROOT, &mut found);
+            assert_eq!(found.len(), problems, "{name}: {found:?}");
+        }
+    }
 
     fn spec(text: &str) -> UnitSpec {
         serde_json::from_str(text).unwrap()

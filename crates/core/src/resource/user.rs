@@ -29,7 +29,9 @@ pub struct UserSpec {
     /// Groups that it is in beside the first. It is not taken out of others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Its home. What is in an old one is moved there.
+    /// Its home. What is in an old one is moved there, if the old one is a directory of this user's that is no other
+    /// account's home too, and nothing is at the new path yet. Else it stays where it is. To another filesystem it is
+    /// copied, and the old one stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
     /// The program that a login starts.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use ideal_core::resource::archive::{ArchiveSeen, ArchiveSpec};
@@ -42,22 +44,56 @@ fn open(spec: &ArchiveSpec, eyes: &Eyes<'_>) -> Result<Option<File>, Trouble> {
     }
 }
 
-fn sha256(eyes: &Eyes<'_>, key: String, file: &mut File) -> Result<String, Trouble> {
-    let seal = Seal::of(&rustix::fs::fstat(&*file)?);
+/// Whether work that was put aside is still waited for.
+#[derive(Clone, Debug, Default)]
+struct Awaited(Arc<AtomicBool>);
+
+impl Awaited {
+    fn check(&self) -> Result<(), Trouble> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(Trouble::failed("it was broken off")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Does what keeps a thread busy on one of its own, so that the agent answers meanwhile. It ends soon after nobody
+/// waits for it any more.
+async fn aside<T: Send + 'static>(
+    does: impl FnOnce(&Awaited) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    struct GivenUp(Awaited);
+    impl Drop for GivenUp {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let awaited = Awaited::default();
+    let _given_up = GivenUp(awaited.clone());
+    let done = tokio::task::spawn_blocking(move || does(&awaited)).await;
+    done.map_err(|error| Trouble::failed(error.to_string()))?
+}
+
+async fn sha256(eyes: &Eyes<'_>, key: String, mut file: File) -> Result<String, Trouble> {
+    let seal = Seal::of(&rustix::fs::fstat(&file)?);
     if let Some((of, hash)) = eyes.cache().said.borrow().archives.get(&key)
         && *of == seal
     {
         return Ok(hash.clone());
     }
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
+    let hash = aside(move |awaited| {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            awaited.check()?;
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => hasher.update(&buffer[..count]),
+            }
         }
-    }
-    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    })
+    .await?;
     eyes.cache().said.borrow_mut().archives.insert(key, (seal, hash.clone()));
     Ok(hash)
 }
@@ -142,11 +178,46 @@ fn each(
     Ok(())
 }
 
+/// The largest content that is unpacked, in bytes.
+const LARGEST: u64 = 64 << 30;
+/// The most entries that an archive may have.
+const MOST: usize = 1_000_000;
+
+/// How many bytes are free where a path is or would be.
+fn room(eyes: &Eyes<'_>, to: &str) -> Result<u64, Trouble> {
+    let to = eyes.host_path(to);
+    let there = to.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let stat = rustix::fs::statvfs(there)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Reads all of an archive, within bounds; how many directories it holds.
+fn looked_through(file: File, strip: usize, room: u64, awaited: &Awaited) -> Result<usize, Trouble> {
+    let (mut folders, mut entries, mut size) = (0usize, 0usize, 0u64);
+    each(file, strip, |mut found| {
+        awaited.check()?;
+        entries += 1;
+        size = size.saturating_add(found.entry.size());
+        if entries > MOST {
+            return Err(Trouble::failed(format!("the archive has more than {MOST} entries")));
+        }
+        // Before it is read: a few bytes may unpack to any number of them.
+        if size > LARGEST.min(room) {
+            let why = format!("the archive unpacks to {size} bytes or more; {room} are free, {LARGEST} the most");
+            return Err(Trouble::failed(why));
+        }
+        folders += usize::from(found.entry.header().entry_type().is_dir());
+        io::copy(&mut found.entry, &mut io::sink())?;
+        Ok(())
+    })?;
+    Ok(folders)
+}
+
 impl Keep for ArchiveSpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<ArchiveSeen, Trouble> {
         let key = self.source.clone().or_else(|| self.path.clone()).unwrap_or_default();
         let archive = match open(self, eyes)? {
-            Some(mut file) => Some(sha256(eyes, key, &mut file)?),
+            Some(file) => Some(sha256(eyes, key, file).await?),
             None => None,
         };
         let unpacked = eyes.ledger().notes.get(&note(self)).cloned();
@@ -156,13 +227,10 @@ impl Keep for ArchiveSpec {
 
     async fn apply(&self, (): &(), about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
         let file = || open(self, hands)?.ok_or_else(|| Trouble::failed("the archive does not exist"));
+        let strip = self.strip;
+        let (whole, room) = (file()?, room(hands, &self.to)?);
         // All of it is looked through first: of an archive that is refused, or cut off, nothing is unpacked.
-        let mut folders = 0usize;
-        each(file()?, self.strip, |mut found| {
-            folders += usize::from(found.entry.header().entry_type().is_dir());
-            io::copy(&mut found.entry, &mut io::sink())?;
-            Ok(())
-        })?;
+        let folders = aside(move |awaited| looked_through(whole, strip, room, awaited)).await?;
         // From here on, until all is there, what is there is neither the old nor the new.
         hands.note(|ledger| {
             ledger.notes.remove(&note(self));
@@ -171,29 +239,35 @@ impl Keep for ArchiveSpec {
         let accounts = (self.owner.as_deref(), self.group.as_deref());
         let owner = accounts.0.map(|name| hands.uid(name)).transpose()?.map(Uid::from_raw);
         let group = accounts.1.map(|name| hands.gid(name)).transpose()?.map(Gid::from_raw);
-        let mut later: Vec<(PathBuf, Attributes)> = Vec::with_capacity(folders);
-        let mut put = Vec::new();
-        each(file()?, self.strip, |found| {
-            let mode = found.entry.header().mode()? & 0o777;
-            let attributes = Attributes { mode: Mode::from_raw_mode(mode), owner, group };
-            let path = found.path.clone();
-            match unpack(&root, found, attributes, self.strip)? {
-                // A directory that may not be written is made so after what lies in it.
-                Made::Folder => later.push((path, attributes)),
-                Made::Other => put.push(path),
+        let whole = file()?;
+        let put = aside(move |awaited| {
+            let mut later: Vec<(PathBuf, Attributes)> = Vec::with_capacity(folders);
+            let mut put = 0usize;
+            each(whole, strip, |found| {
+                awaited.check()?;
+                let mode = found.entry.header().mode()? & 0o777;
+                let attributes = Attributes { mode: Mode::from_raw_mode(mode), owner, group };
+                let path = found.path.clone();
+                match unpack(&root, found, attributes, strip)? {
+                    // A directory that may not be written is made so after what lies in it.
+                    Made::Folder => later.push((path, attributes)),
+                    Made::Other => put += 1,
+                }
+                Ok(())
+            })?;
+            for (path, attributes) in later.iter().rev() {
+                root.spot(&path.to_string_lossy())?.set_attributes(*attributes)?;
             }
-            Ok(())
-        })?;
-        for (path, attributes) in later.iter().rev() {
-            root.spot(&path.to_string_lossy())?.set_attributes(*attributes)?;
-        }
+            Ok(put)
+        })
+        .await?;
         crash_point("archive-unpacked");
         hands.flush(&self.to)?;
         let archive = self.look(about, hands).await?.archive.unwrap_or_default();
         hands.note(|ledger| {
             ledger.notes.insert(note(self), archive);
         })?;
-        Ok(Some(format!("{} files and links, {folders} directories", put.len())))
+        Ok(Some(format!("{put} files and links, {folders} directories")))
     }
 }
 
@@ -257,5 +331,29 @@ mod tests {
         assert_eq!(at("a/b", 1), Ok(Some("b".into())));
         assert_eq!(at("a", 1), Ok(None));
         assert!(at("../a", 0).is_err() && at("/etc/x", 0).is_err() && at("a/../../b", 1).is_err());
+    }
+
+    #[test]
+    fn what_has_no_room_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let mut archive = tar::Builder::new(File::create(&path).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1000);
+        header.set_cksum();
+        archive.append_data(&mut header, "a", &[7u8; 1000][..]).unwrap();
+        // The second says that it is large, and nothing of it is there.
+        header.set_size(LARGEST);
+        header.set_cksum();
+        archive.append_data(&mut header, "b", &[][..]).unwrap();
+        archive.into_inner().unwrap();
+        let look = |room, awaited: &Awaited| {
+            looked_through(File::open(&path).unwrap(), 0, room, awaited).map_err(|trouble| format!("{trouble:?}"))
+        };
+        let awaited = Awaited::default();
+        assert!(look(999, &awaited).unwrap_err().contains("to 1000 bytes or more; 999 are free"));
+        assert!(look(u64::MAX, &awaited).unwrap_err().contains("the most"));
+        awaited.0.store(true, Ordering::Relaxed);
+        assert!(look(u64::MAX, &awaited).unwrap_err().contains("broken off"));
     }
 }

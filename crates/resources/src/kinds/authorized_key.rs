@@ -53,7 +53,15 @@ impl Keep for AuthorizedKeySpec {
                 return Err(Trouble::failed(why));
             }
             safe &= is_safe(&stat, FileType::RegularFile, &user, 0o022);
-            text = Some(String::from_utf8_lossy(&file.read(LONGEST)?).into_owned());
+            // It is written again whole, so what cannot be read whole is left as it is.
+            let content = file.read(LONGEST)?;
+            if content.len() as u64 > LONGEST {
+                return Err(Trouble::failed(format!("{}/{FILE} is longer than {LONGEST} bytes", user.home)));
+            }
+            let whole = String::from_utf8(content);
+            text = Some(whole.map_err(|_| {
+                Trouble::failed(format!("{}/{FILE} is no text in UTF-8; it is left as it is", user.home))
+            })?);
         }
         Ok(AuthorizedKeySeen::Keys { text, safe })
     }

@@ -11,6 +11,11 @@ use crate::root::Attributes;
 /// A file for cron is not longer than this.
 const LONGEST: u64 = 1 << 20;
 
+/// The bits of its file: its environment may hold what is not for everybody.
+fn mode(spec: &CronSpec) -> u32 {
+    if spec.env.is_empty() { 0o644 } else { 0o600 }
+}
+
 impl Keep for CronSpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<CronSeen, Trouble> {
         let Some(sight) = eyes.sight(&self.path())? else { return Ok(CronSeen::Absent) };
@@ -19,7 +24,8 @@ impl Keep for CronSpec {
             return Ok(CronSeen::Other);
         }
         let text = String::from_utf8_lossy(&sight.read(LONGEST)?).into_owned();
-        let safe = stat.st_uid == 0 && bits_of(&stat) & 0o7133 == 0;
+        // Fewer bits are as good.
+        let safe = stat.st_uid == 0 && bits_of(&stat) & !mode(self) == 0;
         Ok(CronSeen::File { text, safe })
     }
 
@@ -32,10 +38,8 @@ impl Keep for CronSpec {
         let spot = hands.spot(&self.path())?;
         match change {
             CronChange::Put(text) => {
-                // Its environment may hold what is not for everybody.
-                let mode = if self.env.is_empty() { 0o644 } else { 0o600 };
                 let attributes = Attributes {
-                    mode: Mode::from_raw_mode(mode),
+                    mode: Mode::from_raw_mode(mode(self)),
                     owner: Some(Uid::ROOT),
                     group: Some(Gid::ROOT),
                 };

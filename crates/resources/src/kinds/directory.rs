@@ -1,5 +1,6 @@
 //! A directory.
 
+use ideal_core::resource::Presence;
 use ideal_core::resource::directory::{DirectoryChange, DirectorySeen, DirectorySpec};
 use rustix::fs::FileType;
 
@@ -9,7 +10,9 @@ use crate::hands::Hands;
 
 impl Keep for DirectorySpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<DirectorySeen, Trouble> {
-        if eyes.is_mount(&self.path) {
+        // On a machine a filesystem's own root has mode and owner like any directory; only its end is not ours.
+        let asked = !eyes.is_machine() || self.state == Presence::Absent;
+        if asked && eyes.is_mount(&self.path)? {
             return Ok(DirectorySeen::Mount);
         }
         let Some(sight) = eyes.sight(&self.path)? else { return Ok(DirectorySeen::Absent) };
@@ -19,7 +22,7 @@ impl Keep for DirectorySpec {
         }
         let owned = owned(eyes, &stat, self.owner.as_deref(), self.group.as_deref())?;
         // Only who wants it gone needs to know what is in it.
-        let empty = self.state == ideal_core::resource::Presence::Absent && sight.is_empty()?;
+        let empty = self.state == Presence::Absent && sight.is_empty()?;
         Ok(DirectorySeen::Directory {
             mode: bits_of(&stat),
             owner: owned.owner,

@@ -115,7 +115,7 @@ impl Keep for FileSpec {
                 wanted.group.get_or_insert(rustix::fs::Gid::from_raw(stat.st_gid));
             }
             if self.backup {
-                spot.keep_old()?;
+                spot.keep_old(wanted).await?;
             }
         }
         let mut said: Option<Outcome> = None;

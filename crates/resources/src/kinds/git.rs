@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ideal_core::resource::Presence;
 use ideal_core::resource::git::{GitChange, GitSeen, GitSpec, is_commit};
 use ideal_host::crash_point;
 use rustix::fs::{FileType, Mode};
@@ -89,7 +90,7 @@ impl Keep for GitSpec {
         let head = reference(eyes, &self.at, "HEAD")?.filter(|commit| is_commit(commit));
         let wanted =
             match &self.revision {
-                _ if self.state == ideal_core::resource::Presence::Absent => None,
+                _ if self.state == Presence::Absent => None,
                 Some(revision) if is_commit(revision) => Some(revision.to_ascii_lowercase()),
                 revision => {
                     let names = match revision {
@@ -109,19 +110,28 @@ impl Keep for GitSpec {
                 }
             };
         let at = eyes.host_path(&self.at).display().to_string();
-        let outcome =
-            eyes.ask(about.label, Query::System(Question::Changed { at }, self.user.clone())).await?;
-        if !outcome.agreed() {
-            return Err(trouble(&outcome));
-        }
-        let answer = String::from_utf8_lossy(&outcome.answer);
-        // Two letters and a blank, then the name. What git ignores is nobody's concern; what it does not know may be.
+        let gone = self.state == Presence::Absent;
+        let asked = async |question| {
+            let outcome = eyes.ask(about.label, Query::System(question, self.user.clone())).await?;
+            match outcome.agreed() {
+                true => Ok(String::from_utf8_lossy(&outcome.answer).into_owned()),
+                false => Err(trouble(&outcome)),
+            }
+        };
+        let only_here = match gone {
+            true => asked(Question::OnlyHere { at: at.clone() }).await?,
+            false => String::new(),
+        };
+        let answer = asked(Question::Changed { at, unknown: gone }).await?;
+        // Two letters and a blank, then the name. What git ignores is nobody's concern; what it does not know would be
+        // lost with the checkout.
         let changed = answer.split('\0').filter_map(|line| line.get(3..)).filter(|name| !name.is_empty());
         Ok(GitSeen::Checkout {
             origin: setting(&config, "[remote \"origin\"]", "url").unwrap_or_default(),
             head,
             wanted,
             changed: changed.take(NAMED).map(str::to_owned).collect(),
+            only_here: only_here.lines().map(str::to_owned).collect(),
             broken_off: eyes.exists(&format!("{}/{MOVING}", self.at)),
         })
     }
@@ -243,15 +253,20 @@ impl Steps for GitSpec {
                 meant(&answer, revision.as_deref()).ok_or_else(missing)?
             }
         };
+        // What of ours was broken off left files that git does not know; else those are people's, and stay.
+        let force = self.overwrite || note.stat()?.is_some();
         note.put(&mut commit.as_bytes(), attributes, async |_| Ok(())).await?;
         // A checkout that was killed leaves its lock, and nobody else works here while the note stands.
         hands.spot(&format!("{at}/.git/index.lock"))?.remove()?;
-        self.git(
-            hands,
-            about,
-            &[&within[..], &["checkout", "--quiet", "--force", "--detach", &commit]].concat(),
-        )
-        .await?;
+        let how = if force { "--force" } else { "--no-overwrite-ignore" };
+        let checkout = ["checkout", "--quiet", how, "--detach", &commit];
+        if let Err(trouble) = self.git(hands, about, &[&within[..], &checkout].concat()).await {
+            if !force {
+                // It found a file in its way before it began, and that file is not ours to lose.
+                note.remove()?;
+            }
+            return Err(trouble);
+        }
         self.git(hands, about, &[&within[..], &["reset", "--quiet", "--hard", &commit]].concat()).await?;
         if self.overwrite {
             self.git(hands, about, &[&within[..], &["clean", "--quiet", "-f", "-d"]].concat()).await?;

@@ -3,7 +3,7 @@
 use ideal_core::resource::line::{LineChange, LineSeen, LineSpec};
 use rustix::fs::{FileType, Gid, Mode, Uid};
 
-use super::{About, Keep, bits_of};
+use super::{About, Keep, attributes, bits_of};
 use crate::eyes::{Eyes, Trouble};
 use crate::hands::Hands;
 use crate::root::Attributes;
@@ -38,16 +38,16 @@ impl Keep for LineSpec {
         hands: &Hands<'_>,
     ) -> Result<Option<String>, Trouble> {
         let spot = hands.spot(&self.path)?;
-        let attributes = match spot.stat()? {
+        let wanted = match spot.stat()? {
             Some(stat) if rustix::process::geteuid().is_root() => Attributes {
                 mode: Mode::from_raw_mode(bits_of(&stat)),
                 owner: Some(Uid::from_raw(stat.st_uid)),
                 group: Some(Gid::from_raw(stat.st_gid)),
             },
             Some(stat) => Attributes { mode: Mode::from_raw_mode(bits_of(&stat)), owner: None, group: None },
-            None => Attributes { mode: Mode::from_raw_mode(0o644), owner: None, group: None },
+            None => attributes(hands, self.mode.as_deref().unwrap_or("0644"), None, None)?,
         };
-        spot.put(&mut change.text.as_bytes(), attributes, async |_| Ok(())).await?;
+        spot.put(&mut change.text.as_bytes(), wanted, async |_| Ok(())).await?;
         spot.sync()?;
         Ok(None)
     }

@@ -1,15 +1,17 @@
 //! A filesystem that is mounted: the entry in /etc/fstab, the mount itself, and what was in the directory before.
 //!
-//! What was there is carried over in steps, each of which is noted when it is done: copied to the filesystem while
-//! that is mounted elsewhere, then kept under another name, then covered. A crash between two of them loses nothing:
-//! until the copy is complete the original is in its place.
+//! What was there is carried over in steps: copied to the filesystem while that is mounted elsewhere, then kept under
+//! another name, which is noted before, then covered. A crash between two of them loses nothing: until the copy is
+//! complete the original is in its place, and for as long as it is, a copy from before the crash is made anew, for
+//! nobody knows what was written since. The entry comes last: a system that starts in between mounts nothing.
 
 use std::time::Duration;
 
 use ideal_core::resource::Presence;
-use ideal_core::resource::mount::{self, MountChange, MountSeen, MountSpec, Mounted};
+use ideal_core::resource::mount::{self, Carried, MountChange, MountSeen, MountSpec, Mounted};
 use ideal_host::crash_point;
 use rustix::fs::{FileType, Gid, Mode, Uid};
+use serde::{Deserialize, Serialize};
 
 use super::{About, Keep, bits_of};
 use crate::exec::Program;
@@ -95,17 +97,42 @@ fn note(spec: &MountSpec) -> String {
     format!("mount {}", spec.at)
 }
 
-/// What is noted while a directory's content is carried over.
-const COPYING_NOTE: &str = "copying to ";
-const COPIED_NOTE: &str = "copied to ";
+/// What is noted while a directory's content is carried over: to which device, and where the original goes once the
+/// copy is whole.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    device: String,
+    original: Option<String>,
+}
+
+impl Note {
+    /// The one of this mount, if it is of the device that is wanted.
+    fn of(spec: &MountSpec, eyes: &Eyes<'_>) -> Option<Note> {
+        let ledger = eyes.ledger();
+        let text = ledger.notes.get(&note(spec))?;
+        serde_json::from_str(text).ok().filter(|note: &Note| note.device == spec.device)
+    }
+    fn write(&self, spec: &MountSpec, hands: &Hands<'_>) -> Result<(), Trouble> {
+        let text = serde_json::to_string(self).map_err(|error| Trouble::failed(error.to_string()))?;
+        Ok(hands.note(|ledger| {
+            ledger.notes.insert(note(spec), text);
+        })?)
+    }
+}
+
+/// Where a path is as the kernel says it, which knows no links; none where a folder above it is missing.
+fn real(eyes: &Eyes<'_>, at: &str) -> Result<Option<String>, Trouble> {
+    let Some(sight) = eyes.sight(at)? else { return Ok(None) };
+    Ok(Some(sight.path()?.display().to_string()))
+}
 
 impl Keep for MountSpec {
     async fn look(&self, _: About<'_>, eyes: &Eyes<'_>) -> Result<MountSeen, Trouble> {
-        let fstab = eyes.text(FSTAB, LONGEST)?.unwrap_or_default();
+        let fstab = eyes.whole_text(FSTAB, LONGEST)?.unwrap_or_default();
         let entry =
             fstab.lines().filter_map(mount::parse).find(|(at, _)| *at == self.at).map(|(_, entry)| entry);
         let table = std::fs::read_to_string("/proc/self/mountinfo")?;
-        let mounted = topmost(&table, &self.at).map(|line| Mounted {
+        let mounted = real(eyes, &self.at)?.and_then(|at| topmost(&table, &at)).map(|line| Mounted {
             device_right: self.state == Presence::Absent || is_it(self, &line, eyes),
             device: line.source.clone(),
             filesystem: line.filesystem.clone(),
@@ -121,8 +148,14 @@ impl Keep for MountSpec {
             }
             occupied = !sight.is_empty()?;
         }
-        let broken_off = eyes.ledger().notes.contains_key(&note(self));
-        Ok(MountSeen { entry, mounted, occupied, broken_off })
+        let carried = match Note::of(self, eyes).map(|note| note.original) {
+            // What was noted of another device says nothing of this one; only that something is to be forgotten.
+            None if self.state == Presence::Absent && eyes.ledger().notes.contains_key(&note(self)) => Carried::Half,
+            None => Carried::Nothing,
+            Some(Some(original)) if eyes.stat(&original)?.is_some() => Carried::Whole,
+            Some(_) => Carried::Half,
+        };
+        Ok(MountSeen { entry, mounted, occupied, carried })
     }
 
     async fn apply(
@@ -131,18 +164,10 @@ impl Keep for MountSpec {
         about: About<'_>,
         hands: &Hands<'_>,
     ) -> Result<Option<String>, Trouble> {
-        if change.entry {
-            let fstab = hands.text(FSTAB, LONGEST)?.unwrap_or_default();
-            let attributes = Attributes {
-                mode: Mode::from_raw_mode(0o644),
-                owner: Some(Uid::ROOT),
-                group: Some(Gid::ROOT),
-            };
-            let spot = hands.spot(FSTAB)?;
-            spot.put(&mut self.edit(&fstab).as_bytes(), attributes, async |_| Ok(())).await?;
-            spot.sync()?;
-        }
         if self.state == Presence::Absent {
+            if change.entry {
+                self.write_entry(hands).await?;
+            }
             if change.mount {
                 self.must(hands, about, &["umount", "--", &self.at], LIMIT).await?;
             }
@@ -153,20 +178,36 @@ impl Keep for MountSpec {
         if change.carry {
             said = self.carry(about, hands).await?;
         }
+        let options = self.entry().options;
         if change.mount {
             let spot = hands.spot(&self.at)?;
             if spot.stat()?.is_none() {
                 spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o755), owner: None, group: None })?;
             }
-            self.must(hands, about, &["mount", "--", &self.at], LIMIT).await?;
+            let words = ["mount", "-t", &self.filesystem, "-o", &options, "--", &self.device, &self.at];
+            self.must(hands, about, &words, LIMIT).await?;
         }
         self.forget(hands)?;
+        let before = if change.entry { self.write_entry(hands).await? } else { String::new() };
         if change.remount {
-            let options = format!("remount,{}", self.entry().options);
-            self.must(hands, about, &["mount", "-o", &options, "--", &self.at], LIMIT).await?;
+            let options = format!("remount,{options}");
+            let remounted = self.must(hands, about, &["mount", "-o", &options, "--", &self.at], LIMIT).await;
+            if remounted.is_err() && change.entry {
+                // The program reads the entry, so it was written first; options that do not work do not stay.
+                put_fstab(hands, &before).await?;
+            }
+            remounted?;
         }
         Ok(said)
     }
+}
+
+async fn put_fstab(hands: &Hands<'_>, text: &str) -> Result<(), Trouble> {
+    let attributes =
+        Attributes { mode: Mode::from_raw_mode(0o644), owner: Some(Uid::ROOT), group: Some(Gid::ROOT) };
+    let spot = hands.spot(FSTAB)?;
+    spot.put(&mut text.as_bytes(), attributes, async |_| Ok(())).await?;
+    Ok(spot.sync()?)
 }
 
 trait Steps {
@@ -177,6 +218,7 @@ trait Steps {
         argv: &[&str],
         limit: Duration,
     ) -> Result<(), Trouble>;
+    async fn write_entry(&self, hands: &Hands<'_>) -> Result<String, Trouble>;
     fn forget(&self, hands: &Hands<'_>) -> Result<(), Trouble>;
     async fn carry(&self, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble>;
     async fn copy(&self, elsewhere: &str, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
@@ -195,6 +237,13 @@ impl Steps for MountSpec {
         if outcome.agreed() { Ok(()) } else { Err(Trouble::program(&outcome)) }
     }
 
+    /// Writes the entry, or removes it; the text of before.
+    async fn write_entry(&self, hands: &Hands<'_>) -> Result<String, Trouble> {
+        let before = hands.whole_text(FSTAB, LONGEST)?.unwrap_or_default();
+        put_fstab(hands, &self.edit(&before)).await?;
+        Ok(before)
+    }
+
     /// A copy is over, or given up: the next one begins anew.
     fn forget(&self, hands: &Hands<'_>) -> Result<(), Trouble> {
         Ok(hands.note(|ledger| {
@@ -204,41 +253,29 @@ impl Steps for MountSpec {
 
     /// Brings what is in the directory to the filesystem, and keeps the original under another name.
     async fn carry(&self, about: About<'_>, hands: &Hands<'_>) -> Result<Option<String>, Trouble> {
-        let copied = format!("{COPIED_NOTE}{}", self.device);
-        if hands.ledger().notes.get(&note(self)) != Some(&copied) {
-            let elsewhere = format!("/run/ideal/carry-{}", &blake3::hash(self.at.as_bytes()).to_hex()[..16]);
-            let table = std::fs::read_to_string("/proc/self/mountinfo")?;
-            if topmost(&table, &elsewhere).is_some() {
-                // A crash left it mounted there.
-                self.must(hands, about, &["umount", "--", &elsewhere], LIMIT).await?;
-            }
-            let within = format!("{}/", self.at);
-            if let Some((other, _)) = table.lines().filter_map(read).find(|(at, _)| at.starts_with(&within)) {
-                return Err(Trouble::failed(format!(
-                    "{other} is mounted in the directory; unmount that first"
-                )));
-            }
-            let spot = hands.spot(&elsewhere)?;
-            if spot.stat()?.is_none() {
-                spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o700), owner: None, group: None })?;
-            }
-            let options = self.entry().options;
-            let words = ["mount", "-t", &self.filesystem, "-o", &options, "--", &self.device, &elsewhere];
-            self.must(hands, about, &words, LIMIT).await?;
-            let done = self.copy(&elsewhere, about, hands).await;
-            self.must(hands, about, &["umount", "--", &elsewhere], LIMIT).await?;
-            spot.remove_folder()?;
-            done?;
-            hands.note(|ledger| {
-                ledger.notes.insert(note(self), copied);
-            })?;
-            crash_point("mount-copied");
-        }
         let Some(sight) = hands.sight(&self.at)? else { return Ok(None) };
         let Some(stat) = sight.stat()? else { return Ok(None) };
-        if sight.is_empty()? {
-            return Ok(None);
+        let elsewhere = format!("/run/ideal/carry-{}", &blake3::hash(self.at.as_bytes()).to_hex()[..16]);
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let spot = hands.spot(&elsewhere)?;
+        if real(hands, &elsewhere)?.is_some_and(|at| topmost(&table, &at).is_some()) {
+            // A crash left it mounted there.
+            self.must(hands, about, &["umount", "--", &elsewhere], LIMIT).await?;
         }
+        let within = format!("{}/", sight.path()?.display());
+        if let Some((other, _)) = table.lines().filter_map(read).find(|(at, _)| at.starts_with(&within)) {
+            return Err(Trouble::failed(format!("{other} is mounted in the directory; unmount that first")));
+        }
+        if spot.stat()?.is_none() {
+            spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o700), owner: None, group: None })?;
+        }
+        let options = self.entry().options;
+        let words = ["mount", "-t", &self.filesystem, "-o", &options, "--", &self.device, &elsewhere];
+        self.must(hands, about, &words, LIMIT).await?;
+        let done = self.copy(&elsewhere, about, hands).await;
+        self.must(hands, about, &["umount", "--", &elsewhere], LIMIT).await?;
+        spot.remove_folder()?;
+        done?;
         let free = |number: usize| match number {
             0 => format!("{}.ideal-old", self.at),
             number => format!("{}.ideal-old.{number}", self.at),
@@ -246,6 +283,9 @@ impl Steps for MountSpec {
         let kept = (0..1000).map(free).find(|path| hands.stat(path).is_ok_and(|stat| stat.is_none()));
         let kept =
             kept.ok_or_else(|| Trouble::failed("there are a thousand old copies beside it already"))?;
+        // Before it goes there: who finds it there knows that the copy is whole.
+        Note { device: self.device.clone(), original: Some(kept.clone()) }.write(self, hands)?;
+        crash_point("mount-copied");
         hands.rename(&self.at, &kept)?;
         crash_point("mount-original-kept");
         hands.spot(&self.at)?.make_folder(Attributes {
@@ -257,8 +297,7 @@ impl Steps for MountSpec {
     }
 
     async fn copy(&self, elsewhere: &str, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble> {
-        let copying = format!("{COPYING_NOTE}{}", self.device);
-        let begun = hands.ledger().notes.get(&note(self)) == Some(&copying);
+        let begun = Note::of(self, hands).is_some();
         let sight = hands
             .sight(elsewhere)?
             .ok_or_else(|| Trouble::failed("the filesystem is not where it was put"))?;
@@ -269,9 +308,7 @@ impl Steps for MountSpec {
                 self.at, self.device, self.at
             )));
         }
-        hands.note(|ledger| {
-            ledger.notes.insert(note(self), copying);
-        })?;
+        Note { device: self.device.clone(), original: None }.write(self, hands)?;
         // It was empty before, so what is there is of a copy that was broken off.
         for name in there {
             let spot = hands.spot(&format!("{elsewhere}/{}", name.to_string_lossy()))?;

@@ -30,8 +30,10 @@ pub(crate) type Installed = BTreeMap<String, Entry>;
 /// One installed package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its version.
+    /// Its version; of several the newest.
     pub version: String,
+    /// All versions of it, where several can be there at once.
+    pub versions: Vec<String>,
     /// Whether its installation was broken off.
     pub half: bool,
     /// Whether it is not upgraded.
@@ -188,14 +190,17 @@ async fn transaction(
         apt::fetch_index(hands, label, false).await?;
     }
     crash_point("package-begun");
+    let released = if manager == Manager::Apt { apt::release(hands, label, all).await } else { Vec::new() };
     let programs = programs(manager, all);
-    match run_all(hands, label, &programs).await {
-        // An index that is too old names what is gone, and not what is new.
-        Err(_) if manager == Manager::Apt && apt::fetch_index(hands, label, true).await? => {
-            run_all(hands, label, &programs).await
-        }
-        other => other,
+    let mut done = run_all(hands, label, &programs).await;
+    // An index that is too old names what is gone, and not what is new.
+    if done.is_err() && manager == Manager::Apt && apt::fetch_index(hands, label, true).await? {
+        done = run_all(hands, label, &programs).await;
     }
+    if done.is_err() {
+        apt::hold_again(hands, label, released).await;
+    }
+    done
 }
 
 impl Keep for PackageSpec {
@@ -213,7 +218,9 @@ impl Keep for PackageSpec {
         };
         let mut seen = PackageSeen::default();
         if let Some(entry) = entry {
-            seen.installed = Some(entry.version.clone());
+            // An older version that is asked for may be there beside a newer one.
+            let wanted = self.version.as_ref().filter(|wanted| entry.versions.contains(wanted));
+            seen.installed = Some(wanted.unwrap_or(&entry.version).clone());
             seen.half = entry.half;
             seen.held = entry.held;
         }

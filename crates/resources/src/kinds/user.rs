@@ -2,8 +2,10 @@
 
 use ideal_core::resource::user::{UserChange, UserParts, UserSeen, UserSpec};
 use ideal_host::crash_point;
+use rustix::fs::FileType;
 
 use super::{About, Keep, accounts};
+use crate::accounts::User;
 use crate::eyes::{Eyes, Trouble};
 use crate::hands::Hands;
 
@@ -59,6 +61,19 @@ impl Keep for UserSpec {
     }
 }
 
+/// What became of a home whose path is to be another.
+enum Home {
+    /// It is at the new path, and no more at the old one.
+    Moved { from: String, to: String },
+    /// It is where it was, for this reason.
+    Left(String),
+}
+
+/// Where it is noted to which path a home is being moved.
+fn note(name: &str) -> String {
+    format!("home of {name}")
+}
+
 trait Steps {
     async fn add(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
     async fn modify(
@@ -67,6 +82,7 @@ trait Steps {
         about: About<'_>,
         hands: &Hands<'_>,
     ) -> Result<Option<String>, Trouble>;
+    async fn move_home(&self, to: &str, about: About<'_>, hands: &Hands<'_>) -> Result<Home, Trouble>;
     async fn make_home(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
     async fn set_password(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble>;
 }
@@ -123,9 +139,6 @@ impl Steps for UserSpec {
         }
         if let Some(home) = self.home.as_deref().filter(|_| parts.home) {
             argv.extend(["--home", home]);
-            if !self.system {
-                argv.push("--move-home");
-            }
         }
         if let Some(shell) = self.shell.as_deref().filter(|_| parts.shell) {
             argv.extend(["--shell", shell]);
@@ -133,7 +146,22 @@ impl Steps for UserSpec {
         let mut said = None;
         if argv.len() > 1 {
             argv.extend(["--", &self.name]);
-            said = accounts::run(hands, about, &argv, None).await?;
+            let moved = match self.home.as_deref().filter(|_| parts.home && !self.system) {
+                Some(home) => Some(self.move_home(home, about, hands).await?),
+                None => None,
+            };
+            let changed = accounts::run(hands, about, &argv, None).await;
+            if let (Err(_), Some(Home::Moved { from, to })) = (&changed, &moved) {
+                // The account is in use, perhaps: its home is where the account says it is.
+                hands.rename(to, from)?;
+            }
+            said = match moved {
+                Some(Home::Left(why)) => changed?.or(Some(why)),
+                _ => changed?,
+            };
+            hands.note(|ledger| {
+                ledger.notes.remove(&note(&self.name));
+            })?;
         }
         let missing = hands.accounts()?.users.get(&self.name).is_some_and(|user| !hands.exists(&user.home));
         if parts.make_home || (parts.home && !self.system && missing) {
@@ -145,12 +173,65 @@ impl Steps for UserSpec {
         Ok(said)
     }
 
+    /// Brings what is in the home to its new place, before the account says that it is there.
+    async fn move_home(&self, to: &str, about: About<'_>, hands: &Hands<'_>) -> Result<Home, Trouble> {
+        let accounts = hands.accounts()?;
+        let Some(user) = accounts.users.get(&self.name) else {
+            return Err(Trouble::failed("there is no such user"));
+        };
+        let from = user.home.clone();
+        let stays = |why: &str| Ok(Home::Left(format!("what is in {from} stays there: {why}")));
+        let Some(stat) = hands.stat(&from)? else {
+            return Ok(Home::Left(format!("there was nothing in {from}")));
+        };
+        if hands.stat(to)?.is_some() {
+            return stays(&format!("{to} is there already"));
+        }
+        let same = |other: &&User| other.name != user.name && other.home == from;
+        if let Some(other) = accounts.users.values().find(same) {
+            return stays(&format!("it is the home of {} too", other.name));
+        }
+        let is_a_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_a_directory || stat.st_uid != user.uid || hands.is_mount(&from)? {
+            return stays(&format!("it is no directory of {}'s own", user.name));
+        }
+        // Who finds the account as it was, and nothing in its home, knows where that went.
+        hands.note(|ledger| {
+            ledger.notes.insert(note(&self.name), to.to_owned());
+        })?;
+        crash_point("home-noted");
+        match hands.rename(&from, to) {
+            Ok(()) => {
+                crash_point("home-moved");
+                Ok(Home::Moved { from, to: to.to_owned() })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                let new = format!("{to}.ideal-new");
+                hands.spot(&new)?.remove_tree()?;
+                let [source, copy] = [&from, &new].map(|path| hands.host_path(path).display().to_string());
+                accounts::run(hands, about, &["cp", "-aT", "--", &source, &copy], None).await?;
+                hands.flush(&new)?;
+                hands.rename(&new, to)?;
+                stays("it is on another filesystem, and was copied")
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes the home beside its place, with what every home begins with, and puts it there whole.
     async fn make_home(&self, about: About<'_>, hands: &Hands<'_>) -> Result<(), Trouble> {
         let accounts = hands.accounts()?;
         let Some(user) = accounts.users.get(&self.name) else {
             return Err(Trouble::failed("there is no such user"));
         };
+        let moved = hands.ledger().notes.get(&note(&self.name)).cloned();
+        if let Some(moved) = moved.filter(|moved| hands.exists(moved)) {
+            // A move was broken off, and the new place is not wanted any more.
+            hands.rename(&moved, &user.home)?;
+            return Ok(hands.note(|ledger| {
+                ledger.notes.remove(&note(&self.name));
+            })?);
+        }
         let new = format!("{}.ideal-new", user.home);
         let spot = hands.spot(&new)?;
         spot.remove_tree()?;

@@ -58,7 +58,7 @@ pub(crate) fn whole(
     let resources: Vec<Declaration> = serde_json::from_value(json!(resources)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut keeper = Keeper::new(Rc::new(Folder(at.to_owned()))).unwrap();
+        let keeper = Keeper::new(Rc::new(Folder(at.to_owned()))).unwrap();
         let wanted = Wanted { hash: "text".to_owned(), recipes: recipes.to_vec(), resources };
         let prepared = keeper.prepare(&wanted, context);
         let (stop, rows) = (Cell::new(false), Cell::new(0));

@@ -114,6 +114,22 @@ proptest! {
     }
 }
 
+/// What a secret replaces may have been one too.
+#[test]
+fn what_is_kept_is_no_more_readable_than_the_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str, mode: &str| {
+        [json!({"file": {"path": "/key", "content": text, "mode": mode, "backup": true}})]
+    };
+    for (text, mode, kept) in [("one", "0644", None), ("two", "0600", Some("0600 one")), ("three", "0644", Some("0600 two"))] {
+        let rows = pass(folder.path(), &file(text, mode), CONVERGE, ALL);
+        assert!(rows.iter().all(|row| row.standing.is_good()), "{rows:#?}");
+        let tree = tree(&folder.path().join("root"));
+        assert_eq!(tree.get(".key.ideal-old").map(String::as_str), kept, "{tree:#?}");
+        assert_eq!(tree["key"], format!("{mode} {text}"));
+    }
+}
+
 /// The folder in which a child of this test makes things right, and dies.
 const CHILD: &str = "IDEAL_TEST_FOLDER";
 

@@ -15,7 +15,7 @@ pub(super) fn installed(text: &str) -> Installed {
         if let (Some(name), Some(version)) = (field("P:"), field("V:")) {
             // `f:` tells what of it is broken.
             let half = field("f:").is_some_and(|what| what.contains('f'));
-            all.insert(name.to_owned(), Entry { version: version.to_owned(), half, held: false });
+            all.insert(name.to_owned(), Entry { version: version.to_owned(), half, ..Entry::default() });
         }
     }
     all

@@ -45,7 +45,7 @@ pub(super) fn installed(text: &str) -> Installed {
         }
         // Triggers run with the next transaction; a package that waits for them works.
         let whole = matches!(state, "installed" | "triggers-awaited" | "triggers-pending") && error == "ok";
-        let entry = Entry { version: version.to_owned(), half: !whole, held: want == "hold" };
+        let entry = Entry { version: version.to_owned(), half: !whole, held: want == "hold", ..Entry::default() };
         all.insert(format!("{name}:{architecture}"), entry.clone());
         all.entry(name.to_owned()).or_insert_with(|| entry.clone());
         for other in provides.split(',').filter_map(|one| one.split_whitespace().next()) {
@@ -90,13 +90,9 @@ pub(super) fn programs(all: &[Wanted<'_>]) -> Vec<Program> {
     let mut programs = Vec::new();
     let moved: Vec<&Wanted<'_>> = all.iter().filter(|one| one.change.install.is_some()).collect();
     if !moved.is_empty() {
-        let exact = moved.iter().any(|one| one.spec.version.is_some());
         let mut words = vec!["install"];
-        if exact {
+        if moved.iter().any(|one| one.spec.version.is_some()) {
             words.push("--allow-downgrades");
-        }
-        if exact || moved.iter().any(|one| one.spec.state == PackageState::Held || one.is(Install::Remove)) {
-            words.push("--allow-change-held-packages");
         }
         words.push("--");
         let word = |one: &&Wanted<'_>| match (one.is(Install::Remove), &one.spec.version) {
@@ -112,6 +108,35 @@ pub(super) fn programs(all: &[Wanted<'_>]) -> Vec<Program> {
         programs.push(environment(argv(&["apt-mark", "hold"], held)));
     }
     programs
+}
+
+/// The packages of a transaction that are held, and whose own declarations say that they are changed nevertheless.
+fn in_the_way(all: &[Wanted<'_>], installed: &Installed) -> Vec<String> {
+    let meant = |one: &&Wanted<'_>| {
+        let said = one.spec.version.is_some() || one.spec.state == PackageState::Held;
+        one.is(Install::Remove) || one.is(Install::Put) && said
+    };
+    let held = |one: &&Wanted<'_>| installed.get(&one.spec.name).is_some_and(|entry| entry.held);
+    all.iter().filter(meant).filter(held).map(|one| one.spec.name.clone()).collect()
+}
+
+/// Lets go of those that are held and are to be changed, and says which: apt could only be told to change whatever is
+/// held, also what nobody named.
+pub(super) async fn release(hands: &Hands<'_>, label: &str, all: &[Wanted<'_>]) -> Vec<String> {
+    let text = hands.text(INSTALLED, 256 << 20).ok().flatten().unwrap_or_default();
+    let held = in_the_way(all, &installed(&text));
+    if !held.is_empty() {
+        // What cannot be let go of is refused by the transaction, which says why.
+        hands.run(label, &environment(argv(&["apt-mark", "unhold"], held.iter().cloned()))).await;
+    }
+    held
+}
+
+/// Holds again what was let go of for a transaction that failed.
+pub(super) async fn hold_again(hands: &Hands<'_>, label: &str, held: Vec<String>) {
+    if !held.is_empty() {
+        hands.run(label, &environment(argv(&["apt-mark", "hold"], held))).await;
+    }
 }
 
 /// Brings to an end what was broken off, by whomever. What cannot be brought to one is left: the transaction that
@@ -193,7 +218,7 @@ mod tests {
                     Package: d\nStatus: install ok half-configured\nArchitecture: all\nVersion: 4\n\n\
                     Package: e\nStatus: install reinstreq installed\nArchitecture: all\nVersion: 5\n";
         let all = installed(text);
-        assert_eq!(all["a"], Entry { version: "1:1.0-2".into(), half: false, held: false });
+        assert_eq!(all["a"], Entry { version: "1:1.0-2".into(), ..Entry::default() });
         assert_eq!(all["a:amd64"], all["a"]);
         assert!(!all.contains_key("b"));
         assert!(all["c"].held && all["editor"].held && all["x"].held);
@@ -220,8 +245,13 @@ mod tests {
             programs[0].argv.iter().skip_while(|word| *word != "install").map(String::as_str).collect();
         assert_eq!(
             tail,
-            ["install", "--allow-downgrades", "--allow-change-held-packages", "--", "g++", "b=1.*", "c-"]
+            ["install", "--allow-downgrades", "--", "g++", "b=1.*", "c-"]
         );
+        // Only those are let go of that are to be changed and were named with a version, as held or as absent.
+        let held = |name: &str| (name.to_owned(), Entry { held: true, ..Entry::default() });
+        let installed = Installed::from(["g++", "b", "c", "d", "other"].map(held));
+        assert_eq!(in_the_way(&all, &installed), ["b", "c"]);
+        assert!(in_the_way(&all, &Installed::new()).is_empty());
         assert_eq!(programs[1].argv, ["apt-mark", "hold", "d"]);
         assert_eq!(programs[0].env["DEBIAN_FRONTEND"], "noninteractive");
     }

@@ -15,9 +15,10 @@ pub(super) fn gem(answer: &[u8]) -> Installed {
     let text = String::from_utf8_lossy(answer);
     let line = |line: &str| {
         let (name, versions) = line.trim().strip_suffix(')')?.split_once(" (")?;
-        let version = versions.split(',').next()?.trim().trim_start_matches("default: ");
         // A version for one platform has that behind it.
-        Some((name.to_owned(), entry(version.split_whitespace().next()?)))
+        let version = |one: &str| one.trim().trim_start_matches("default: ").split_whitespace().next().map(str::to_owned);
+        let versions: Vec<String> = versions.split(',').filter_map(version).collect();
+        Some((name.to_owned(), Entry { versions: versions.clone(), ..entry(versions.first()?) }))
     };
     text.lines().filter_map(line).collect()
 }
@@ -124,6 +125,7 @@ mod tests {
             (&*gems["rake"].version, &*gems["ffi"].version, &*gems["json"].version),
             ("13.1.0", "1.15.5", "2.6")
         );
+        assert_eq!(gems["rake"].versions, ["13.1.0", "13.0.6"]);
         let all = pip(br#"[{"name": "Ruamel.YAML_x", "version": "0.18"}]"#).unwrap();
         assert_eq!(all[&python_name("ruamel-yaml-x")].version, "0.18");
         let all =

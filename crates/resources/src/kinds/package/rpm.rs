@@ -25,13 +25,16 @@ pub(super) fn newest(answer: &str) -> Option<String> {
     Some(line.strip_prefix("0:").unwrap_or(line).to_owned())
 }
 
-/// The newest that `yum info` lists.
+/// The newest that `yum info` lists, as the last: with its epoch, as versions are compared.
 pub(super) fn newest_of_yum(answer: &str) -> Option<String> {
+    let tells = |paragraph: &&str| paragraph.lines().any(|line| line.starts_with("Version"));
+    let last = answer.split("\n\n").filter(tells).last()?;
     let field = |name: &str| {
-        let line = answer.lines().rfind(|line| line.starts_with(name))?;
+        let line = last.lines().rfind(|line| line.starts_with(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    Some(format!("{}-{}", field("Version")?, field("Release")?))
+    let epoch = field("Epoch").filter(|epoch| epoch != "0").map(|epoch| format!("{epoch}:"));
+    Some(format!("{}{}-{}", epoch.unwrap_or_default(), field("Version")?, field("Release")?))
 }
 
 /// What puts these packages, and then what removes others: dnf does not do both at once.
@@ -75,6 +78,9 @@ mod tests {
         assert_eq!(all["vim.x86_64"].version, "2:9.0-1");
         assert_eq!(newest("0:5.2-1\n"), Some("5.2-1".into()));
         assert_eq!(newest_of_yum("Version : 5.2\nRelease : 1\n"), Some("5.2-1".into()));
+        let two = "Name : a\nEpoch : 1\nVersion : 1\nRelease : 1\n\nAvailable Packages\nName : a\nEpoch : 2\nVersion : 9.0\n\
+                   Release : 1\n";
+        assert_eq!(newest_of_yum(two), Some("2:9.0-1".into()));
         let spec: PackageSpec = serde_json::from_str(r#"{"name": "a", "version": "1.0-1"}"#).unwrap();
         let gone: PackageSpec = serde_json::from_str(r#"{"name": "b", "state": "absent"}"#).unwrap();
         let put = PackageChange { install: Some(Install::Put), hold: false };

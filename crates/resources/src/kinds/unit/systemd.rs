@@ -58,14 +58,32 @@ async fn ask(spec: &UnitSpec, about: About<'_>, eyes: &Eyes<'_>) -> Result<Unit,
         units.names.insert(name.clone());
         units.names.iter().cloned().collect()
     };
-    let outcome = eyes.ask(about.label, Query::System(Question::Units(names), None)).await?;
+    let several = names != [name.clone()];
+    let mut outcome = eyes.ask(about.label, Query::System(Question::Units(names), None)).await?;
+    if !outcome.agreed() && several {
+        // One name that systemd does not take spoils the answer for all.
+        let alone = Question::Units(vec![name.clone()]);
+        outcome = eyes.ask(about.label, Query::System(alone, None)).await?;
+    }
     if !outcome.agreed() {
+        eyes.cache().said.borrow_mut().units.names.remove(&name);
         return Err(Trouble::program(&outcome));
     }
     let units = read(&String::from_utf8_lossy(&outcome.answer));
     let unit = units.get(&name).cloned();
     eyes.cache().said.borrow_mut().units.units = Some((moment, units));
     unit.ok_or_else(|| Trouble::failed(format!("systemd did not answer for {name}")))
+}
+
+/// What the state of a unit's file means for the start of the system.
+fn boot(file: &str) -> Boot {
+    match file {
+        "enabled" | "enabled-runtime" | "alias" => Boot::Enabled,
+        "masked" | "masked-runtime" => Boot::Masked,
+        // A file from elsewhere that systemd was only told of starts with nothing.
+        "disabled" | "indirect" | "linked" | "linked-runtime" => Boot::Disabled,
+        _ => Boot::Fixed,
+    }
 }
 
 pub(super) async fn look(
@@ -77,11 +95,8 @@ pub(super) async fn look(
     let unit = ask(spec, about, eyes).await?;
     let boot = match unit.file.as_str() {
         // What is made of a script of /etc/init.d is enabled as that is.
-        _ if unit.file == "generated" && sysv::knows(spec, eyes) => sysv::boot(spec, eyes),
-        "enabled" | "enabled-runtime" | "alias" => Boot::Enabled,
-        "masked" | "masked-runtime" => Boot::Masked,
-        "disabled" | "indirect" => Boot::Disabled,
-        _ => Boot::Fixed,
+        "generated" if sysv::knows(spec, eyes) => sysv::boot(spec, eyes),
+        file => boot(file),
     };
     let boot = if unit.load == "masked" { Boot::Masked } else { boot };
     let running = matches!(unit.active.as_str(), "active" | "reloading");
@@ -113,6 +128,15 @@ pub(super) async fn shove(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_only_linked_is_not_enabled() {
+        for (file, meant) in
+            [("enabled", Boot::Enabled), ("linked", Boot::Disabled), ("static", Boot::Fixed), ("masked", Boot::Masked)]
+        {
+            assert_eq!(boot(file), meant, "{file}");
+        }
+    }
 
     #[test]
     fn an_answer_for_several() {
