@@ -263,11 +263,7 @@ impl Pass<'_> {
             Ok(wrong) => wrong,
             Err(row) => {
                 self.looked(item, &row).map_err(|error| {
-                    Box::new(Row {
-                        standing: Standing::Failed,
-                        why: Some(error.to_string()),
-                        ..(*row).clone()
-                    })
+                    Box::new(Row { standing: Standing::Failed, why: Some(error.to_string()), ..(*row).clone() })
                 })?;
                 return Err(row);
             }
@@ -301,8 +297,7 @@ impl Pass<'_> {
                 })
             }
             Standing::Failed => {
-                let (quick, why) =
-                    (item.resource().is_some_and(is_quick), row.why.clone().unwrap_or_default());
+                let (quick, why) = (item.resource().is_some_and(is_quick), row.why.clone().unwrap_or_default());
                 self.budget.borrow_mut().failed(&item.id, Instant::now(), &why, quick);
                 Ok(())
             }
@@ -405,8 +400,9 @@ impl Pass<'_> {
         let mut ahead = Ahead::default();
         if !item.notifies.is_empty() {
             let id = |target: &usize| self.prepared.items[*target].id.clone();
-            let owed =
-                |target: &String| self.eyes.ledger().owed.get(target).is_some_and(|by| by.contains(&item.id));
+            let owed = |target: &String| {
+                self.eyes.ledger().owed.get(target).is_some_and(|by| by.contains(&item.id))
+            };
             ahead.told = item.notifies.iter().map(id).filter(|target| !owed(target)).collect();
             let new = ahead.told.clone();
             hands.note(|ledger| {
@@ -421,8 +417,7 @@ impl Pass<'_> {
                 continue;
             }
             if let Some(Resource::Unit(unit)) = other.resource() {
-                let about =
-                    About { label: &other.label, id: &other.id, secret: other.secret, notified: false };
+                let about = About { label: &other.label, id: &other.id, secret: other.secret, notified: false };
                 if !crate::kinds::unit::runs(unit, about, hands).await? {
                     continue;
                 }

@@ -136,8 +136,7 @@ pub fn prepare(
     }
     lists.push(List { recipe: None, declarations: resources, context: Ok(context.clone()) });
     let secrets = secrets_of(context);
-    let mut all =
-        Assembly { items: Vec::new(), declared: Vec::new(), secrets, ids: BTreeMap::new(), contents };
+    let mut all = Assembly { items: Vec::new(), declared: Vec::new(), secrets, ids: BTreeMap::new(), contents };
     for (place, list) in lists.iter().enumerate() {
         for declaration in list.declarations {
             all.declaration(place, list, declaration);
