@@ -289,7 +289,8 @@ impl<'g> Eyes<'g> {
             return Ok((RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
         };
         let others = accounts.groups.values().filter(|group| group.gid != user.gid);
-        let groups = others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
+        let groups =
+            others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
         let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
         let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
         Ok((RunAs { uid: user.uid, gid: user.gid, groups }, env))

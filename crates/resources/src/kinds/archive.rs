@@ -203,7 +203,8 @@ fn looked_through(file: File, strip: usize, room: u64, awaited: &Awaited) -> Res
         }
         // Before it is read: a few bytes may unpack to any number of them.
         if size > LARGEST.min(room) {
-            let why = format!("the archive unpacks to {size} bytes or more; {room} are free, {LARGEST} the most");
+            let why =
+                format!("the archive unpacks to {size} bytes or more; {room} are free, {LARGEST} the most");
             return Err(Trouble::failed(why));
         }
         folders += usize::from(found.entry.header().entry_type().is_dir());
@@ -348,7 +349,8 @@ mod tests {
         archive.append_data(&mut header, "b", &[][..]).unwrap();
         archive.into_inner().unwrap();
         let look = |room, awaited: &Awaited| {
-            looked_through(File::open(&path).unwrap(), 0, room, awaited).map_err(|trouble| format!("{trouble:?}"))
+            looked_through(File::open(&path).unwrap(), 0, room, awaited)
+                .map_err(|trouble| format!("{trouble:?}"))
         };
         let awaited = Awaited::default();
         assert!(look(999, &awaited).unwrap_err().contains("to 1000 bytes or more; 999 are free"));
