@@ -222,13 +222,15 @@ fn mounts(bed: &Bed) -> Told {
     bed.shell("cmp /run/latin /etc/fstab; cp /run/fstab /etc/fstab").map(|_| ())
 }
 
-/// What is known of packages of rpm, and of paths that somebody named.
+/// What is known of packages of rpm, and of paths that somebody named. Debian's rpm keeps its list in a home; it is
+/// shown where other systems have it.
 fn facts(bed: &Bed) -> Told {
     bed.shell(RPMS)?;
     bed.shell("mkdir -p /etc/ideal; printf 'up: /srv/up\\n' > /etc/ideal/assets; mkdir -p /srv/up; echo 12345 > /srv/up/file
-               rpm -i --nodeps /srv/rpms/noarch/one-2.0-1.noarch.rpm; mv /var/lib/dpkg/status /var/lib/dpkg/away")?;
+               rpm -i --nodeps /srv/rpms/noarch/one-2.0-1.noarch.rpm; mv /var/lib/rpm /var/lib/rpm-away 2> /dev/null || :
+               ln -s ~/.rpmdb /var/lib/rpm; mv /var/lib/dpkg/status /var/lib/dpkg/away")?;
     let said = bed.shell("ideal facts --here -o json");
-    bed.shell("mv /var/lib/dpkg/away /var/lib/dpkg/status; rpm -e one; rm -r /etc/ideal/assets /srv/up")?;
+    bed.shell("mv /var/lib/dpkg/away /var/lib/dpkg/status; rm /var/lib/rpm; mv /var/lib/rpm-away /var/lib/rpm 2> /dev/null || :; rpm -e one; rm -r /etc/ideal/assets /srv/up")?;
     let said = said?;
     let facts: Value = serde_json::from_str(&said).map_err(|error| format!("{error}: {said}"))?;
     let text = facts.to_string();
