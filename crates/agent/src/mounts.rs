@@ -1,29 +1,29 @@
-//! Mounts of the local kind: an attached volume is a folder in the machine's home, mounted by a symlink.
+//! Mounts: of a volume that is a folder by a symlink, of one that is a block device by the kernel.
+//!
+//! Which of them a volume is, its provider wrote down when it attached it.
 
-use std::fs;
-use std::path::Path;
+mod device;
+mod folder;
+mod superblock;
+mod table;
+
+use std::rc::Rc;
 
 use ideal_core::id::VolumeId;
 use ideal_core::slice::MountOrder;
 use ideal_host::durable;
-use ideal_host::home::Attached;
-use ideal_host::process::user_of;
-use ideal_resources::Ground;
-use ideal_resources::root::Spot;
-use rustix::fs::FileType;
+use ideal_host::home::{Attached, Device};
 
 use crate::node::Node;
 use crate::state::Mounted;
 
 /// Mounts a volume that is attached. Again is as good as once. The error is the reason of a refusal.
-pub(crate) fn mount(node: &Node, order: &MountOrder) -> Result<(), String> {
-    let volume = node.home.volume(&order.volume);
-    if !volume.is_dir() {
-        return Err(format!("{} is not attached to this machine", order.volume));
-    }
+pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), String> {
+    // One at a time: an order that was given up by its giver may still be at work when it comes again.
+    let _alone = node.mounting.lock().await;
     let attached: Option<Attached> = durable::read_json(&node.home.attachment(&order.volume))
         .map_err(|error| format!("what is said of {} cannot be read: {error}", order.volume))?;
-    if let Some(attached) = attached.filter(|attached| attached.life != order.life) {
+    if let Some(attached) = attached.as_ref().filter(|attached| attached.life != order.life) {
         return Err(format!("{} is in life {}, not in {}", order.volume, attached.life, order.life));
     }
     let at = order.at.trim_end_matches('/').to_owned();
@@ -33,12 +33,17 @@ pub(crate) fn mount(node: &Node, order: &MountOrder) -> Result<(), String> {
         (same_place.then(|| format!("{other} is mounted there")))
             .or(moved.then(|| format!("it is mounted at {}", mount.at)))
     });
+    let refused = |why: String| format!("{} cannot be mounted at {at}: {why}", order.volume);
     if let Some(why) = taken {
-        return Err(format!("{} cannot be mounted at {at}: {why}", order.volume));
+        return Err(refused(why));
     }
-    link(node, &at, &volume).map_err(|why| format!("{} cannot be mounted at {at}: {why}", order.volume))?;
-    let mounted = Mounted { name: order.name.clone(), life: order.life, at, mounted: true };
-    // The link first: a crash between the two leaves a link that the same order finds right.
+    let device = attached.and_then(|attached| attached.device);
+    match device {
+        Some(device) => device::mount(node, order, &at, device).await.map_err(refused)?,
+        None => folder::mount(node, order, &at)?,
+    }
+    let mounted = Mounted { name: order.name.clone(), life: order.life, at, mounted: true, device };
+    // The mount first: a crash between the two leaves one that the same order finds right.
     let kept = node.change(|state| {
         state.mounts.insert(order.volume.clone(), mounted);
     });
@@ -48,84 +53,54 @@ pub(crate) fn mount(node: &Node, order: &MountOrder) -> Result<(), String> {
     Ok(())
 }
 
-fn spot(node: &Node, at: &str) -> std::io::Result<Spot> {
-    let (root, at) = node.below(at)?;
-    root.spot(&at)
-}
-
-fn link(node: &Node, at: &str, volume: &Path) -> Result<(), String> {
-    let said = |error: std::io::Error| error.to_string();
-    let target = volume.display().to_string();
-    let spot = spot(node, at).map_err(said)?;
-    if let Some(stat) = spot.stat().map_err(said)? {
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink if spot.read_link().map_err(said)? == target => return Ok(()),
-            // A link of ours to a volume that has left the machine may go, any other may not.
-            FileType::Symlink if is_stale(node, &spot.read_link().map_err(said)?) => {
-                spot.remove().map_err(said)?
-            }
-            FileType::Directory => {
-                let in_use = |error: std::io::Error| match error.kind() {
-                    std::io::ErrorKind::DirectoryNotEmpty => {
-                        "a folder that is not empty is in the way".to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                spot.remove_folder().map_err(in_use)?;
-            }
-            _ => return Err("something else is in the way".to_owned()),
-        }
-    }
-    spot.put_link(&target).map_err(said)?;
-    spot.sync().map_err(said)
-}
-
-fn is_stale(node: &Node, target: &str) -> bool {
-    Path::new(target).starts_with(node.home.volumes()) && !Path::new(target).exists()
-}
-
 /// Unmounts a volume once nothing uses it. Again is as good as once.
-pub(crate) fn unmount(node: &Node, volume: &VolumeId) -> Result<(), String> {
+pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
+    let _alone = node.mounting.lock().await;
     let mount = match node.state().mounts.get(volume) {
         Some(mount) if mount.mounted => mount.clone(),
         _ => return Ok(()),
     };
-    let path = node.home.volume(volume);
-    if let Some(busy) = user_of(&path) {
-        let why = format!("{volume} is busy: {busy}");
-        node.seen.borrow_mut().busy.insert(volume.clone(), busy);
-        return Err(why);
-    }
-    let said = |error: std::io::Error| format!("{volume} cannot be unmounted: {error}");
-    // Synced before the link goes: "unmounted" is what a seal will rest on.
-    match fs::File::open(&path) {
-        Ok(folder) => rustix::fs::syncfs(&folder).map_err(|error| said(error.into()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(said(error)),
-    }
-    // The mount itself must not be taken for the place that its link lies in, which `spot` does not.
-    if let Ok(spot) = spot(node, &mount.at)
-        && let Ok(Some(stat)) = spot.stat()
-        && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-        && spot.read_link().is_ok_and(|to| Path::new(&to) == path)
-    {
-        spot.remove().map_err(said)?;
-        spot.sync().map_err(said)?;
-    }
-    // Between the look and the removal of the link somebody may have gone in: looked at again, and mounted again.
-    if let Some(busy) = user_of(&path) {
-        link(node, &mount.at, &path)
-            .map_err(|why| format!("{volume} is busy ({busy}), and its link is lost: {why}"))?;
-        node.seen.borrow_mut().busy.insert(volume.clone(), busy.clone());
-        return Err(format!("{volume} is busy: {busy}"));
+    let done = match mount.device {
+        Some(device) => device::unmount(volume, &mount, device).await,
+        None => folder::unmount(node, volume, &mount),
+    };
+    match done {
+        Ok(()) => {}
+        Err(Kept::Busy(busy)) => {
+            let why = format!("{volume} is busy: {busy}");
+            node.seen.borrow_mut().busy.insert(volume.clone(), busy);
+            return Err(why);
+        }
+        Err(Kept::Failed(why)) => return Err(format!("{volume} cannot be unmounted: {why}")),
     }
     let kept = node.change(|state| {
         if let Some(mount) = state.mounts.get_mut(volume) {
             mount.mounted = false;
         }
     });
-    kept.map_err(said)?;
+    kept.map_err(|error| format!("that {volume} is unmounted cannot be kept in mind: {error}"))?;
     node.seen.borrow_mut().busy.remove(volume);
     node.log.say(format_args!("unmounted {volume}"));
     Ok(())
+}
+
+/// Why a volume stays mounted.
+enum Kept {
+    /// Something uses it.
+    Busy(String),
+    /// The world said no.
+    Failed(String),
+}
+
+/// Forgets mounts that ended with the machine's last run: a machine that was stopped comes up without them.
+pub(crate) fn forget_ended(node: &Node) -> std::io::Result<()> {
+    let is_there =
+        |mount: &Mounted, device: Device| table::points(device).is_ok_and(|at| at.contains(&mount.at));
+    node.change(|state| {
+        for mount in state.mounts.values_mut() {
+            if let Some(device) = mount.device.filter(|_| mount.mounted) {
+                mount.mounted = is_there(mount, device);
+            }
+        }
+    })
 }

@@ -38,6 +38,8 @@ pub(crate) struct Node {
     runtime: RefCell<Runtime>,
     pub seen: RefCell<Seen>,
     pub hooks: crate::hooks::Running,
+    /// Held while a volume is mounted or unmounted.
+    pub mounting: tokio::sync::Mutex<()>,
     /// Rises whenever what is wanted may have changed: a slice, a mount, a port, a finished look at resources.
     version: watch::Sender<u64>,
     starts: Cell<u64>,
@@ -94,6 +96,7 @@ impl Node {
             runtime: RefCell::new(runtime),
             seen: RefCell::default(),
             hooks: RefCell::default(),
+            mounting: tokio::sync::Mutex::default(),
             version: watch::Sender::new(0),
             starts: Cell::new(0),
             unwritten: Notify::new(),
@@ -216,7 +219,7 @@ impl Node {
             // As the engine knows it, when it says so: on some providers the agent listens elsewhere.
             node.entry("address").or_insert_with(|| json!(self.identity.address));
         }
-        let place = |at: &str| json!(format!("{}{}", root.display(), at));
+        let place = |at: &str| json!(self.host_path(at));
         let mounted = state.mounts.values().filter(|mount| mount.mounted);
         let mounts = mounted.map(|mount| (mount.name.to_string(), place(&mount.at))).collect();
         context.insert("mount".to_owned(), Value::Object(mounts));
@@ -261,7 +264,7 @@ impl Node {
     }
 }
 
-/// A node that is a folder, with volumes beside it.
+/// A node that is a folder, with volumes beside it; or a whole machine.
 impl Ground for Node {
     /// Within its root, or within the volume of the mount that the path lies below.
     fn below(&self, path: &str) -> io::Result<(Root, String)> {
@@ -276,12 +279,15 @@ impl Ground for Node {
             }
         }
         match found {
-            Some((volume, _, rest)) => Ok((Root::open(&self.home.volume(volume))?, rest.to_owned())),
-            None => Ok((Root::open(&self.root())?, path.to_owned())),
+            // A device is mounted within the root.
+            Some((volume, mount, rest)) if mount.device.is_none() => {
+                Ok((Root::open(&self.home.volume(volume))?, rest.to_owned()))
+            }
+            _ => Ok((Root::open(&self.root())?, path.to_owned())),
         }
     }
     fn root(&self) -> PathBuf {
-        self.home.root()
+        if self.identity.whole { PathBuf::from("/") } else { self.home.root() }
     }
     fn environment(&self) -> BTreeMap<String, String> {
         let mut environment = clean_environment();
@@ -296,7 +302,7 @@ impl Ground for Node {
         self.state.borrow().mounts.values().any(|mount| mount.mounted && mount.at == path)
     }
     fn is_machine(&self) -> bool {
-        false
+        self.identity.whole
     }
 }
 

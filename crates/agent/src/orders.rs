@@ -105,12 +105,12 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
         }
         Verb::Mount(order) => {
             stored(node.change(|state| state.authority = Some(authority)))?;
-            mounts::mount(node, &order).map_err(|why| LinkError::Refused { why })?;
+            mounts::mount(node, &order).await.map_err(|why| LinkError::Refused { why })?;
             node.touch();
         }
         Verb::Unmount { volume } => {
             stored(node.change(|state| state.authority = Some(authority)))?;
-            mounts::unmount(node, &volume).map_err(|why| LinkError::Refused { why })?;
+            mounts::unmount(node, &volume).await.map_err(|why| LinkError::Refused { why })?;
             node.touch();
         }
         Verb::RunHook { hook, key } => {

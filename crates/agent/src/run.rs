@@ -14,7 +14,7 @@ use crate::http::{self, Asked};
 use crate::node::Node;
 use crate::pace::Pace;
 use crate::state::{Runtime, State};
-use crate::{AgentError, orders, resources, services};
+use crate::{AgentError, mounts, orders, resources, services};
 
 /// What an agent is told.
 #[derive(Clone, Debug)]
@@ -71,7 +71,8 @@ async fn serve(node: Rc<Node>, work: mpsc::UnboundedReceiver<resources::Asked>) 
     let socket =
         node.identity.socket().ok_or_else(|| AgentError::Damaged("the address is not a socket".into()))?;
     let (asking, mut asked) = mpsc::channel(64);
-    // What already runs is known before the first question is answered.
+    // What already runs, and what is mounted, is known before the first question is answered.
+    mounts::forget_ended(&node).map_err(AgentError::io("forgetting mounts that ended"))?;
     services::end_unheard(&node);
     services::adopt(&node);
     let listener =

@@ -10,6 +10,7 @@ use ideal_core::observed::{Authority, HookSeen};
 use ideal_core::resource::Pause;
 use ideal_core::slice::Slice;
 use ideal_core::time::Time;
+use ideal_host::home::Device;
 use ideal_host::{Home, ProcessId, durable};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,9 @@ pub(crate) struct Mounted {
     pub life: Life,
     pub at: String,
     pub mounted: bool,
+    /// The block device; none: a folder.
+    #[serde(default)]
+    pub device: Option<Device>,
 }
 
 /// What runs. Pids mean nothing in another start of the host, so it is then forgotten.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use ideal_api::client::UnixLink;
 use ideal_core::id::Name;
-use ideal_core::ideal::{Cloud, Ideal, ProviderSpec};
+use ideal_core::ideal::{Cloud, Ideal};
 use ideal_core::observed::Sight;
 use ideal_core::time::Span;
 use ideal_engine::outside::{Side, Soon};
@@ -47,19 +47,17 @@ impl World {
     /// Reads the ideal file and opens what it names. None: the file is bad, and that was said.
     pub(crate) fn open(global: &Global, output: &Output) -> anyhow::Result<Option<World>> {
         let Some(mut world) = World::read(global, output)? else { return Ok(None) };
-        let mut local: Option<&Name> = None;
+        let mut folders: BTreeMap<PathBuf, &Name> = BTreeMap::new();
         for (name, spec) in &world.ideal.providers {
             let used = world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
             if used {
-                // This machine would be listed twice, and each thing on it seen twice.
-                if *spec == ProviderSpec::Local
-                    && let Some(other) = local.replace(name)
-                {
+                // One data folder would be listed twice, and each thing in it seen twice.
+                if let Some(other) = world.around.data(spec).and_then(|data| folders.insert(data, name)) {
                     let message = format!("`{other}` and `{name}` are both this machine");
                     let failure = Failure::new("local-twice", Exit::BadInput, message);
                     return Err(failure.next(format!("write `provider: {other}` for all of it")).into());
                 }
-                let provider = registry::open(*spec, &world.around).map_err(|why| refused(name, &why))?;
+                let provider = registry::open(spec, &world.around).map_err(|why| refused(name, &why))?;
                 world.providers.insert(name.clone(), provider);
             }
         }
@@ -81,7 +79,9 @@ impl World {
         let ideal = Rc::new(ideal);
         let program = std::env::current_exe().context("failed to find this program")?;
         let agent = AgentCommand { program, args: vec!["agent".into()] };
-        let around = Surroundings { project: folder, run: run_folder()?, agent };
+        let mounting = ideal.clouds.iter().filter(|cloud| !cloud.mounts.is_empty());
+        let mounting = mounting.map(|cloud| cloud.id).collect();
+        let around = Surroundings { project: folder, run: run_folder()?, agent, mounting };
         let store = store_folder(&ideal)?;
         Ok(Some(World { ideal, around, store, link: Rc::default(), goods, providers: BTreeMap::new() }))
     }
@@ -196,12 +196,13 @@ impl World {
     /// Removes folders that hold nothing, so that looking leaves no trace.
     pub(crate) fn sweep(&self) {
         // Nothing rests on it.
-        _ = registry::sweep(&self.around, false);
+        _ = registry::sweep(self.ideal.providers.values(), &self.around, false);
     }
 
     /// Removes what is left of a cluster that is no more: its store, and the memory of machines that were ended.
     pub(crate) fn bury(&self) -> anyhow::Result<()> {
-        registry::sweep(&self.around, true).context("failed to remove the empty data folder")?;
+        registry::sweep(self.ideal.providers.values(), &self.around, true)
+            .context("failed to remove the empty data folder")?;
         match std::fs::remove_dir_all(&self.store) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("failed to remove {}", self.store.display()))

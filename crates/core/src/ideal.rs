@@ -5,6 +5,7 @@
 //! it. [`resolve`](resolve()) goes from the first to the second; the planner knows only the second.
 
 pub mod document;
+mod provider;
 mod resolve;
 pub mod service;
 
@@ -20,7 +21,8 @@ use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 use crate::time::Bytes;
 
-pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec, ProviderSpec};
+pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
+pub use provider::{DockerSpec, ProviderSpec, VolumesOf};
 
 pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};
 pub use service::ServiceSpec;

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::id::{CloudId, Name};
-use crate::ideal::document::{CloudSpec, Document, Hook, ProviderSpec};
+use crate::ideal::ProviderSpec;
+use crate::ideal::document::{CloudSpec, Document, Hook};
 use crate::path::{DocPath, Place};
 
 pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};
@@ -165,6 +166,23 @@ pub(crate) fn unknown_provider(
     let help = name_help(name.as_str(), providers.keys().map(Name::as_str), "providers");
     Diagnostic::error("ideal/unknown-provider", place.path(), format!("there is no provider `{name}`"))
         .help(help)
+}
+
+/// Nodes on a provider that has no image of its own, and none is named.
+pub(crate) fn no_image(
+    spec: &CloudSpec,
+    image: Option<&str>,
+    (name, provider): (&Name, &ProviderSpec),
+    place: &Place<'_>,
+) -> Option<Diagnostic> {
+    let ProviderSpec::Docker(docker) = provider else { return None };
+    let wanted = spec.nodes.is_some_and(|nodes| nodes > 0);
+    if !wanted || image.or(docker.image.as_deref()).is_some_and(|image| !image.is_empty()) {
+        return None;
+    }
+    let message = format!("nodes of `{name}` are containers, and no image is named for them");
+    let help = format!("write `image: debian:12` here or in a cloud above, or `{name}: {{docker: {{image: debian:12}}}}`");
+    Some(Diagnostic::error("ideal/no-image", place.path(), message).at_key().help(help))
 }
 
 /// Several providers and a cloud that names none.

@@ -31,6 +31,9 @@ pub struct Identity {
     pub address: String,
     /// Where its agent listens: `unix:/…`.
     pub agent: String,
+    /// Whether it is a whole machine, with the root `/`, and not a folder of another.
+    #[serde(default)]
+    pub whole: bool,
 }
 
 impl Identity {
@@ -131,6 +134,18 @@ pub struct Attached {
     pub life: Life,
     /// For which mount.
     pub mount: Name,
+    /// The block device that it is; none: a folder in the machine's home.
+    #[serde(default)]
+    pub device: Option<Device>,
+}
+
+/// A block device by its numbers: a machine makes its own name for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Which driver.
+    pub major: u32,
+    /// Which of the driver's devices.
+    pub minor: u32,
 }
 
 /// The home of a machine: everything about it is below.

@@ -6,10 +6,13 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub mod docker;
+mod ledger;
 pub mod local;
 pub mod registry;
 pub mod sim;
 
+pub use docker::{Docker, DockerOptions};
 pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 

@@ -1,12 +1,14 @@
 //! Every provider that a file can name, by an explicit match. A new one is a file beside this and an arm here.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ideal_core::ideal::ProviderSpec;
+use ideal_core::id::CloudId;
+use ideal_core::ideal::{DockerSpec, ProviderSpec};
 use ideal_host::AgentCommand;
 
-use crate::{Local, LocalOptions, Provider};
+use crate::{Docker, DockerOptions, Local, LocalOptions, Provider};
 
 /// Where providers find what they need on this machine.
 #[derive(Clone, Debug)]
@@ -17,12 +19,26 @@ pub struct Surroundings {
     pub run: PathBuf,
     /// How to start an agent.
     pub agent: AgentCommand,
+    /// Clouds whose nodes have mounts.
+    pub mounting: BTreeSet<CloudId>,
 }
 
 impl Surroundings {
     /// Where `local` keeps its things.
     pub fn local_data(&self) -> PathBuf {
         self.project.join(".ideal").join("local")
+    }
+    /// Where `docker` keeps its things.
+    pub fn docker_data(&self) -> PathBuf {
+        self.project.join(".ideal").join("docker")
+    }
+    /// The data folder of a provider that has one on this machine.
+    pub fn data(&self, spec: &ProviderSpec) -> Option<PathBuf> {
+        match spec {
+            ProviderSpec::Local => Some(self.local_data()),
+            ProviderSpec::Docker(_) => Some(self.docker_data()),
+            ProviderSpec::Sim => None,
+        }
     }
 }
 
@@ -43,12 +59,13 @@ pub enum RegistryError {
 }
 
 /// Opens the provider that a file names.
-pub fn open(spec: ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provider>, RegistryError> {
+pub fn open(spec: &ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provider>, RegistryError> {
+    let unreachable = |path: PathBuf| move |source| RegistryError::Unreachable { path, source };
     match spec {
-        ProviderSpec::Local => match local(around) {
-            Ok(local) => Ok(Rc::new(local)),
-            Err(source) => Err(RegistryError::Unreachable { path: around.local_data(), source }),
-        },
+        ProviderSpec::Local => Ok(Rc::new(local(around).map_err(unreachable(around.local_data()))?)),
+        ProviderSpec::Docker(spec) => {
+            Ok(Rc::new(docker(spec, around).map_err(unreachable(around.docker_data()))?))
+        }
         ProviderSpec::Sim => Err(RegistryError::OnlyForTests),
     }
 }
@@ -58,13 +75,35 @@ fn local(around: &Surroundings) -> std::io::Result<Local> {
     Local::new(LocalOptions { data: around.local_data(), run, agent })
 }
 
+fn docker(spec: &DockerSpec, around: &Surroundings) -> std::io::Result<Docker> {
+    Docker::new(DockerOptions {
+        data: around.docker_data(),
+        run: around.run.clone(),
+        agent: around.agent.clone(),
+        spec: spec.clone(),
+        mounting: Some(around.mounting.clone()),
+    })
+}
+
 /// Removes the folders of providers in which nothing is any more. `ended`: also when machines that were ended
 /// are still remembered there.
-pub fn sweep(around: &Surroundings, ended: bool) -> std::io::Result<()> {
-    let data = around.local_data();
-    if data.exists() && local(around)?.remove_when_over(ended)? {
-        // Something of a person's may lie beside it: then it stays.
-        _ = data.parent().map(std::fs::remove_dir);
+pub fn sweep<'a>(
+    specs: impl Iterator<Item = &'a ProviderSpec>,
+    around: &Surroundings,
+    ended: bool,
+) -> std::io::Result<()> {
+    for spec in specs {
+        let Some(data) = around.data(spec).filter(|data| data.exists()) else { continue };
+        let removed = match spec {
+            ProviderSpec::Docker(spec) => {
+                docker(spec, around)?.remove_when_over(ended).map_err(std::io::Error::other)?
+            }
+            _ => local(around)?.remove_when_over(ended)?,
+        };
+        if removed {
+            // Something of a person's may lie beside it: then it stays.
+            _ = data.parent().map(std::fs::remove_dir);
+        }
     }
     Ok(())
 }

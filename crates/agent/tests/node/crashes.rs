@@ -87,6 +87,11 @@ impl Story<'_> {
                 self.local.issue(&Call::NewLife { volume: volume.id.clone(), life: 1 }).await.unwrap();
                 volume = self.see(&volume).await.unwrap();
             }
+            // An agent that has just begun may have made its folders or not, and what there is to discard would differ.
+            let logs = folder.join("data/machines").join(machine.id.as_str()).join("logs");
+            if !ended {
+                until("the agent has begun", 10, async || logs.exists().then_some(())).await;
+            }
             // The write is the proof of having been attached.
             let written = folder.join("written");
             if !written.exists() {

@@ -1,10 +1,14 @@
-//! `ideal doctor`: five checks, each with what to do when it fails.
+//! `ideal doctor`: a few checks, each with what to do when it fails.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use ideal_core::id::Name;
+use ideal_core::ideal::{DockerSpec, ProviderSpec, VolumesOf};
 use ideal_core::observed::{AgentSeen, MachineState};
 use ideal_core::time::{Span, Time};
 use ideal_engine::Glance;
+use ideal_providers::docker::{Engine, SOCKET, loops_work};
 use ideal_store::Journal;
 use ideal_store::sqlite::Sqlite;
 use serde::Serialize;
@@ -40,7 +44,7 @@ pub(crate) fn run(global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let mut checks =
         vec![Check::good("file", format!("good, {}", counted(world.ideal.clouds.len(), "cloud")))];
     checks.push(store(&world.store));
-    checks.push(provider(&world));
+    checks.extend(providers(&world));
     checks.push(clock(&world.store));
     checks.push(agents(global, output)?);
     let good = checks.iter().all(|check| check.good);
@@ -73,8 +77,14 @@ fn store(folder: &Path) -> Check {
     }
 }
 
-fn provider(world: &World) -> Check {
-    let data = world.around.local_data();
+/// Of each provider that the file uses.
+fn providers(world: &World) -> Vec<Check> {
+    let used = |name: &Name| world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
+    let used = world.ideal.providers.iter().filter(|(name, _)| used(name));
+    used.filter_map(|(name, spec)| Some(provider(world, name, spec, &world.around.data(spec)?))).collect()
+}
+
+fn provider(world: &World, name: &Name, spec: &ProviderSpec, data: &Path) -> Check {
     // The nearest folder that is there must take new things.
     let there = data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     for folder in [there, &world.around.run] {
@@ -85,10 +95,46 @@ fn provider(world: &World) -> Check {
             return Check::bad("provider", found, "see who owns it, and whether the disk is full");
         }
     }
-    Check::good(
-        "provider",
-        format!("local: {} and {} can be written", there.display(), world.around.run.display()),
-    )
+    let run = &world.around.run;
+    let written = format!("{} and {} can be written", there.display(), run.display());
+    match spec {
+        ProviderSpec::Docker(spec) => docker(world, name, spec, &written),
+        ProviderSpec::Local => Check::good("provider", format!("local: {written}")),
+        ProviderSpec::Sim => Check::bad("provider", "sim is only for tests", "write `local`"),
+    }
+}
+
+/// The engine, its images, and what volumes are made of.
+fn docker(world: &World, name: &Name, spec: &DockerSpec, written: &str) -> Check {
+    let socket = spec.socket.as_deref().unwrap_or(SOCKET);
+    let engine = Engine::new(socket);
+    let version = match engine.version() {
+        Ok(version) => version,
+        Err(error) => {
+            let next = "start the engine, or name its socket: {docker: {socket: ...}}";
+            return Check::bad("provider", format!("docker: {error}"), next);
+        }
+    };
+    let clouds = world.ideal.clouds.iter().filter(|cloud| cloud.provider == *name && cloud.nodes > 0);
+    let named = clouds.map(|cloud| Some(cloud.image.as_str()).filter(|image| !image.is_empty()));
+    let images: BTreeSet<&str> = named.filter_map(|image| image.or(spec.image.as_deref())).collect();
+    for image in images {
+        match engine.has_image(image) {
+            Ok(true) => {}
+            Ok(false) => {
+                let found = format!("docker: the engine has no image `{image}`");
+                return Check::bad("provider", found, format!("docker pull {image}"));
+            }
+            Err(error) => return Check::bad("provider", format!("docker: {error}"), "ask the engine's log"),
+        }
+    }
+    if spec.volumes == VolumesOf::Loop
+        && let Err(why) = loops_work()
+    {
+        let next = "run it as root on a host that has them, or write {docker: {volumes: folder}}";
+        return Check::bad("provider", format!("docker: no loop devices: {why}"), next);
+    }
+    Check::good("provider", format!("docker: engine {version}; {written}"))
 }
 
 fn clock(store: &Path) -> Check {

@@ -74,7 +74,11 @@ async fn of_node(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let Some(machine) = machine(glance, slot) else { return Err(no_such(wanted, "it has no machine")) };
-    let home = world.around.local_data().join("machines").join(machine.id.as_str());
+    let spec = world.ideal.cloud(slot.cloud).and_then(|cloud| world.ideal.providers.get(&cloud.provider));
+    let Some(data) = spec.and_then(|spec| world.around.data(spec)) else {
+        return Err(no_such(wanted, "its machine is not on this host"));
+    };
+    let home = data.join("machines").join(machine.id.as_str());
     let file = ideal_host::Home::new(home).agent_log();
     let text = std::fs::read_to_string(&file).map_err(|error| no_such(wanted, &error.to_string()))?;
     let lines: Vec<&str> = text.lines().collect();

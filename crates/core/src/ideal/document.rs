@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::CloudPath;
 use crate::id::{CloudId, Name};
-use crate::ideal::ServiceSpec;
+use crate::ideal::{ProviderSpec, ServiceSpec};
 use crate::policy::Policy;
 use crate::recipe::UseSpec;
 use crate::resource::Declaration;
@@ -44,16 +44,6 @@ pub struct Document {
     /// What runs across the nodes of a cloud.
     #[serde(default)]
     pub services: BTreeMap<Name, ServiceSpec>,
-}
-
-/// What makes machines and volumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProviderSpec {
-    /// Processes and folders on this machine: no root, no Docker, no network.
-    Local,
-    /// The simulated cloud, in memory: for tests and benchmarks.
-    Sim,
 }
 
 /// A named group of like nodes; it may hold other clouds. Provider, image, size, tags, recipes, resources,

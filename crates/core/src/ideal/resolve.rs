@@ -184,6 +184,10 @@ impl<'d> Walk<'d> {
         let mark = self.claims.mark();
         let all = self.heritage(spec, above, level, place);
         let provider = self.provider(spec, &all, place);
+        let image = all.image.map(|(image, _)| image);
+        let missing = self.providers.get(&provider);
+        let missing = missing.and_then(|of| validate::no_image(spec, image, (&provider, of), place));
+        self.diagnostics.extend(missing);
         self.check_resources(spec, &all, above, &provider);
         let hooks = all.hooks.map(|hook| hook.map(|(hook, _)| hook.clone()));
         let [launched, unmountable, haltable] = hooks;

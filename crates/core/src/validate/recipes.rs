@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{VERSION, nearest};
 use crate::diagnostic::Diagnostic;
 use crate::id::Name;
-use crate::ideal::document::ProviderSpec;
+use crate::ideal::ProviderSpec;
 use crate::path::{DocPath, Place};
 use crate::recipe::{self, FileRef, Recipe};
 use crate::resource::Declaration;

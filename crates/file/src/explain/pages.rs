@@ -298,6 +298,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write the program: [./pub, --port, \"8080\"].",
     },
     Page {
+        slug: "ideal/no-image",
+        meaning: "Nodes of the provider `docker` are containers, and a container needs an image; there is none that would do for everybody.",
+        example: "providers: {box: docker}\nclouds: {shop: {uuid: ..., nodes: 1}}",
+        mend: "Name one at the cloud or above it (`image: debian:12`), or at the provider: {docker: {image: debian:12}}. The engine must have it: docker pull debian:12.",
+    },
+    Page {
         slug: "ideal/no-provider",
         meaning: "Several providers are declared, and neither this cloud nor one above it says which is meant.",
         example: "providers: {here: local, test: sim}\nclouds: {shop: {uuid: ..., nodes: 1}}",

@@ -27,7 +27,9 @@ pub(super) fn expected(shapes: &Shapes, id: Id) -> String {
         Shape::List { .. } => "a list".to_owned(),
         Shape::Names { .. } | Shape::Fields(_) => "a mapping".to_owned(),
         Shape::Variants { words, tagged } => {
-            let keys: Vec<&str> = words.iter().chain(tagged.keys()).map(String::as_str).collect();
+            // One that may have options is a word and a key.
+            let keys = tagged.keys().filter(|key| !words.contains(key));
+            let keys: Vec<&str> = words.iter().chain(keys).map(String::as_str).collect();
             if words.is_empty() {
                 format!("a mapping with one of {}", keys.join(", "))
             } else {

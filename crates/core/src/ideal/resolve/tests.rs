@@ -104,6 +104,11 @@ fn every_check_finds_its_fault() {
             "ideal/no-provider",
             "clouds.c",
         ),
+        (
+            json!({"ideal": 1, "providers": {"a": "docker"}, "clouds": {"c": {"uuid": A, "nodes": 1}}}),
+            "ideal/no-image",
+            "clouds.c",
+        ),
         (shop(json!({"nodes": 100_001})), "ideal/too-many", "clouds.shop.nodes"),
         (shop(json!({"size": {"cpus": 0}})), "ideal/zero", "clouds.shop.size.cpus"),
         (shop(json!({"image": "-v"})), "ideal/unsafe-text", "clouds.shop.image"),

@@ -7,31 +7,33 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ideal_core::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::{Machine, MachineState, RetireMark, SealKind, Snapshot, SnapshotState, Tags};
 use ideal_core::time::{Bytes, Time};
 use ideal_host::durable::{self, Lock};
-use ideal_host::{AgentCommand, Home, now};
+use ideal_host::{Home, now};
 use serde::{Deserialize, Serialize};
 
-use super::LocalOptions;
-use crate::{ProviderError, crash_point};
+use super::{Machines, Volumes};
+use crate::ProviderError;
 
 /// The data folder, opened.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(crate) struct Ledger {
     pub data: PathBuf,
-    pub run: PathBuf,
-    pub agent: AgentCommand,
+    /// The provider in a word: crash points begin with it.
+    pub(super) word: &'static str,
     /// Tells this data folder from every other one, so that ids made from the same token differ.
     pub id: String,
+    pub(super) machines: Box<dyn Machines>,
+    pub(super) volumes: Box<dyn Volumes>,
 }
 
 /// What is written of a machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct MachineMeta {
+pub(crate) struct MachineMeta {
     pub id: MachineId,
     pub tags: Option<Tags>,
     pub image: String,
@@ -48,7 +50,7 @@ pub(super) struct MachineMeta {
 /// How far the end of a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum End {
+pub(crate) enum End {
     Not,
     Begun,
     Done(Time),
@@ -57,7 +59,7 @@ pub(super) enum End {
 /// What is written of a volume. Where it is attached is decided by where its data is; `machine` only says where
 /// to look.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct VolumeMeta {
+pub(crate) struct VolumeMeta {
     pub id: VolumeId,
     pub tags: Option<Tags>,
     pub life: Life,
@@ -136,15 +138,19 @@ fn safe(id: &str) -> io::Result<&str> {
     Err(io::Error::new(io::ErrorKind::NotFound, format!("`{id}` is no id of this provider")))
 }
 
-impl Disk {
-    pub(super) fn open(options: LocalOptions) -> io::Result<Disk> {
-        durable::private_dir(&options.data)?;
-        let data = options.data.canonicalize()?;
+impl Ledger {
+    /// Opens the data folder, and makes it when it is not there. What machines and volumes are made of is told by
+    /// `matter`, from the folder and its id.
+    pub(crate) fn open(
+        data: &Path,
+        word: &'static str,
+        matter: impl FnOnce(&Path, &str) -> io::Result<(Box<dyn Machines>, Box<dyn Volumes>)>,
+    ) -> io::Result<Ledger> {
+        durable::private_dir(data)?;
+        let data = data.canonicalize()?;
         for part in ["machines", "volumes", "snapshots", "tokens", "trash"] {
             durable::private_dir(&data.join(part))?;
         }
-        durable::private_dir(&options.run)?;
-        let run = options.run.canonicalize()?;
         let _lock = Lock::take(&data.join("lock"))?;
         let at = data.join("id");
         let id = match durable::read_json(&at)? {
@@ -155,15 +161,16 @@ impl Disk {
                 id
             }
         };
-        Ok(Disk { data, run, agent: options.agent, id })
+        let (machines, volumes) = matter(&data, &id)?;
+        Ok(Ledger { data, word, id, machines, volumes })
     }
 
     /// Every reading and every change is made under it, so that a listing is of one instant. Copies are not.
-    pub(super) fn lock(&self) -> io::Result<Lock> {
+    pub(crate) fn lock(&self) -> io::Result<Lock> {
         Lock::take(&self.data.join("lock"))
     }
 
-    pub(super) fn home(&self, id: &MachineId) -> io::Result<Home> {
+    pub(crate) fn home(&self, id: &MachineId) -> io::Result<Home> {
         Ok(Home::new(self.data.join("machines").join(safe(id.as_str())?)))
     }
     pub(super) fn volume(&self, id: &VolumeId) -> io::Result<PathBuf> {
@@ -173,7 +180,7 @@ impl Disk {
         Ok(self.data.join("snapshots").join(safe(id.as_str())?))
     }
 
-    pub(super) fn machine_meta(&self, id: &MachineId) -> io::Result<Option<MachineMeta>> {
+    pub(crate) fn machine_meta(&self, id: &MachineId) -> io::Result<Option<MachineMeta>> {
         meta(self.home(id).map(|home| home.path().join(META)))
     }
     pub(super) fn volume_meta(&self, id: &VolumeId) -> io::Result<Option<VolumeMeta>> {
@@ -193,7 +200,7 @@ impl Disk {
     }
 
     /// The names of everything in one of the folders, in order.
-    pub(super) fn names(&self, part: &str) -> io::Result<Vec<String>> {
+    pub(crate) fn names(&self, part: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.data.join(part))? {
             if let Ok(name) = entry?.file_name().into_string() {
@@ -205,10 +212,10 @@ impl Disk {
     }
 
     /// Takes a thing out of its place at once; what is left to do is only to free the space.
-    pub(super) fn discard(&self, path: &std::path::Path) -> io::Result<PathBuf> {
+    pub(super) fn discard(&self, path: &Path) -> io::Result<PathBuf> {
         let trash = self.data.join("trash").join(format!("{}-{}", now().0, uuid::Uuid::new_v4()));
         durable::rename(path, &trash)?;
-        crash_point("local.discarded");
+        self.point("discarded");
         Ok(trash)
     }
 }

@@ -10,22 +10,22 @@ use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock, UNFINISHED};
 use ideal_host::now;
 
-use super::disk::{Disk, End};
-use super::machines::attached;
-use crate::{Object, ObjectId};
+use super::Place;
+use super::records::{End, Ledger};
+use crate::{Object, ObjectId, ProviderError};
 
 /// How long an ended machine is shown.
 const SHOWN: Span = Span::hours(1);
 
-impl Disk {
-    pub(super) fn list(&self) -> io::Result<Listing> {
+impl Ledger {
+    pub(crate) fn list(&self) -> Result<Listing, ProviderError> {
         let lock = self.lock()?;
+        let glance = self.machines.glance()?;
         self.sweep()?;
         let mut listing = Listing { at: now(), complete: true, ..Listing::default() };
         for name in self.names("machines")? {
             if let Some(meta) = self.machine_meta(&MachineId::new(name))?.filter(|meta| meta.tags.is_some()) {
-                let state = self.machine_state(&meta)?;
-                listing.machines.push(meta.show(state));
+                listing.machines.push(self.seen_machine(meta, &glance)?);
             }
         }
         for name in self.names("volumes")? {
@@ -47,14 +47,11 @@ impl Disk {
         Ok(listing)
     }
 
-    pub(super) fn read(&self, id: &ObjectId) -> io::Result<Option<Object>> {
+    pub(super) fn read(&self, id: &ObjectId) -> Result<Option<Object>, ProviderError> {
         let _lock = self.lock()?;
         Ok(match id {
             ObjectId::Machine(id) => match self.machine_meta(id)? {
-                Some(meta) => {
-                    let state = self.machine_state(&meta)?;
-                    Some(Object::Machine(meta.show(state)))
-                }
+                Some(meta) => Some(Object::Machine(self.seen_machine(meta, &self.machines.glance()?)?)),
                 None => None,
             },
             ObjectId::Volume(id) => match self.volume_meta(id)? {
@@ -67,8 +64,8 @@ impl Disk {
 
     /// Removes what is half made and what is ended for long. Called with the lock held, so that nothing is
     /// between two of its steps but what holds a lock of its own.
-    pub(super) fn sweep(&self) -> io::Result<Vec<PathBuf>> {
-        let mut swept = Vec::new();
+    pub(crate) fn sweep(&self) -> Result<Vec<PathBuf>, ProviderError> {
+        let (mut swept, mut left, mut detached) = (Vec::new(), Vec::new(), Vec::new());
         let machines = self.data.join("machines");
         for name in self.names("machines")? {
             let path = machines.join(&name);
@@ -78,13 +75,20 @@ impl Disk {
             }
             let Some(meta) = self.machine_meta(&MachineId::new(name))? else { continue };
             if matches!(meta.end, End::Done(at) if now().since(at) > SHOWN)
-                && attached(&self.home(&meta.id)?)?.is_empty()
+                && self.volumes.with(&self.home(&meta.id)?)?.is_empty()
             {
                 swept.push(path);
+                continue;
             }
+            left.push(meta);
         }
         for name in self.names("volumes")? {
             let meta = self.volume_meta(&VolumeId::new(name.clone()))?;
+            if let Some(meta) = meta.as_ref().filter(|meta| meta.whole)
+                && matches!(self.place(meta)?, Place::Here)
+            {
+                detached.push(self.volume(&meta.id)?.join("data"));
+            }
             let whole = meta.map(|meta| meta.whole || meta.id.as_str() != name);
             self.sweep_unless(whole, self.data.join("volumes").join(name), &mut swept)?;
         }
@@ -93,12 +97,30 @@ impl Disk {
             let whole = meta.map(|meta| meta.checksum.is_some() || meta.id.as_str() != name);
             self.sweep_unless(whole, self.data.join("snapshots").join(name), &mut swept)?;
         }
+        self.volumes.sweep(&detached)?;
+        self.machines.sweep(&left)?;
         for path in &swept {
             // At once: half removed it could no longer be told from what is left alone.
             let trash = self.discard(path)?;
             durable::remove(&trash)?;
         }
         Ok(swept)
+    }
+
+    /// Whether nothing is left but machines that were ended (not `ended`: not even those).
+    pub(crate) fn is_over(&self, ended: bool) -> io::Result<bool> {
+        let machines = self.names("machines")?;
+        let holds = |part: &str| self.names(part).map(|names| !names.is_empty());
+        if holds("volumes")? || holds("snapshots")? || (!ended && !machines.is_empty()) {
+            return Ok(false);
+        }
+        for name in machines {
+            let meta = self.machine_meta(&MachineId::new(name))?;
+            if !meta.is_some_and(|meta| matches!(meta.end, End::Done(_))) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// `whole` is what was read of it; none: nothing was.

@@ -9,7 +9,7 @@ use ideal_core::observed::{Machine, Snapshot, Tags, Volume};
 use ideal_host::durable;
 use serde::{Deserialize, Serialize};
 
-use super::disk::Disk;
+use super::records::Ledger;
 use crate::{Object, ProviderError};
 
 /// What is remembered of a token.
@@ -37,7 +37,7 @@ pub(super) enum Known {
     Ended(Box<Object>),
 }
 
-impl Disk {
+impl Ledger {
     fn token_hash(&self, token: &Token) -> String {
         let hash = blake3::hash(format!("{}/{token}", self.id).as_bytes());
         hash.to_hex()[..12].to_owned()
@@ -58,7 +58,7 @@ impl Disk {
                 let record =
                     TokenRecord { token: token.clone(), parameters: parameters.to_owned(), ended: None };
                 durable::write_json(&path, &record)?;
-                crate::crash_point("local.token.recorded");
+                self.point("token.recorded");
                 Ok(Known::Open)
             }
             Some(record) if record.token != *token || record.parameters != parameters => {
@@ -84,7 +84,7 @@ impl Disk {
             Object::Snapshot(snapshot) => Ended::Snapshot(snapshot),
         });
         durable::write_json(&path, &record)?;
-        crate::crash_point("local.token.buried");
+        self.point("token.buried");
         Ok(())
     }
 }

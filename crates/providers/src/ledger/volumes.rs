@@ -1,6 +1,5 @@
-//! Volumes: folders that are moved. Where the data is, is where the volume is attached.
+//! Volumes: made, attached, taken back and deleted, each under its conditions.
 
-use std::fs;
 use std::path::PathBuf;
 
 use ideal_core::id::{Life, MachineId, Name, SnapshotId, Token, VolumeId};
@@ -12,30 +11,16 @@ use ideal_host::durable::{self, Lock};
 use ideal_host::home::Attached;
 use ideal_host::now;
 
-use super::copy;
-use super::disk::{Disk, VolumeMeta, no_such, shown};
+use super::Place;
+use super::records::{Ledger, VolumeMeta, no_such, shown};
 use super::tokens::{Known, parameters};
-use crate::{Answer, Object, ProviderError, crash_point};
+use crate::{Answer, Object, ProviderError};
 
-/// Where the data of a volume is.
-pub(super) enum Place {
-    /// With the volume: detached.
-    Here,
-    /// Under a machine: attached.
-    On(MachineId),
-    /// Nowhere: somebody took it away.
-    Lost,
-}
-
-impl Disk {
+impl Ledger {
     pub(super) fn place(&self, meta: &VolumeMeta) -> std::io::Result<Place> {
-        if self.volume(&meta.id)?.join("data").is_dir() {
-            return Ok(Place::Here);
-        }
-        match &meta.machine {
-            Some(machine) if self.home(machine)?.volume(&meta.id).is_dir() => Ok(Place::On(machine.clone())),
-            _ => Ok(Place::Lost),
-        }
+        let data = self.volume(&meta.id)?.join("data");
+        let home = meta.machine.as_ref().map(|machine| self.home(machine)).transpose()?;
+        self.volumes.place(&data, meta.machine.as_ref().zip(home.as_ref()), &meta.id)
     }
 
     pub(super) fn show_volume(&self, meta: VolumeMeta) -> std::io::Result<Volume> {
@@ -121,18 +106,18 @@ impl Disk {
             machine: None,
         };
         self.write_volume(&meta)?;
-        crash_point("local.volume.begun");
+        self.point("volume.begun");
         drop(lock);
         let data = folder.join("data");
         let unfinished = durable::unfinished(&data);
         durable::remove(&unfinished)?;
         durable::remove(&data)?;
         match source {
-            None => fs::create_dir(&unfinished)?,
+            None => self.volumes.blank(&unfinished, size)?,
             Some((source, checksum)) => {
-                copy::copy(&source, &unfinished)?;
-                crash_point("local.volume.copied");
-                let found = copy::checksum(&unfinished)?;
+                self.volumes.copy(&source, &unfinished)?;
+                self.point("volume.copied");
+                let found = self.volumes.checksum(&unfinished)?;
                 if found != checksum {
                     let _ = durable::remove(&folder);
                     let why = format!(
@@ -140,14 +125,15 @@ impl Disk {
                     );
                     return Err(ProviderError::refused(why));
                 }
+                self.volumes.fit(&unfinished, size)?;
             }
         }
         durable::rename(&unfinished, &data)?;
-        crash_point("local.volume.filled");
+        self.point("volume.filled");
         let _lock = self.lock()?;
         meta.whole = true;
         self.write_volume(&meta)?;
-        crash_point("local.volume.made");
+        self.point("volume.made");
         drop(own);
         Ok(Answer::Made(Object::Volume(self.show_volume(meta)?)))
     }
@@ -160,7 +146,7 @@ impl Disk {
         }
         (meta.life, meta.retired) = (life, None);
         self.write_volume(&meta)?;
-        crash_point("local.volume.life");
+        self.point("volume.life");
         Ok(Answer::Accepted)
     }
 
@@ -180,24 +166,18 @@ impl Disk {
             return Err(ProviderError::refused(format!("{id} is in life {}, not in {life}", meta.life)));
         }
         let there = self.machine_meta(machine)?.ok_or_else(|| no_such(machine))?;
-        let state = self.machine_state(&there)?;
-        if state != MachineState::Running || there.retired {
+        let there = self.seen_machine(there, &self.machines.glance()?)?;
+        if there.state != MachineState::Running || there.retired {
             return Err(ProviderError::refused(format!("{machine} does not run, or is marked to be ended")));
         }
-        if there.retired {
-            return Err(ProviderError::refused(format!("{machine} is marked to be ended")));
-        }
         let home = self.home(machine)?;
-        // Where to look is written first, then the data is moved: at every instant it is found.
+        // Where to look is written first, then the data is given: at every instant it is found.
         meta.machine = Some(machine.clone());
         self.write_volume(&meta)?;
-        crash_point("local.attach.said");
-        durable::private_dir(&home.attached())?;
-        durable::private_dir(&home.volumes())?;
-        durable::write_json(&home.attachment(id), &Attached { volume: id.clone(), life, mount })?;
-        crash_point("local.attach.written");
-        durable::rename(&self.volume(id)?.join("data"), &home.volume(id))?;
-        crash_point("local.attach.moved");
+        self.point("attach.said");
+        let attached = Attached { volume: id.clone(), life, mount, device: None };
+        self.volumes.attach(&self.volume(id)?.join("data"), &home, attached)?;
+        self.point("attach.moved");
         Ok(Answer::Accepted)
     }
 
@@ -226,12 +206,10 @@ impl Disk {
     pub(super) fn bring_back(&self, mut meta: VolumeMeta) -> Result<(), ProviderError> {
         let Some(machine) = meta.machine.take() else { return Ok(()) };
         let home = self.home(&machine)?;
-        durable::rename(&home.volume(&meta.id), &self.volume(&meta.id)?.join("data"))?;
-        crash_point("local.detach.moved");
-        durable::remove(&home.attachment(&meta.id))?;
-        crash_point("local.detach.unsaid");
+        self.volumes.detach(&self.volume(&meta.id)?.join("data"), &home, &meta.id)?;
+        self.point("detach.moved");
         self.write_volume(&meta)?;
-        crash_point("local.detach.written");
+        self.point("detach.written");
         Ok(())
     }
 
@@ -246,7 +224,7 @@ impl Disk {
         }
         meta.retired = Some(mark);
         self.write_volume(&meta)?;
-        crash_point("local.volume.retired");
+        self.point("volume.retired");
         Ok(Answer::Accepted)
     }
 
@@ -273,7 +251,7 @@ impl Disk {
         }
         // Gone for everybody; a crash from here on leaves work for the sweep only.
         durable::remove(&trash)?;
-        crash_point("local.volume.deleted");
+        self.point("volume.deleted");
         Ok(Answer::Accepted)
     }
 }

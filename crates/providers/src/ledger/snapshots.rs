@@ -5,12 +5,11 @@ use ideal_core::observed::{SealKind, SnapshotState, Tags};
 use ideal_host::durable::{self, Lock};
 use ideal_host::now;
 
-use super::copy;
-use super::disk::{Disk, SnapshotMeta, no_such};
+use super::records::{Ledger, SnapshotMeta, no_such};
 use super::tokens::{Known, parameters};
-use crate::{Answer, Object, ProviderError, crash_point};
+use crate::{Answer, Object, ProviderError};
 
-impl Disk {
+impl Ledger {
     pub(super) fn seal(
         &self,
         volume: &VolumeId,
@@ -54,24 +53,24 @@ impl Disk {
             checksum: None,
         };
         self.write_snapshot(&meta)?;
-        crash_point("local.snapshot.begun");
+        self.point("snapshot.begun");
         drop(lock);
         let data = folder.join("data");
         let unfinished = durable::unfinished(&data);
         durable::remove(&unfinished)?;
         durable::remove(&data)?;
         let original = self.volume(volume)?.join("data");
-        copy::copy(&original, &unfinished)?;
-        crash_point("local.snapshot.copied");
+        self.volumes.copy(&original, &unfinished)?;
+        self.point("snapshot.copied");
         // Read back from the copy and compared with what is there now: that nothing wrote meanwhile is what a
         // seal says.
-        let checksum = copy::checksum(&unfinished)?;
-        if copy::checksum(&original)? != checksum {
+        let checksum = self.volumes.checksum(&unfinished)?;
+        if self.volumes.checksum(&original)? != checksum {
             durable::remove(&folder)?;
             return Err(ProviderError::retry(format!("{volume} changed while it was copied")));
         }
         durable::rename(&unfinished, &data)?;
-        crash_point("local.snapshot.renamed");
+        self.point("snapshot.renamed");
         let _lock = self.lock()?;
         // Demands may have been mirrored to it meanwhile.
         if let Some(present) = self.snapshot_meta(&meta.id)? {
@@ -79,7 +78,7 @@ impl Disk {
         }
         meta.checksum = Some(checksum);
         self.write_snapshot(&meta)?;
-        crash_point("local.snapshot.completed");
+        self.point("snapshot.completed");
         Ok(Answer::Made(Object::Snapshot(meta.show())))
     }
 
@@ -96,7 +95,7 @@ impl Disk {
             self.discard(&self.snapshot(id)?)?
         };
         durable::remove(&trash)?;
-        crash_point("local.snapshot.deleted");
+        self.point("snapshot.deleted");
         Ok(Answer::Accepted)
     }
 }

@@ -6,10 +6,10 @@ use ideal_core::demand::Demands;
 use ideal_core::id::{Epoch, Name, VolumeId};
 use ideal_core::observed::Tags;
 
-use super::disk::{Disk, no_such};
-use crate::{Answer, ObjectId, ProviderError, crash_point};
+use super::records::{Ledger, no_such};
+use crate::{Answer, ObjectId, ProviderError};
 
-impl Disk {
+impl Ledger {
     /// Changes the tags of one thing; false when there is none, or it is nobody's and `change` needs tags.
     fn retag(&self, id: &ObjectId, change: &dyn Fn(&mut Option<Tags>)) -> Result<bool, ProviderError> {
         match id {
@@ -29,7 +29,7 @@ impl Disk {
                 self.write_snapshot(&meta)?;
             }
         }
-        crash_point("local.tags.written");
+        self.point("tags.written");
         Ok(true)
     }
 
@@ -94,7 +94,7 @@ impl Disk {
         }
         meta.tags = Some(tags);
         self.write_volume(&meta)?;
-        crash_point("local.volume.claimed");
+        self.point("volume.claimed");
         Ok(Answer::Accepted)
     }
 }

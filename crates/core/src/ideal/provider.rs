@@ -1,0 +1,152 @@
+//! The providers that a file can name, with what may be said of each.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What makes machines and volumes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderSpec {
+    /// Processes and folders on this machine: no root, no Docker, no network.
+    Local,
+    /// Containers of an engine on this machine, with block devices as volumes. Written `docker`, or with options:
+    /// `docker: {image: debian:12}`.
+    Docker(DockerSpec),
+    /// The simulated cloud, in memory: for tests and benchmarks.
+    Sim,
+}
+
+/// The provider `docker`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerSpec {
+    /// The image of machines whose cloud names none. The engine must have it: none is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What volumes are made of. Default `loop`.
+    #[serde(default)]
+    pub volumes: VolumesOf,
+    /// The socket of the engine. Default `/var/run/docker.sock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+}
+
+/// What volumes of the provider `docker` are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumesOf {
+    /// Block devices with a filesystem each. Needs loop devices on this machine.
+    #[default]
+    Loop,
+    /// Folders, where loop devices cannot be had. Their size is not enforced.
+    Folder,
+}
+
+impl ProviderSpec {
+    /// What is said of it without options.
+    fn plain(word: &str) -> Option<ProviderSpec> {
+        Some(match word {
+            "local" => ProviderSpec::Local,
+            "docker" => ProviderSpec::Docker(DockerSpec::default()),
+            "sim" => ProviderSpec::Sim,
+            _ => return None,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ProviderSpec {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ProviderSpec, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = ProviderSpec;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("local, docker or sim, or a mapping of one of them to its options")
+            }
+            fn visit_str<E: Error>(self, word: &str) -> Result<ProviderSpec, E> {
+                ProviderSpec::plain(word).ok_or_else(|| E::custom(format!("`{word}` is no provider")))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ProviderSpec, A::Error> {
+                let Some(word) = entries.next_key::<String>()? else {
+                    return Err(A::Error::custom("one provider is wanted here"));
+                };
+                let spec = match ProviderSpec::plain(&word) {
+                    Some(ProviderSpec::Docker(_)) => {
+                        ProviderSpec::Docker(entries.next_value::<Option<DockerSpec>>()?.unwrap_or_default())
+                    }
+                    Some(plain) => {
+                        entries.next_value::<()>()?;
+                        plain
+                    }
+                    None => return Err(A::Error::custom(format!("`{word}` is no provider"))),
+                };
+                match entries.next_key::<String>()? {
+                    None => Ok(spec),
+                    Some(_) => Err(A::Error::custom("one provider is wanted here")),
+                }
+            }
+        }
+        from.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for ProviderSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ProviderSpec".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let docker = generator.subschema_for::<DockerSpec>();
+        json_schema!({
+            "description": "What makes machines and volumes.",
+            "oneOf": [
+                {
+                    "description": "Processes and folders on this machine: no root, no Docker, no network.",
+                    "type": "string",
+                    "const": "local"
+                },
+                {
+                    "description": "Containers of an engine on this machine, with block devices as volumes.",
+                    "type": "string",
+                    "const": "docker"
+                },
+                {
+                    "description": "The simulated cloud, in memory: for tests and benchmarks.",
+                    "type": "string",
+                    "const": "sim"
+                },
+                {
+                    "description": "`docker` with options.",
+                    "type": "object",
+                    "properties": {"docker": docker},
+                    "required": ["docker"],
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_a_word_or_has_options() {
+        let read = |text: &str| serde_json::from_str::<ProviderSpec>(text);
+        let plain = ProviderSpec::Docker(DockerSpec::default());
+        assert_eq!(read("\"local\"").unwrap(), ProviderSpec::Local);
+        assert_eq!(read("{\"local\": null}").unwrap(), ProviderSpec::Local);
+        assert_eq!(read("\"docker\"").unwrap(), plain);
+        assert_eq!(read("{\"docker\": null}").unwrap(), plain);
+        let folders = DockerSpec { volumes: VolumesOf::Folder, ..DockerSpec::default() };
+        let folders = ProviderSpec::Docker(folders);
+        assert_eq!(read("{\"docker\": {\"volumes\": \"folder\"}}").unwrap(), folders);
+        assert_eq!(read(&serde_json::to_string(&folders).unwrap()).unwrap(), folders);
+        for wrong in ["\"dcoker\"", "{}", "{\"sim\": 1}", "{\"docker\": {\"imgae\": \"a\"}}", "3"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read("{\"sim\": null, \"local\": null}").is_err());
+    }
+}
