@@ -46,13 +46,16 @@ impl Seal {
     }
 }
 
+/// The accounts, and the two files that they were read from.
+type KnownAccounts = (Option<Seal>, Option<Seal>, Rc<Accounts>);
+
 /// What looks remember, so that looking again costs one system call. It is only ever an answer to "is this still
 /// the file that was read?", so losing it costs time and nothing else.
 #[derive(Debug, Default)]
 pub struct Cache {
     /// By path: the hash of the content that was found there, and the file in which it was found.
     pub contents: RefCell<BTreeMap<String, (blake3::Hash, Seal)>>,
-    accounts: RefCell<Option<(Option<Seal>, Option<Seal>, Rc<Accounts>)>>,
+    accounts: RefCell<Option<KnownAccounts>>,
     /// Counts passes.
     pub pass: Cell<u64>,
     /// Counts passes and changes: what a program said is good for as long as this stays.
@@ -289,7 +292,8 @@ impl<'g> Eyes<'g> {
             return Ok((RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
         };
         let others = accounts.groups.values().filter(|group| group.gid != user.gid);
-        let groups = others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
+        let groups =
+            others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
         let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
         let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
         Ok((RunAs { uid: user.uid, gid: user.gid, groups }, env))

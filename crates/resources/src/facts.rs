@@ -74,7 +74,7 @@ pub async fn gather(ground: &dyn Ground, known: &Known, wish: &Wish) -> Facts {
         disks: hardware::disks(),
         addresses: network::addresses(),
         mounts: hardware::mounts(),
-        packages: packages::installed(ground, &os, &known.packages),
+        packages: packages::installed(ground, &known.packages).await,
         services: services::running(ground),
         containers: containers::all(ground).await,
         provider: wish.provider.clone(),

@@ -85,9 +85,14 @@ impl Question {
                         &["dnf", "-q", DNF_CACHE, DNF_LOG, "repoquery", "--latest-limit=1", "--qf=%{evr}\\n"]
                     }
                     Manager::Yum => &["yum", "-q", DNF_CACHE, "info"],
-                    Manager::System | Manager::Apt => {
-                        &["apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "policy"]
-                    }
+                    Manager::System | Manager::Apt => &[
+                        "apt-cache",
+                        "-o",
+                        "Dir::Cache::pkgcache=",
+                        "-o",
+                        "Dir::Cache::srcpkgcache=",
+                        "policy",
+                    ],
                 };
                 let field: &[String] = if *manager == Manager::Npm { &["version".to_owned()] } else { &[] };
                 (words(argv, &[std::slice::from_ref(name), field].concat()), FROM_ELSEWHERE)

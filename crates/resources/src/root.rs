@@ -372,11 +372,11 @@ impl Spot {
             return Ok(());
         }
         walk(&self.folder, &self.name, &self.name, &mut |_, _, _| Ok(()))?;
-        walk(&self.folder, &self.name, &self.name, &mut |folder, name, flags| {
-            match rustix::fs::unlinkat(folder, name, flags) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(error) => Err(error.into()),
-            }
+        walk(&self.folder, &self.name, &self.name, &mut |folder, name, flags| match rustix::fs::unlinkat(
+            folder, name, flags,
+        ) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
         })
     }
     /// Puts a link there, in place of a file or link.

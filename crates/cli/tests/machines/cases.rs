@@ -208,7 +208,7 @@ pub(crate) fn all(system: System) -> Vec<Case> {
 }
 
 /// Makes a repository of rpm with two versions of a package.
-const RPMS: &str = r#"
+pub(crate) const RPMS: &str = r#"
                 [ -e /srv/rpms/repodata ] || {
                     mkdir -p /srv/rpms; cd /srv/rpms
                     for version in 1.0 2.0; do

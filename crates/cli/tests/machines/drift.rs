@@ -32,6 +32,8 @@ pub(crate) fn is_noticed(bed: &Bed) -> Result<(), String> {
     bed.watching(|| {
         healed(bed, "echo '# mine' >> /etc/cron.d/watched", "! grep -q mine /etc/cron.d/watched")?;
         healed(bed, "rm /etc/cron.d/watched", "[ -e /etc/cron.d/watched ]")?;
+        let keys = "/home/seen/.ssh/authorized_keys";
+        healed(bed, &format!("sed -i /ed25519/d {keys}"), &format!("grep -q ed25519 {keys}"))?;
         healed(
             bed,
             &format!("before=$({process}); kill -KILL $before"),

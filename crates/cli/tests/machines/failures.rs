@@ -5,7 +5,7 @@ use ideal_core::resource::{Row, Standing};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, System};
-use crate::cases::{REPOSITORY, repo};
+use crate::cases::{REPOSITORY, RPMS, repo};
 
 type Told = Result<(), String>;
 
@@ -182,7 +182,8 @@ fn accounts(bed: &Bed) -> Told {
     let rows = bed.pass("converge", &json!([{"authorized_key": {"user": "eve", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPSvqzUq0Nlk7XIyKZ0u9MFE5ZWiJN0rxPSF5p9gUYk a"}}]))?;
     stands(&rows, &rows[0].label, Standing::Failed, "no text in UTF-8")?;
     // What holds an environment is for nobody else to read, also later.
-    let cron = json!([{"cron": {"name": "own", "schedule": "@daily", "command": ["true"], "env": {"TOKEN": "x"}}}]);
+    let cron =
+        json!([{"cron": {"name": "own", "schedule": "@daily", "command": ["true"], "env": {"TOKEN": "x"}}}]);
     bed.converges(&cron)?;
     bed.shell("stat -c %a /etc/cron.d/own | grep -qx 600; chmod 644 /etc/cron.d/own")?;
     bed.converges(&cron)?;
@@ -211,7 +212,9 @@ fn mounts(bed: &Bed) -> Told {
     bed.is_right(&linked("present"))?;
     bed.shell("grep -c ' /srv/real/m ' /proc/self/mountinfo | grep -qx 1")?;
     bed.converges(&linked("absent"))?;
-    bed.shell("! grep ' /srv/real/m ' /proc/self/mountinfo; cmp /run/fstab /etc/fstab; rm -r /srv/real /srv/link")?;
+    bed.shell(
+        "! grep ' /srv/real/m ' /proc/self/mountinfo; cmp /run/fstab /etc/fstab; rm -r /srv/real /srv/link",
+    )?;
     // What cannot be read whole is not written again.
     bed.shell("printf '# caf\\351\\n' >> /etc/fstab; cp /etc/fstab /run/latin")?;
     let rows = bed.pass("converge", &linked("present"))?;
@@ -219,9 +222,31 @@ fn mounts(bed: &Bed) -> Told {
     bed.shell("cmp /run/latin /etc/fstab; cp /run/fstab /etc/fstab").map(|_| ())
 }
 
+/// What is known of packages of rpm, and of paths that somebody named. Debian's rpm keeps its list in a home; it is
+/// shown where other systems have it.
+fn facts(bed: &Bed) -> Told {
+    bed.shell(RPMS)?;
+    bed.shell("mkdir -p /etc/ideal; printf 'up: /srv/up\\n' > /etc/ideal/assets; mkdir -p /srv/up; echo 12345 > /srv/up/file
+               rpm -i --nodeps /srv/rpms/noarch/one-2.0-1.noarch.rpm; mv /var/lib/rpm /var/lib/rpm-away 2> /dev/null || :
+               ln -s ~/.rpmdb /var/lib/rpm; mv /var/lib/dpkg/status /var/lib/dpkg/away")?;
+    let said = bed.shell("ideal facts --here -o json");
+    bed.shell("mv /var/lib/dpkg/away /var/lib/dpkg/status; rm /var/lib/rpm; mv /var/lib/rpm-away /var/lib/rpm 2> /dev/null || :; rpm -e one; rm -r /etc/ideal/assets /srv/up")?;
+    let said = said?;
+    let facts: Value = serde_json::from_str(&said).map_err(|error| format!("{error}: {said}"))?;
+    let text = facts.to_string();
+    for wanted in ["\"one\":\"2.0-1\"", "\"path\":\"/srv/up\",\"size\":6"] {
+        if !text.contains(wanted) {
+            return Err(format!("{wanted} is not in {}", text.chars().take(3000).collect::<String>()));
+        }
+    }
+    Ok(())
+}
+
 /// As whom programs run: with that user's groups, and at that user's home.
 fn users(bed: &Bed) -> Told {
-    bed.shell("userdel -r runner 2> /dev/null || :; useradd -m runner; groupadd -f extra; usermod -aG extra runner")?;
+    bed.shell(
+        "userdel -r runner 2> /dev/null || :; useradd -m runner; groupadd -f extra; usermod -aG extra runner",
+    )?;
     let said = |user: &str, expected: &str| {
         let text = "id -un; id -Gn | tr ' ' '\\n' | sort; echo $HOME $USER $LOGNAME";
         let rows = bed.pass("converge", &json!([{"command": {"shell": format!("{{ {text}; }} > /tmp/ran-$$; mv /tmp/ran-$$ /tmp/ran"), "unless": ["false"], "user": user}}]))?;
@@ -236,7 +261,8 @@ fn users(bed: &Bed) -> Told {
     said("runner", "runner\nrunner\n/home/runner runner runner\n")?;
     // The group of that number is somebody's, and the number is no account.
     bed.shell("groupadd -f -g 4711 others")?;
-    let rows = bed.pass("converge", &json!([{"command": {"run": ["id"], "unless": ["false"], "user": "4711"}}]))?;
+    let rows =
+        bed.pass("converge", &json!([{"command": {"run": ["id"], "unless": ["false"], "user": "4711"}}]))?;
     stands(&rows, &rows[0].label, Standing::Failed, "group `others`")?;
     bed.shell("userdel -r runner 2> /dev/null; groupdel extra; groupdel others").map(|_| ())
 }
@@ -257,7 +283,10 @@ fn homes(bed: &Bed) -> Told {
             bed.dies_at(&at("/srv/h/three"), point)?;
             bed.converges(&at(wanted))?;
             bed.is_right(&at(wanted))?;
-            bed.shell(&format!("{}; grep -qx mine {wanted}/file; test \"$(ls -d /srv/h/*)\" = {wanted}", says(wanted)))?;
+            bed.shell(&format!(
+                "{}; grep -qx mine {wanted}/file; test \"$(ls -d /srv/h/*)\" = {wanted}",
+                says(wanted)
+            ))?;
             bed.converges(&at("/srv/h/two"))?;
         }
     }
@@ -337,7 +366,7 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 10] = [
+    let all: [(&str, fn(&Bed) -> Told); 11] = [
         ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),
@@ -346,11 +375,12 @@ pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
         ("failing mounts", mounts),
         ("failing trees", trees),
         ("homes", homes),
+        ("facts", facts),
         ("users of programs", users),
         ("notified units", told_of_changes),
     ];
     // With systemd no unit is of our own supervision.
-    let all = if bed.system == System::Plain { &all[..] } else { &all[..9] };
+    let all = if bed.system == System::Plain { &all[..] } else { &all[..10] };
     let mut failed = Vec::new();
     for (name, does) in all.iter().filter(|(name, _)| name.contains(only)) {
         let begun = std::time::Instant::now();

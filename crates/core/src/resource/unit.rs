@@ -157,7 +157,9 @@ impl Kind for UnitSpec {
         if self.is_a_template() {
             let message = format!("`{}` is a template, which is no unit itself", text::short(&self.name));
             let help = "name one made of it, with a word behind the `@`: getty@tty1";
-            found.push(Diagnostic::error("ideal/bad-system-name", place.key("name").path(), message).help(help));
+            found.push(
+                Diagnostic::error("ideal/bad-system-name", place.key("name").path(), message).help(help),
+            );
         }
         if let Some(command) = &self.command {
             let place = place.key("command");
@@ -231,7 +233,9 @@ mod tests {
 
     #[test]
     fn a_template_is_no_unit() {
-        for (name, problems) in [("getty@", 1), ("getty@.service", 1), ("getty@tty1", 0), ("cron", 0), ("a@b.timer", 0)] {
+        for (name, problems) in
+            [("getty@", 1), ("getty@.service", 1), ("getty@tty1", 0), ("cron", 0), ("a@b.timer", 0)]
+        {
             let spec = UnitSpec { name: name.to_owned(), ..UnitSpec::default() };
             let mut found = Vec::new();
             spec.validate(&Place::ROOT, &mut found);

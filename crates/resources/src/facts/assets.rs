@@ -25,11 +25,40 @@ const MOST: usize = 20_000;
 /// How deep below its usual place a database may be: version and cluster.
 const DEEP: usize = 3;
 
+/// Where the author names paths that are worth keeping.
+const NAMED: &str = "/etc/ideal/assets";
+/// That file is not read beyond this, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// The paths that a text names: a line for each, `NAME: PATH` or only the path, which is then its name too. Comments
+/// and what is no absolute path are passed over.
+fn named(text: &str) -> Vec<Named> {
+    let line = |line: &str| {
+        let line = line.trim();
+        let (name, path) = match line.starts_with('/') {
+            true => (line, line),
+            false => line.split_once(':').map(|(name, path)| (name.trim(), path.trim()))?,
+        };
+        let good = path.starts_with('/') && !name.is_empty() && !name.starts_with('#');
+        good.then(|| Named { name: name.to_owned(), kind: "path", path: path.to_owned() })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn named_by_the_author(ground: &dyn Ground) -> io::Result<Vec<Named>> {
+    let (root, path) = ground.below(NAMED)?;
+    let Some(sight) = root.sight(&path)? else { return Ok(Vec::new()) };
+    Ok(named(&String::from_utf8_lossy(&sight.read(LONGEST)?)))
+}
+
 /// All assets by name. How much there is of each is counted aside: there may be very many files, and those who heal
 /// the node wait for nobody.
 pub(super) async fn all(ground: &dyn Ground, wish: &Wish) -> BTreeMap<String, Asset> {
     let mut assets = BTreeMap::new();
-    for named in wish.assets.iter().cloned().chain(databases(ground)) {
+    let by_the_author = named_by_the_author(ground).unwrap_or_default();
+    // Of two of one name the later counts: what is mounted by that name is no path of the author's choice.
+    let all = databases(ground).into_iter().chain(by_the_author).chain(wish.assets.iter().cloned());
+    for named in all {
         let Ok((root, within)) = real(ground, &named.path) else { continue };
         let path = root.join(within.trim_start_matches('/'));
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
@@ -146,6 +175,15 @@ fn sum(path: &Path, name: &Path, hasher: &mut blake3::Hasher) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_that_somebody_named() {
+        let text =
+            "# what we would miss\nuploads: /srv/up loads\n/srv/keys\n\nnot/absolute\n x : y\n#a: /b\n";
+        let all: Vec<(String, String)> = named(text).into_iter().map(|one| (one.name, one.path)).collect();
+        let wanted = [("uploads", "/srv/up loads"), ("/srv/keys", "/srv/keys")];
+        assert_eq!(all, wanted.map(|(name, path)| (name.to_owned(), path.to_owned())));
+    }
 
     #[test]
     fn a_checksum_sees_names_modes_and_contents() {

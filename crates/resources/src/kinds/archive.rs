@@ -1,10 +1,12 @@
 //! The content of an archive. Every path of it is resolved within the directory that it is unpacked in, so that
 //! neither `..` nor a link of the archive's own leads out; each file is put whole.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -144,15 +146,43 @@ struct Found<'e, R: Read> {
     path: PathBuf,
 }
 
+/// How long what stands before one entry may be: its name, its extended attributes. All of it is held in memory.
+const LONGEST_HEADER: u64 = 4 << 20;
+
+/// A stream of which only so much may be read now.
+struct Bounded {
+    stream: Box<dyn Read>,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(into.len());
+        if most == 0 && !into.is_empty() {
+            let why = format!("what stands before an entry of it is longer than {LONGEST_HEADER} bytes");
+            return Err(io::Error::other(why));
+        }
+        let count = self.stream.read(&mut into[..most])?;
+        self.left.set(self.left.get() - count as u64);
+        Ok(count)
+    }
+}
+
 /// Goes through an archive. Special files and paths that climb are refused.
 fn each(
     file: File,
     strip: usize,
-    mut does: impl FnMut(Found<'_, Box<dyn Read>>) -> Result<(), Trouble>,
+    mut does: impl FnMut(Found<'_, Bounded>) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let mut archive = tar::Archive::new(stream(file)?);
-    for entry in archive.entries()? {
-        let entry = entry?;
+    let left = Rc::new(Cell::new(LONGEST_HEADER));
+    let mut archive = tar::Archive::new(Bounded { stream: stream(file)?, left: left.clone() });
+    let mut entries = archive.entries()?;
+    while let Some(entry) = {
+        left.set(LONGEST_HEADER);
+        entries.next()
+    } {
+        let mut entry = entry?;
+        left.set(u64::MAX);
         let path = entry.path()?.into_owned();
         let kind = entry.header().entry_type();
         let known = matches!(
@@ -171,8 +201,9 @@ fn each(
                 format!("the archive holds {}, which is neither file, directory nor link", path.display());
             return Err(Trouble::failed(why));
         }
-        if let Some(path) = place(&path, strip)? {
-            does(Found { entry, path })?;
+        match place(&path, strip)? {
+            Some(path) => does(Found { entry, path })?,
+            None => _ = io::copy(&mut entry, &mut io::sink())?,
         }
     }
     Ok(())
@@ -203,7 +234,8 @@ fn looked_through(file: File, strip: usize, room: u64, awaited: &Awaited) -> Res
         }
         // Before it is read: a few bytes may unpack to any number of them.
         if size > LARGEST.min(room) {
-            let why = format!("the archive unpacks to {size} bytes or more; {room} are free, {LARGEST} the most");
+            let why =
+                format!("the archive unpacks to {size} bytes or more; {room} are free, {LARGEST} the most");
             return Err(Trouble::failed(why));
         }
         folders += usize::from(found.entry.header().entry_type().is_dir());
@@ -279,7 +311,7 @@ enum Made {
 /// Puts one entry in its place, in place of whatever file or link is there.
 fn unpack(
     root: &Root,
-    found: Found<'_, Box<dyn Read>>,
+    found: Found<'_, Bounded>,
     attributes: Attributes,
     strip: usize,
 ) -> Result<Made, Trouble> {
@@ -334,6 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn no_header_fills_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        for (length, good) in [(100, true), (LONGEST_HEADER, false)] {
+            let mut archive = tar::Builder::new(File::create(&path).unwrap());
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(EntryType::XHeader);
+            header.set_size(length);
+            header.set_cksum();
+            archive.append(&header, io::repeat(0).take(length)).unwrap();
+            let mut header = tar::Header::new_ustar();
+            header.set_size(2 * LONGEST_HEADER);
+            archive.append_data(&mut header, "large", io::repeat(1).take(2 * LONGEST_HEADER)).unwrap();
+            archive.into_inner().unwrap();
+            for strip in [0, 1] {
+                let looked = looked_through(File::open(&path).unwrap(), strip, u64::MAX, &Awaited::default());
+                assert_eq!(looked.is_ok(), good, "{length} {strip} {looked:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_has_no_room_is_refused_before_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tar");
@@ -348,7 +402,8 @@ mod tests {
         archive.append_data(&mut header, "b", &[][..]).unwrap();
         archive.into_inner().unwrap();
         let look = |room, awaited: &Awaited| {
-            looked_through(File::open(&path).unwrap(), 0, room, awaited).map_err(|trouble| format!("{trouble:?}"))
+            looked_through(File::open(&path).unwrap(), 0, room, awaited)
+                .map_err(|trouble| format!("{trouble:?}"))
         };
         let awaited = Awaited::default();
         assert!(look(999, &awaited).unwrap_err().contains("to 1000 bytes or more; 999 are free"));

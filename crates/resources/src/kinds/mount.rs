@@ -150,7 +150,9 @@ impl Keep for MountSpec {
         }
         let carried = match Note::of(self, eyes).map(|note| note.original) {
             // What was noted of another device says nothing of this one; only that something is to be forgotten.
-            None if self.state == Presence::Absent && eyes.ledger().notes.contains_key(&note(self)) => Carried::Half,
+            None if self.state == Presence::Absent && eyes.ledger().notes.contains_key(&note(self)) => {
+                Carried::Half
+            }
             None => Carried::Nothing,
             Some(Some(original)) if eyes.stat(&original)?.is_some() => Carried::Whole,
             Some(_) => Carried::Half,

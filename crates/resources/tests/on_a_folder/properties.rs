@@ -121,7 +121,9 @@ fn what_is_kept_is_no_more_readable_than_the_new() {
     let file = |text: &str, mode: &str| {
         [json!({"file": {"path": "/key", "content": text, "mode": mode, "backup": true}})]
     };
-    for (text, mode, kept) in [("one", "0644", None), ("two", "0600", Some("0600 one")), ("three", "0644", Some("0600 two"))] {
+    for (text, mode, kept) in
+        [("one", "0644", None), ("two", "0600", Some("0600 one")), ("three", "0644", Some("0600 two"))]
+    {
         let rows = pass(folder.path(), &file(text, mode), CONVERGE, ALL);
         assert!(rows.iter().all(|row| row.standing.is_good()), "{rows:#?}");
         let tree = tree(&folder.path().join("root"));

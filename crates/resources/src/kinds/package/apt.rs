@@ -45,7 +45,8 @@ pub(super) fn installed(text: &str) -> Installed {
         }
         // Triggers run with the next transaction; a package that waits for them works.
         let whole = matches!(state, "installed" | "triggers-awaited" | "triggers-pending") && error == "ok";
-        let entry = Entry { version: version.to_owned(), half: !whole, held: want == "hold", ..Entry::default() };
+        let entry =
+            Entry { version: version.to_owned(), half: !whole, held: want == "hold", ..Entry::default() };
         all.insert(format!("{name}:{architecture}"), entry.clone());
         all.entry(name.to_owned()).or_insert_with(|| entry.clone());
         for other in provides.split(',').filter_map(|one| one.split_whitespace().next()) {
@@ -243,10 +244,7 @@ mod tests {
         let programs = programs(&all);
         let tail: Vec<&str> =
             programs[0].argv.iter().skip_while(|word| *word != "install").map(String::as_str).collect();
-        assert_eq!(
-            tail,
-            ["install", "--allow-downgrades", "--", "g++", "b=1.*", "c-"]
-        );
+        assert_eq!(tail, ["install", "--allow-downgrades", "--", "g++", "b=1.*", "c-"]);
         // Only those are let go of that are to be changed and were named with a version, as held or as absent.
         let held = |name: &str| (name.to_owned(), Entry { held: true, ..Entry::default() });
         let installed = Installed::from(["g++", "b", "c", "d", "other"].map(held));

@@ -16,7 +16,9 @@ pub(super) fn gem(answer: &[u8]) -> Installed {
     let line = |line: &str| {
         let (name, versions) = line.trim().strip_suffix(')')?.split_once(" (")?;
         // A version for one platform has that behind it.
-        let version = |one: &str| one.trim().trim_start_matches("default: ").split_whitespace().next().map(str::to_owned);
+        let version = |one: &str| {
+            one.trim().trim_start_matches("default: ").split_whitespace().next().map(str::to_owned)
+        };
         let versions: Vec<String> = versions.split(',').filter_map(version).collect();
         Some((name.to_owned(), Entry { versions: versions.clone(), ..entry(versions.first()?) }))
     };

@@ -131,9 +131,12 @@ mod tests {
 
     #[test]
     fn what_is_only_linked_is_not_enabled() {
-        for (file, meant) in
-            [("enabled", Boot::Enabled), ("linked", Boot::Disabled), ("static", Boot::Fixed), ("masked", Boot::Masked)]
-        {
+        for (file, meant) in [
+            ("enabled", Boot::Enabled),
+            ("linked", Boot::Disabled),
+            ("static", Boot::Fixed),
+            ("masked", Boot::Masked),
+        ] {
             assert_eq!(boot(file), meant, "{file}");
         }
     }
