@@ -176,7 +176,13 @@ fn set_up(data: &Path) -> io::Result<Device> {
         }
         // Somebody else may have been faster.
         match losetup(&[&free, &data.to_string_lossy()]) {
-            Ok(_) => {}
+            Ok(_) if of(data)?.is_some() => {}
+            Ok(_) => {
+                // It could never be found again.
+                losetup(&["-d", &free])?;
+                let why = "the kernel knows the file by another name; is its folder mounted over?";
+                return Err(io::Error::other(format!("{}: {why}", data.display())));
+            }
             Err(error) => said = error.to_string(),
         }
     }
