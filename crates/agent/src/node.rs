@@ -127,7 +127,8 @@ impl Node {
     pub(crate) fn keep_secrets(&self, slice: &Slice, given: &Secrets) {
         let known = self.secrets.borrow().clone();
         let value = |name: &Name| given.get(name).or_else(|| known.get(name)).cloned();
-        let new: Secrets = slice.secrets.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect();
+        let new: Secrets =
+            slice.secrets.iter().filter_map(|name| Some((name.clone(), value(name)?))).collect();
         if known == new {
             return;
         }

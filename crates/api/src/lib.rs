@@ -14,9 +14,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
+use ideal_core::id::Name;
 use ideal_core::id::VolumeId;
 use ideal_core::observed::{Authority, HookSeen, Report};
-use ideal_core::id::Name;
 use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::{Pause, Row};
 use ideal_core::secret::Secrets;

@@ -181,7 +181,9 @@ pub(crate) fn no_image(
         return None;
     }
     let message = format!("nodes of `{name}` are containers, and no image is named for them");
-    let help = format!("write `image: debian:12` here or in a cloud above, or `{name}: {{docker: {{image: debian:12}}}}`");
+    let help = format!(
+        "write `image: debian:12` here or in a cloud above, or `{name}: {{docker: {{image: debian:12}}}}`"
+    );
     Some(Diagnostic::error("ideal/no-image", place.path(), message).at_key().help(help))
 }
 

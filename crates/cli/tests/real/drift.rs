@@ -138,7 +138,10 @@ fn what_is_left_to_a_person_is_left() {
     let (asked, reported) = (root.join("asked"), root.join("reported"));
     assert_eq!(fs::read_to_string(&asked).unwrap(), "ask me\n", "at first it is made, for it was ordered");
     assert!(!reported.exists(), "not even at first");
-    bench.run(&["status"]).ended(0).says("file /reported: it was missing, wanted present; it is only reported");
+    bench
+        .run(&["status"])
+        .ended(0)
+        .says("file /reported: it was missing, wanted present; it is only reported");
     bench.run(&["diagnose", "--check", "--tags", "quiet"]).ended(3).says("it was missing");
     fs::write(&asked, "by hand").unwrap();
     eventually("it is seen", || bench.run(&["status"]).out.contains("ideal heal --only 'file /asked'"));
