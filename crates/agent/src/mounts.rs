@@ -38,11 +38,15 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
         return Err(refused(why));
     }
     let device = attached.and_then(|attached| attached.device);
-    match device {
-        Some(device) => device::mount(node, order, &at, device).await.map_err(refused)?,
-        None => folder::mount(node, order, &at)?,
-    }
-    let mounted = Mounted { name: order.name.clone(), life: order.life, at, mounted: true, device };
+    let filesystem = match device {
+        Some(device) => Some(device::mount(node, order, &at, device).await.map_err(refused)?),
+        None => {
+            folder::mount(node, order, &at)?;
+            None
+        }
+    };
+    let (name, life) = (order.name.clone(), order.life);
+    let mounted = Mounted { name, life, at, mounted: true, device, filesystem };
     // The mount first: a crash between the two leaves one that the same order finds right.
     let kept = node.change(|state| {
         state.mounts.insert(order.volume.clone(), mounted);

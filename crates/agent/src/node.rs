@@ -244,7 +244,15 @@ impl Node {
         problems.extend(seen.services_wait.values().cloned());
         let mount = |(volume, mount): (&VolumeId, &Mounted)| {
             let busy = seen.busy.get(volume).cloned();
-            (volume.clone(), MountSeen { life: mount.life, mounted: mount.mounted, busy })
+            (
+                volume.clone(),
+                MountSeen {
+                    life: mount.life,
+                    mounted: mount.mounted,
+                    busy,
+                    filesystem: mount.filesystem.clone(),
+                },
+            )
         };
         Report {
             at: now(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ideal_core::demand::Demands;
 use ideal_core::id::{Life, Name, VolumeId};
-use ideal_core::observed::{Authority, HookSeen};
+use ideal_core::observed::{Authority, FilesystemSeen, HookSeen};
 use ideal_core::resource::Pause;
 use ideal_core::slice::Slice;
 use ideal_core::time::Time;
@@ -49,6 +49,9 @@ pub(crate) struct Mounted {
     /// The block device; none: a folder.
     #[serde(default)]
     pub device: Option<Device>,
+    /// What is on the device.
+    #[serde(default)]
+    pub filesystem: Option<FilesystemSeen>,
 }
 
 /// What runs. Pids mean nothing in another start of the host, so it is then forgotten.

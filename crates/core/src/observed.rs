@@ -12,6 +12,7 @@ use crate::demand::Demands;
 use crate::id::{
     CloudId, Epoch, Generation, Life, MachineId, MountId, Name, SlotId, SnapshotId, Token, VolumeId,
 };
+use crate::ideal::Filesystem;
 use crate::resource::{Heal, Pause};
 use crate::time::{Bytes, Time};
 
@@ -307,6 +308,20 @@ pub struct MountSeen {
     pub mounted: bool,
     /// What keeps it busy, when an unmount was refused.
     pub busy: Option<String>,
+    /// The filesystem on it, as its own superblock says; none where the volume is a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<FilesystemSeen>,
+}
+
+/// A filesystem as its superblock says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemSeen {
+    /// Of which kind.
+    pub kind: Filesystem,
+    /// Its own uuid, which it keeps for as long as it is.
+    pub uuid: String,
+    /// How large it is.
+    pub size: Bytes,
 }
 
 /// A replica as the agent sees it.

@@ -184,7 +184,7 @@ prop_compose! {
             }
         }
         let held = volumes.iter().filter(|volume| volume.attachment.as_ref().is_some_and(|at| at.machine == own));
-        let mounts = held.map(|volume| (volume.id.clone(), MountSeen { life: volume.life, mounted, busy: None }));
+        let mounts = held.map(|volume| (volume.id.clone(), MountSeen { life: volume.life, mounted, busy: None, filesystem: None }));
         let report = Report { generation: 1, converged: true, mounts: mounts.collect(), ..Report::default() };
         let runs = machines.iter().any(|machine| machine.state == MachineState::Running);
         let agent = match (runs, silent) {

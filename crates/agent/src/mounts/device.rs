@@ -4,7 +4,7 @@
 //! checked before each mount; one that cannot be put right without a question is a refusal. All that may take long
 //! is done aside: the agent goes on answering.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use ideal_core::id::VolumeId;
 use ideal_core::ideal::Filesystem;
+use ideal_core::observed::FilesystemSeen;
 use ideal_core::slice::MountOrder;
 use ideal_host::durable;
 use ideal_host::home::Device;
@@ -20,7 +21,7 @@ use ideal_resources::ground::clean_environment;
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::superblock::{self, Content, Known};
+use super::superblock::{self, Content};
 use super::{Kept, table};
 use crate::node::Node;
 use crate::state::Mounted;
@@ -33,19 +34,24 @@ const SLACK: u64 = 8 << 20;
 /// How much of what a program says is told.
 const SAID: usize = 400;
 
-/// Mounts a device.
-pub(super) async fn mount(node: &Node, order: &MountOrder, at: &str, device: Device) -> Result<(), String> {
+/// Mounts a device. Answers what is on it.
+pub(super) async fn mount(
+    node: &Node,
+    order: &MountOrder,
+    at: &str,
+    device: Device,
+) -> Result<FilesystemSeen, String> {
     let work = Work {
         order: order.clone(),
         at: at.to_owned(),
         device,
         note: node.home.path().join(format!("formatting-{}", order.volume)),
     };
-    aside(move || work.mount()).await?.map(|said| {
-        for line in said {
-            node.log.say(line);
-        }
-    })
+    let (on, said) = aside(move || work.mount()).await??;
+    for line in said {
+        node.log.say(line);
+    }
+    Ok(on)
 }
 
 /// Unmounts a device.
@@ -67,26 +73,35 @@ struct Work {
 }
 
 impl Work {
-    /// Answers what is worth telling.
-    fn mount(&self) -> Result<Vec<String>, String> {
-        let mut said = Vec::new();
+    /// Answers what is on the device, and what is worth telling.
+    fn mount(&self) -> Result<(FilesystemSeen, Vec<String>), String> {
         self.is_the_volume()?;
         let name = self.name().map_err(|error| format!("its device cannot be named: {error}"))?;
         let points = table::points(self.device).map_err(|error| error.to_string())?;
-        match points.first() {
-            Some(point) if *point == self.at => return Ok(said),
+        let said = match points.first() {
+            Some(point) if *point == self.at => Vec::new(),
             Some(point) => return Err(format!("its device is mounted at {point}")),
-            None => {}
+            None => self.mount_at(&name)?,
+        };
+        // Read again: it may just have been made, or have grown.
+        match superblock::read(&name) {
+            Ok((Content::Known(known), _)) => Ok((known, said)),
+            Ok((other, _)) => Err(format!("its superblock cannot be read any more: {other:?}")),
+            Err(error) => Err(format!("{} cannot be read: {error}", name.display())),
         }
+    }
+
+    fn mount_at(&self, name: &Path) -> Result<Vec<String>, String> {
+        let mut said = Vec::new();
         let wanted = self.order.filesystem;
-        let look = || -> io::Result<(Content, u64)> { superblock::look(&mut File::open(&name)?) };
+        let look = || superblock::read(name);
         let cannot_read = |error: io::Error| format!("{} cannot be read: {error}", name.display());
         let (mut content, size) = look().map_err(cannot_read)?;
         let half_made = self.order.blank && self.note.exists() && matches!(content, Content::Foreign(_));
         if self.order.blank && (content == Content::Blank || half_made) {
             // What a crash leaves half made is known to be ours by this note.
             durable::write(&self.note, b"").map_err(|error| error.to_string())?;
-            make(wanted, &name)?;
+            make(wanted, name)?;
             content = look().map_err(cannot_read)?.0;
             said.push(format!("made {} on {}", word(wanted), self.order.volume));
         }
@@ -102,17 +117,32 @@ impl Work {
                 ));
             }
         };
-        if known.filesystem != wanted {
-            return Err(format!("it holds {}, and {} is wanted", word(known.filesystem), word(wanted)));
+        if known.kind != wanted {
+            return Err(format!("it holds {}, and {} is wanted", word(known.kind), word(wanted)));
         }
-        said.extend(check(&known, &name)?);
+        let is_small = size.saturating_sub(known.size.0) > SLACK;
+        said.extend(check(&known, name, is_small)?);
         let at = Path::new(&self.at);
         place(at)?;
-        rustix::mount::mount(&*name, at, word(wanted), MountFlags::empty(), None)
+        // Of ext4 the kernel wants a right that containers do not have to grow it while it is mounted.
+        if is_small && wanted == Filesystem::Ext4 {
+            grow("resize2fs", name)?;
+        }
+        rustix::mount::mount(name, at, word(wanted), MountFlags::empty(), None)
             .map_err(|error| format!("the kernel does not mount it: {error}"))?;
         durable::remove(&self.note).map_err(|error| error.to_string())?;
-        if size.saturating_sub(known.size) > SLACK {
-            grow(&known, &name, at)?;
+        // And xfs grows only while it is mounted; when it does not, the same order must come here again.
+        if is_small
+            && wanted == Filesystem::Xfs
+            && let Err(why) = grow("xfs_growfs", at)
+        {
+            let off = rustix::mount::unmount(at, UnmountFlags::NOFOLLOW);
+            return Err(match off {
+                Ok(()) => why,
+                Err(error) => format!("{why}, and it cannot be unmounted: {error}"),
+            });
+        }
+        if is_small {
             said.push(format!("grew the filesystem of {} to {size} bytes", self.order.volume));
         }
         said.push(format!("{} holds {} {}", self.order.volume, word(wanted), known.uuid));
@@ -176,15 +206,16 @@ fn make(filesystem: Filesystem, device: &Path) -> Result<(), String> {
     if ran.code == 0 { Ok(()) } else { Err(format!("{program} failed: {}", ran.said)) }
 }
 
-/// Checks a filesystem, and puts right what needs no question. Answers what is worth telling.
-fn check(known: &Known, device: &Path) -> Result<Option<String>, String> {
+/// Checks a filesystem, and puts right what needs no question; `wholly`: also one that says it is clean. Answers what
+/// is worth telling.
+fn check(known: &FilesystemSeen, device: &Path, wholly: bool) -> Result<Option<String>, String> {
     let person = |program: &str, said: &str| {
         let by_hand = format!("`{program} {}` on the node, by hand", device.display());
         format!("its filesystem needs a person: {said}; run {by_hand}, or restore a snapshot")
     };
-    match known.filesystem {
+    match known.kind {
         Filesystem::Ext4 => {
-            let ran = run("fsck.ext4", &["-p"], device)?;
+            let ran = run("fsck.ext4", if wholly { &["-p", "-f"] } else { &["-p"] }, device)?;
             match ran.code {
                 0 => Ok(None),
                 // Put right without a question.
@@ -202,12 +233,8 @@ fn check(known: &Known, device: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// Makes a mounted filesystem as large as its device.
-fn grow(known: &Known, device: &Path, at: &Path) -> Result<(), String> {
-    let (program, on) = match known.filesystem {
-        Filesystem::Ext4 => ("resize2fs", device),
-        Filesystem::Xfs => ("xfs_growfs", at),
-    };
+/// Makes a filesystem as large as its device.
+fn grow(program: &str, on: &Path) -> Result<(), String> {
     let ran = run(program, &[], on)?;
     if ran.code == 0 { Ok(()) } else { Err(format!("{program} failed: {}", ran.said)) }
 }

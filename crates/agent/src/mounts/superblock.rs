@@ -5,8 +5,11 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use ideal_core::ideal::Filesystem;
+use ideal_core::observed::FilesystemSeen;
+use ideal_core::time::Bytes;
 
 /// How much of the beginning and of the end must be zero: every filesystem, volume manager and table of partitions
 /// that we know of writes there.
@@ -20,23 +23,14 @@ pub(super) enum Content {
     /// Provably nothing.
     Blank,
     /// A filesystem that we mount.
-    Known(Known),
+    Known(FilesystemSeen),
     /// Something else, in words.
     Foreign(&'static str),
 }
 
-/// A filesystem that we mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub filesystem: Filesystem,
-    /// Its own uuid.
-    pub uuid: String,
-    /// How large it is, in bytes.
-    pub size: u64,
-}
-
-/// Looks at a device; also says how large the device is, in bytes.
-pub(super) fn look(device: &mut File) -> io::Result<(Content, u64)> {
+/// Reads a device; also says how large the device is, in bytes.
+pub(super) fn read(device: &Path) -> io::Result<(Content, u64)> {
+    let mut device = File::open(device)?;
     let size = device.seek(SeekFrom::End(0))?;
     let edge = size.min(EDGE);
     let mut first = vec![0; usize::try_from(edge).map_err(io::Error::other)?];
@@ -65,7 +59,7 @@ fn size_is_too_small(first: &[u8]) -> bool {
     first.len() < 64 << 10
 }
 
-fn ext4(first: &[u8]) -> Option<Known> {
+fn ext4(first: &[u8]) -> Option<FilesystemSeen> {
     let block = first.get(EXT4_AT..EXT4_AT + 1024)?;
     (block.get(0x38..0x3a)? == [0x53, 0xef]).then_some(())?;
     let low = u64::from(u32::from_le_bytes(block.get(0x04..0x08)?.try_into().ok()?));
@@ -74,15 +68,15 @@ fn ext4(first: &[u8]) -> Option<Known> {
     let is_64bit = u32::from_le_bytes(block.get(0x60..0x64)?.try_into().ok()?) & 0x80 != 0;
     let blocks = if is_64bit { low | high << 32 } else { low };
     let size = 1024_u64.checked_shl(shift)?.checked_mul(blocks)?;
-    Some(Known { filesystem: Filesystem::Ext4, uuid: uuid(block.get(0x68..0x78)?), size })
+    Some(FilesystemSeen { kind: Filesystem::Ext4, uuid: uuid(block.get(0x68..0x78)?), size: Bytes(size) })
 }
 
-fn xfs(first: &[u8]) -> Option<Known> {
+fn xfs(first: &[u8]) -> Option<FilesystemSeen> {
     (first.get(..4)? == b"XFSB").then_some(())?;
     let block = u64::from(u32::from_be_bytes(first.get(4..8)?.try_into().ok()?));
     let blocks = u64::from_be_bytes(first.get(8..16)?.try_into().ok()?);
     let size = block.checked_mul(blocks)?;
-    Some(Known { filesystem: Filesystem::Xfs, uuid: uuid(first.get(32..48)?), size })
+    Some(FilesystemSeen { kind: Filesystem::Xfs, uuid: uuid(first.get(32..48)?), size: Bytes(size) })
 }
 
 fn uuid(bytes: &[u8]) -> String {
@@ -138,14 +132,14 @@ mod tests {
         part[EXT4_AT + 0x18..EXT4_AT + 0x1c].copy_from_slice(&2_u32.to_le_bytes());
         part[EXT4_AT + 0x68..EXT4_AT + 0x78].copy_from_slice(&[0xab; 16]);
         let uuid = "abababab-abab-abab-abab-abababababab".to_owned();
-        let known = Known { filesystem: Filesystem::Ext4, uuid: uuid.clone(), size: 64 << 20 };
+        let known = FilesystemSeen { kind: Filesystem::Ext4, uuid: uuid.clone(), size: Bytes(64 << 20) };
         assert_eq!(content(&part, &edge()), Content::Known(known));
         let mut part = edge();
         part[..4].copy_from_slice(b"XFSB");
         part[4..8].copy_from_slice(&4096_u32.to_be_bytes());
         part[8..16].copy_from_slice(&131072_u64.to_be_bytes());
         part[32..48].copy_from_slice(&[0xab; 16]);
-        let known = Known { filesystem: Filesystem::Xfs, uuid, size: 512 << 20 };
+        let known = FilesystemSeen { kind: Filesystem::Xfs, uuid, size: Bytes(512 << 20) };
         assert_eq!(content(&part, &edge()), Content::Known(known));
     }
 

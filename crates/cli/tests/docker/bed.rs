@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -10,11 +11,22 @@ use serde_json::Value as Json;
 /// The image of every machine.
 pub(crate) const IMAGE: &str = "ideal-test:small";
 
+/// An engine, for as long as anything here is on it.
+struct Engine {
+    process: Mutex<Option<Child>>,
+    /// Everything of this test.
+    folder: PathBuf,
+    socket: String,
+}
+
+/// A project of its own, and the engine that its machines are on.
 pub(crate) struct Bed {
-    engine: Child,
+    engine: Arc<Engine>,
     pub(crate) socket: String,
-    /// Everything of this test: the project, its store, its sockets, the engine.
+    /// The project, its store, its sockets.
     pub(crate) folder: PathBuf,
+    /// Clouds: the outermost one, and the two in it.
+    pub(crate) clouds: [String; 3],
 }
 
 /// How a command ended.
@@ -55,60 +67,128 @@ fn missing() -> Option<String> {
     (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and busybox-static"))
 }
 
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed")
+}
+
+impl Engine {
+    fn run(&self) {
+        let mut command = Command::new(scripts().join("engine.sh"));
+        let process = command.arg(self.folder.join("e")).stdin(Stdio::piped()).spawn().unwrap();
+        *self.process.lock().unwrap() = Some(process);
+        let ready = until(60, || self.docker(&["info"]).code == Some(0));
+        let log = || std::fs::read_to_string(self.folder.join("e/engine.log")).unwrap_or_default();
+        assert!(ready, "the engine did not start: {}", log());
+    }
+    fn stop(&self) {
+        if let Some(mut process) = self.process.lock().unwrap().take() {
+            // It ends when its input does.
+            drop(process.stdin.take());
+            let _ = process.wait();
+        }
+    }
+    fn docker(&self, words: &[&str]) -> Ran {
+        let socket = format!("unix://{}", self.socket);
+        Ran::of(&Command::new("docker").args(["-H", &socket]).args(words).output().unwrap())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for container in self.docker(&["ps", "-aq"]).out.lines() {
+            self.docker(&["rm", "-f", "-v", container]);
+        }
+        for network in self.docker(&["network", "ls", "-q", "--filter", "driver=bridge"]).out.lines() {
+            self.docker(&["network", "rm", network]);
+        }
+        for (device, _) in loops(&self.folder) {
+            let _ = Command::new("losetup").args(["-d", &device]).output();
+        }
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Waits for a condition; false when it does not come in time.
+pub(crate) fn until(seconds: u64, holds: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// Loop devices on files below a folder: each with its file.
+fn loops(folder: &Path) -> Vec<(String, String)> {
+    let listed = Command::new("losetup").args(["-nO", "NAME,BACK-FILE"]).output().unwrap();
+    let of = |line: &str| {
+        let (name, file) = line.trim().split_once(' ')?;
+        let file = file.trim();
+        Path::new(file).starts_with(folder).then(|| (name.to_owned(), file.to_owned()))
+    };
+    Ran::of(&listed).ended(0).out.lines().filter_map(of).collect()
+}
+
 impl Bed {
-    /// Starts one; none where that is impossible and allowed to be.
+    /// Starts an engine, with a project on it; none where that is impossible and allowed to be.
     pub(crate) fn start(name: &str) -> Option<Bed> {
         if let Some(why) = missing() {
             assert!(std::env::var_os("CI").is_none(), "{why}");
             eprintln!("NOT TESTED: {why}");
             return None;
         }
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed");
         // Short: the path of a socket has at most 108 characters.
         let folder = std::env::temp_dir().join(format!("ideal-d{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let socket = format!("{}/e/engine.sock", folder.display());
+        let engine = Engine { process: Mutex::new(None), folder, socket };
+        let mut small = Command::new(scripts().join("small.sh"));
+        let made = small.arg(&engine.folder).arg(env!("CARGO_BIN_EXE_ideal")).output().unwrap();
+        let image = Ran::of(&made).ended(0).out.trim().to_owned();
+        engine.run();
+        engine.docker(&["import", &image, IMAGE]).ended(0);
+        Some(Bed::on(Arc::new(engine), 0))
+    }
+    /// Another project on the same engine.
+    pub(crate) fn beside(&self, number: usize) -> Bed {
+        Bed::on(self.engine.clone(), number)
+    }
+    fn on(engine: Arc<Engine>, number: usize) -> Bed {
+        let folder = engine.folder.join(number.to_string());
         std::fs::create_dir_all(folder.join("p")).unwrap();
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().mode(0o700).create(folder.join("run")).unwrap();
-        let program = env!("CARGO_BIN_EXE_ideal");
-        let made = Command::new(scripts.join("small.sh")).arg(&folder).arg(program).output().unwrap();
-        let image = Ran::of(&made).ended(0).out.trim().to_owned();
-        let engine = folder.join("e");
-        let socket = format!("{}/engine.sock", engine.display());
-        let mut command = Command::new(scripts.join("engine.sh"));
-        let engine = command.arg(&engine).stdin(Stdio::piped()).spawn().unwrap();
-        let bed = Bed { engine, socket, folder };
-        let ready = bed.until(60, || bed.docker(&["info"]).code == Some(0));
-        let log = || std::fs::read_to_string(bed.folder.join("e/engine.log")).unwrap_or_default();
-        assert!(ready, "the engine did not start: {}", log());
-        bed.docker(&["import", &image, IMAGE]).ended(0);
-        Some(bed)
+        let clouds = [1, 2, 3].map(|cloud| format!("5f0c6f2e-0000-4000-8000-{number:06}00000{cloud}"));
+        Bed { socket: engine.socket.clone(), engine, folder, clouds }
     }
 
-    pub(crate) fn until(&self, seconds: u64, holds: impl Fn() -> bool) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(seconds) {
-            if holds() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
+    pub(crate) fn engine_stops(&self) {
+        self.engine.stop();
+    }
+    pub(crate) fn engine_runs_again(&self) {
+        self.engine.run();
     }
     pub(crate) fn docker(&self, words: &[&str]) -> Ran {
-        let socket = format!("unix://{}", self.socket);
-        Ran::of(&Command::new("docker").args(["-H", &socket]).args(words).output().unwrap())
+        self.engine.docker(words)
     }
-    /// Runs a script in the only container of a cloud.
-    pub(crate) fn within(&self, cloud: &str, script: &str) -> Ran {
-        self.docker(&["exec", &self.container(cloud), "sh", "-euc", script])
+    /// Runs a script in the only container of the cloud `db`.
+    pub(crate) fn within(&self, script: &str) -> Ran {
+        self.docker(&["exec", &self.container(), "sh", "-euc", script])
     }
-    /// The only container of a cloud.
-    pub(crate) fn container(&self, cloud: &str) -> String {
-        let filter = format!("label=ideal.cloud={cloud}");
-        let listed = self.docker(&["ps", "-aq", "--filter", &filter]).ended(0).out;
-        let ids: Vec<&str> = listed.lines().collect();
+    /// The only container of the cloud `db`.
+    pub(crate) fn container(&self) -> String {
+        let ids = self.containers(&format!("ideal.cloud={}", self.clouds[1]));
         assert_eq!(ids.len(), 1, "{ids:?}");
-        ids[0].to_owned()
+        ids[0].clone()
+    }
+    /// Containers with a label.
+    pub(crate) fn containers(&self, label: &str) -> Vec<String> {
+        let filter = format!("label={label}");
+        let listed = self.docker(&["ps", "-aq", "--filter", &filter]).ended(0).out;
+        listed.lines().map(str::to_owned).collect()
     }
 
     /// Writes the ideal file.
@@ -139,45 +219,20 @@ impl Bed {
         let texts = entries.filter_map(|entry| read(entry.unwrap().path()));
         texts.map(|text| serde_json::from_slice(&text).unwrap()).collect()
     }
-    /// Loop devices on files of this test: each with its file.
+    /// Loop devices on files of this project: each with its file.
     pub(crate) fn loops(&self) -> Vec<(String, String)> {
-        let listed = Command::new("losetup").args(["-nO", "NAME,BACK-FILE"]).output().unwrap();
-        let of = |line: &str| {
-            let (name, file) = line.trim().split_once(' ')?;
-            let file = file.trim();
-            file.starts_with(&*self.folder.to_string_lossy()).then(|| (name.to_owned(), file.to_owned()))
-        };
-        Ran::of(&listed).ended(0).out.lines().filter_map(of).collect()
+        loops(&self.folder)
     }
-    /// All of ours that is on the host: containers, networks, loop devices.
+    /// All of this project that is on the host: loop devices, containers, networks.
     pub(crate) fn left(&self) -> Vec<String> {
-        let mut left: Vec<String> = self.loops().into_iter().map(|(name, _)| name).collect();
-        for words in [
-            ["ps", "-a", "-q", "--filter", "label=ideal.owner"],
-            ["network", "ls", "--no-trunc", "-q", "--filter=label=ideal.owner"],
-        ] {
-            left.extend(self.docker(&words).ended(0).out.lines().map(str::to_owned));
-        }
-        left
+        let labels = self.clouds.iter().map(|cloud| format!("ideal.cloud={cloud}"));
+        let listed = labels.flat_map(|label| self.labelled(&label));
+        self.loops().into_iter().map(|(name, _)| name).chain(listed).collect()
     }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        let listed = self.docker(&["ps", "-aq"]).out;
-        for container in listed.lines() {
-            self.docker(&["rm", "-f", "-v", container]);
-        }
-        for (device, _) in self.loops() {
-            let _ = Command::new("losetup").args(["-d", &device]).output();
-        }
-        let listed = self.docker(&["network", "ls", "-q", "--filter", "driver=bridge"]).out;
-        for network in listed.lines() {
-            self.docker(&["network", "rm", network]);
-        }
-        // The engine ends when its input does.
-        drop(self.engine.stdin.take());
-        let _ = self.engine.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+    /// Containers and networks with a label.
+    pub(crate) fn labelled(&self, label: &str) -> Vec<String> {
+        let filter = format!("--filter=label={label}");
+        let networks = self.docker(&["network", "ls", "-q", &filter]).ended(0).out;
+        self.containers(label).into_iter().chain(networks.lines().map(str::to_owned)).collect()
     }
 }

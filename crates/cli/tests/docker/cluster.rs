@@ -2,28 +2,27 @@
 
 use std::process::Command;
 
-use crate::bed::{Bed, IMAGE};
-
-pub(crate) const DB: &str = "5f0c6f2e-0000-4000-8000-000000000002";
+use crate::bed::{Bed, IMAGE, until};
 
 /// One node with a volume that a counter appends to, and some web nodes.
 pub(crate) fn file(bed: &Bed, web: u32, mount: &str) -> String {
     let socket = &bed.socket;
+    let [shop, db, others] = &bed.clouds;
     format!(
         r#"ideal: 1
 providers: {{box: {{docker: {{image: "{IMAGE}", socket: "{socket}"}}}}}}
 clouds:
   shop:
-    uuid: 5f0c6f2e-0000-4000-8000-000000000001
+    uuid: {shop}
     clouds:
       db:
-        uuid: {DB}
+        uuid: {db}
         nodes: 1
         mounts: {{data: {mount}}}
         resources:
           - file: {{path: /etc/motd, content: "of a machine"}}
       web:
-        uuid: 5f0c6f2e-0000-4000-8000-000000000003
+        uuid: {others}
         nodes: {web}
         size: {{cpus: 1, memory: 128MiB}}
 services:
@@ -45,14 +44,14 @@ impl Bed {
     /// What the counter has written: every number once, in order.
     #[track_caller]
     pub(crate) fn numbers(&self) -> usize {
-        let text = self.within(DB, "cat /var/lib/data/numbers").ended(0).out;
+        let text = self.within("cat /var/lib/data/numbers").ended(0).out;
         let numbers: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
         assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "a number is lost or twice there");
         numbers.len()
     }
     #[track_caller]
     pub(crate) fn numbers_rise_above(&self, before: usize) -> usize {
-        assert!(self.until(20, || self.numbers() > before), "the counter does not go on");
+        assert!(until(20, || self.numbers() > before), "the counter does not go on");
         self.numbers()
     }
 }
@@ -70,9 +69,11 @@ fn a_whole_life_in_containers() {
     bed.write(&file(&bed, 2, EXT4));
     bed.ideal(&["up", "--yes"]).ended(0).says("launched");
     bed.ideal(&["up", "--yes"]).ended(0).says("launched");
-    let mounted = bed.within(DB, "mount").ended(0).out;
+    bed.ideal(&["doctor"]).ended(0).says("docker: engine");
+    bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("made ext4");
+    let mounted = bed.within("mount").ended(0).out;
     assert!(mounted.contains("/dev/ideal/data on /var/lib/data type ext4"), "{mounted}");
-    assert_eq!(bed.within(DB, "cat /etc/motd").ended(0).out, "of a machine");
+    assert_eq!(bed.within("cat /etc/motd").ended(0).out, "of a machine");
     let mut seen = bed.numbers_rise_above(20);
 
     // Only who has a mount may mount, and nobody is privileged; a size is a limit.
@@ -81,26 +82,25 @@ fn a_whole_life_in_containers() {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         json[0]["HostConfig"].clone()
     };
-    let db = inspected(&bed.container(DB));
+    let db = inspected(&bed.container());
     assert_eq!((&db["Privileged"], &db["Memory"]), (&false.into(), &0.into()));
     assert_eq!(db["CapAdd"].as_array().map(Vec::len), Some(2), "{}", db["CapAdd"]);
-    let webs =
-        bed.docker(&["ps", "-q", "--filter", "label=ideal.cloud=5f0c6f2e-0000-4000-8000-000000000003"]).out;
-    assert_eq!(webs.lines().count(), 2);
-    for web in webs.lines().map(inspected) {
+    let webs = bed.containers(&format!("ideal.cloud={}", bed.clouds[2]));
+    assert_eq!(webs.len(), 2);
+    for web in webs.iter().map(|web| inspected(web)) {
         assert_eq!((&web["Memory"], &web["NanoCpus"]), (&(128 << 20).into(), &1_000_000_000.into()));
         assert!(web["CapAdd"].is_null() && web["DeviceCgroupRules"].is_null(), "{web}");
     }
 
     // Killed: it is started again, and what it had is mounted again.
-    bed.docker(&["kill", &bed.container(DB)]).ended(0);
+    bed.docker(&["kill", &bed.container()]).ended(0);
     bed.ideal(&["up", "--yes"]).ended(0).says("start machine");
     seen = bed.numbers_rise_above(seen);
     // Taken away: its volume returns on the replacement.
-    let before = bed.container(DB);
+    let before = bed.container();
     bed.docker(&["rm", "-f", &before]).ended(0);
     bed.ideal(&["up", "--yes"]).ended(0).says("create machine");
-    assert_ne!(before, bed.container(DB));
+    assert_ne!(before, bed.container());
     seen = bed.numbers_rise_above(seen);
 
     // Put away, and awake.
@@ -127,4 +127,21 @@ fn a_whole_life_in_containers() {
     bed.docker(&["network", "inspect", "another"]).ended(0);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains("/var/lib/data"), "{mounts}");
+}
+
+#[test]
+fn an_engine_that_stops_is_told_and_takes_nothing_along() {
+    let Some(bed) = Bed::start("engine") else { return };
+    bed.write(&file(&bed, 0, EXT4));
+    bed.ideal(&["up", "--yes"]).ended(0);
+    let seen = bed.numbers_rise_above(5);
+    bed.engine_stops();
+    let told = bed.ideal(&["status"]).says("no engine answers");
+    assert_ne!(told.code, Some(0));
+    let told = bed.ideal(&["up", "--yes"]).says("nothing was changed");
+    assert_ne!(told.code, Some(0));
+    assert_eq!((bed.loops().len(), bed.metas("volumes").len()), (1, 1));
+    bed.engine_runs_again();
+    bed.ideal(&["up", "--yes"]).ended(0).says("start machine");
+    bed.numbers_rise_above(seen);
 }

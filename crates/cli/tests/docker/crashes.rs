@@ -2,9 +2,13 @@
 //! and must converge, with nothing doubled, nothing left and no number lost.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bed::Bed;
-use crate::cluster::{DB, EXT4, file};
+use crate::cluster::{EXT4, file};
+
+/// How many lives go on at once, each in a project of its own.
+const AT_ONCE: usize = 4;
 
 const ACTS: [&[&str]; 3] = [&["up", "--yes"], &["away", "--yes"], &["wake", "--yes"]];
 
@@ -32,7 +36,6 @@ fn hold(bed: &Bed, act: usize, before: usize, at: &str) -> usize {
         return before;
     }
     assert_eq!((volumes, bed.loops().len()), (1, 1), "{at}");
-    bed.container(DB);
     bed.numbers_rise_above(before)
 }
 
@@ -56,26 +59,43 @@ fn dead_at_every_boundary_of_a_life_in_containers() {
         text.lines().filter(|name| name.ends_with("#1")).map(str::to_owned).collect::<BTreeSet<_>>()
     });
     end(&bed, "no crash");
-    let (mut tried, mut deaths) = (0, 0);
-    for (dies_in, names) in boundaries.iter().enumerate() {
-        for at in names {
-            let mut seen = 0;
-            for (act, arguments) in ACTS.iter().enumerate() {
-                if act == dies_in {
-                    let output = bed.command(arguments).env("IDEAL_CRASH_AT", at).output().unwrap();
-                    deaths += usize::from(output.status.code().is_none());
+    let all: Vec<(usize, &String)> = boundaries
+        .iter()
+        .enumerate()
+        .flat_map(|(act, names)| names.iter().map(move |at| (act, at)))
+        .collect();
+    let (next, deaths) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..AT_ONCE {
+            threads.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((dies_in, at)) = all.get(number) else { return };
+                    deaths.fetch_add(life(&bed.beside(number + 1), *dies_in, at), Ordering::Relaxed);
                 }
-                if act <= dies_in || dies_in == 1 {
-                    insist(&bed, arguments);
-                    seen = hold(&bed, act, seen, at);
-                }
-            }
-            end(&bed, at);
-            tried += 1;
+            });
         }
-    }
+    });
+    let (tried, deaths) = (all.len(), deaths.into_inner());
     eprintln!("{tried} boundaries of docker, {deaths} deaths");
     // Order differs a little from run to run; a boundary may come more seldom.
     assert!(deaths * 10 >= tried * 9, "{deaths} of {tried}");
     assert!(tried > 40, "{tried}");
+}
+
+/// A life in which the program dies at one boundary of one act; answers whether it did. What is put away is woken.
+fn life(bed: &Bed, dies_in: usize, at: &str) -> usize {
+    bed.write(&file(bed, 0, EXT4));
+    let (mut seen, mut deaths) = (0, 0);
+    let last = if dies_in == 0 { 0 } else { 2 };
+    for (act, arguments) in ACTS.iter().enumerate().take(last + 1) {
+        if act == dies_in {
+            let output = bed.command(arguments).env("IDEAL_CRASH_AT", at).output().unwrap();
+            deaths += usize::from(output.status.code().is_none());
+        }
+        insist(bed, arguments);
+        seen = hold(bed, act, seen, at);
+    }
+    end(bed, at);
+    deaths
 }

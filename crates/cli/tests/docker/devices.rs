@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::bed::{Bed, Ran};
-use crate::cluster::{DB, EXT4, file};
+use crate::cluster::{EXT4, file};
 
 impl Bed {
     /// The image file of the only volume.
@@ -30,13 +30,13 @@ fn a_volume_in_use_stays_mounted() {
     bed.write(&file(&bed, 0, EXT4));
     bed.ideal(&["up", "--yes"]).ended(0);
     let seen = bed.numbers_rise_above(5);
-    bed.docker(&["exec", "-d", "-w", "/var/lib/data", &bed.container(DB), "sleep", "3600"]).ended(0);
+    bed.docker(&["exec", "-d", "-w", "/var/lib/data", &bed.container(), "sleep", "3600"]).ended(0);
     let refused = bed.ideal(&["away", "--yes", "--timeout", "10s"]);
     assert_ne!(refused.code, Some(0), "{refused:?}");
     refused.says("(sleep) works in it");
-    assert!(bed.within(DB, "mount").ended(0).out.contains("/dev/ideal/data"));
+    assert!(bed.within("mount").ended(0).out.contains("/dev/ideal/data"));
     assert!(bed.numbers() >= seen);
-    bed.within(DB, "kill $(busybox pidof sleep)").ended(0);
+    bed.within("kill $(busybox pidof sleep)").ended(0);
     bed.ideal(&["away", "--yes"]).ended(0);
     assert_eq!(bed.left(), Vec::<String>::new());
 }
@@ -75,7 +75,7 @@ fn a_filesystem_that_needs_a_person_is_left_as_it_is() {
     let refused = bed.to("launched");
     assert_ne!(refused.code, Some(0), "{refused:?}");
     refused.says("its filesystem needs a person");
-    assert!(!bed.within(DB, "mount").ended(0).out.contains("/var/lib/data"));
+    assert!(!bed.within("mount").ended(0).out.contains("/var/lib/data"));
     let differ = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
     // The check itself writes into the superblock that there are errors; nothing else.
     assert!(differ(&broken, &std::fs::read(bed.image()).unwrap()) < 4096);
@@ -100,4 +100,23 @@ fn a_file_that_was_taken_away_is_told() {
     std::fs::rename(&aside, bed.image()).unwrap();
     bed.ideal(&["up", "--yes"]).ended(0);
     bed.numbers_rise_above(seen);
+}
+
+#[test]
+fn a_volume_comes_back_larger_when_it_is_wanted_larger() {
+    let Some(bed) = Bed::start("larger") else { return };
+    bed.write(&file(&bed, 0, EXT4));
+    bed.ideal(&["up", "--yes"]).ended(0);
+    let seen = bed.numbers_rise_above(5);
+    let size = || {
+        let text = bed.within("df -k /var/lib/data | tail -n 1").ended(0).out;
+        text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = size();
+    bed.ideal(&["away", "--yes"]).ended(0);
+    bed.write(&file(&bed, 0, "{size: 192MiB, at: /var/lib/data}"));
+    bed.ideal(&["wake", "--yes"]).ended(0);
+    bed.numbers_rise_above(seen);
+    assert!(before < 64 << 10 && size() > 150 << 10, "{before} and {} KiB", size());
+    bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("grew the filesystem");
 }

@@ -145,7 +145,7 @@ impl SlotModel {
         let AgentSeen::Answered(report) = &mut self.seen.agent else { return };
         match act {
             Act::Mount { volume, life, .. } => {
-                let seen = MountSeen { life: *life, mounted: true, busy: None };
+                let seen = MountSeen { life: *life, mounted: true, busy: None, filesystem: None };
                 report.mounts.insert(volume.clone(), seen);
             }
             Act::Unmount { volume } => {
@@ -207,7 +207,10 @@ impl SlotModel {
                     silent && volume.attachment.as_ref().is_some_and(|at| at.machine == machine.id)
                 });
                 let mounts = held.map(|volume| {
-                    (volume.id.clone(), MountSeen { life: volume.life, mounted: true, busy: None })
+                    (
+                        volume.id.clone(),
+                        MountSeen { life: volume.life, mounted: true, busy: None, filesystem: None },
+                    )
                 });
                 let report = Report {
                     generation,

@@ -182,7 +182,7 @@ impl State {
             self.judge_mounted(&mount, volume, data);
         }
         if let Some(own) = self.machines.get_mut(id) {
-            let seen = MountSeen { life, mounted: true, busy: None };
+            let seen = MountSeen { life, mounted: true, busy: None, filesystem: None };
             own.agent.report.mounts.insert(volume.clone(), seen);
         }
         self.write(id);
