@@ -144,12 +144,15 @@ async fn ended(lane: &mut Option<Lane>) {
     }
 }
 
+/// Processes by the id of their resource.
+type Processes = BTreeMap<String, BTreeSet<u32>>;
+
 struct Keeping {
     node: Rc<Node>,
     keeper: Rc<Keeper>,
     watch: Watch,
     /// The resources that were last looked at, and the processes that were watched with them.
-    watched: Option<(Rc<Prepared>, Option<BTreeMap<String, BTreeSet<u32>>>)>,
+    watched: Option<(Rc<Prepared>, Option<Processes>)>,
     /// Whether paths moved, so that all is to be watched anew.
     moved: bool,
     reported: Vec<Problem>,

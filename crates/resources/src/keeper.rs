@@ -312,19 +312,17 @@ impl Keeper {
             }
             _ => false,
         };
-        let mut number = heals.back().map_or(0, |heal| heal.number);
-        let mut new = Vec::new();
-        for row in rows.iter().filter(told).collect::<Vec<_>>() {
-            number += 1;
-            new.push(Heal {
-                number,
-                at: now(),
-                label: row.label.clone(),
-                standing: row.standing,
-                why: row.why.clone().unwrap_or_default(),
-                differences: row.differences.clone(),
-            });
-        }
+        let first = heals.back().map_or(0, |heal| heal.number) + 1;
+        let told: Vec<&Row> = rows.iter().filter(told).collect();
+        let heal = |(number, row): (u64, &&Row)| Heal {
+            number,
+            at: now(),
+            label: row.label.clone(),
+            standing: row.standing,
+            why: row.why.clone().unwrap_or_default(),
+            differences: row.differences.clone(),
+        };
+        let new: Vec<Heal> = (first..).zip(&told).map(heal).collect();
         if new.is_empty() {
             return;
         }

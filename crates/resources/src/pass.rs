@@ -215,7 +215,7 @@ impl Pass<'_> {
             let row = rows[*need].as_ref().or_else(earlier)?;
             let fine = row.standing.is_good() || row.standing == Standing::NotLookedAt;
             // That nobody could look at it just now does not make wrong what was right with it.
-            (!fine && !(row.unseen && was_right)).then_some(row)
+            (!(fine || row.unseen && was_right)).then_some(row)
         });
         let bad = bad?;
         let why = format!("it needs {}, which is {}", bad.label, bad.standing.word());
@@ -263,7 +263,11 @@ impl Pass<'_> {
             Ok(wrong) => wrong,
             Err(row) => {
                 self.looked(item, &row).map_err(|error| {
-                    Box::new(Row { standing: Standing::Failed, why: Some(error.to_string()), ..(*row).clone() })
+                    Box::new(Row {
+                        standing: Standing::Failed,
+                        why: Some(error.to_string()),
+                        ..(*row).clone()
+                    })
                 })?;
                 return Err(row);
             }
@@ -297,7 +301,8 @@ impl Pass<'_> {
                 })
             }
             Standing::Failed => {
-                let (quick, why) = (item.resource().is_some_and(is_quick), row.why.clone().unwrap_or_default());
+                let (quick, why) =
+                    (item.resource().is_some_and(is_quick), row.why.clone().unwrap_or_default());
                 self.budget.borrow_mut().failed(&item.id, Instant::now(), &why, quick);
                 Ok(())
             }
@@ -400,9 +405,8 @@ impl Pass<'_> {
         let mut ahead = Ahead::default();
         if !item.notifies.is_empty() {
             let id = |target: &usize| self.prepared.items[*target].id.clone();
-            let owed = |target: &String| {
-                self.eyes.ledger().owed.get(target).is_some_and(|by| by.contains(&item.id))
-            };
+            let owed =
+                |target: &String| self.eyes.ledger().owed.get(target).is_some_and(|by| by.contains(&item.id));
             ahead.told = item.notifies.iter().map(id).filter(|target| !owed(target)).collect();
             let new = ahead.told.clone();
             hands.note(|ledger| {
@@ -417,7 +421,8 @@ impl Pass<'_> {
                 continue;
             }
             if let Some(Resource::Unit(unit)) = other.resource() {
-                let about = About { label: &other.label, id: &other.id, secret: other.secret, notified: false };
+                let about =
+                    About { label: &other.label, id: &other.id, secret: other.secret, notified: false };
                 if !crate::kinds::unit::runs(unit, about, hands).await? {
                     continue;
                 }

@@ -136,7 +136,8 @@ pub fn prepare(
     }
     lists.push(List { recipe: None, declarations: resources, context: Ok(context.clone()) });
     let secrets = secrets_of(context);
-    let mut all = Assembly { items: Vec::new(), declared: Vec::new(), secrets, ids: BTreeMap::new(), contents };
+    let mut all =
+        Assembly { items: Vec::new(), declared: Vec::new(), secrets, ids: BTreeMap::new(), contents };
     for (place, list) in lists.iter().enumerate() {
         for declaration in list.declarations {
             all.declaration(place, list, declaration);
@@ -492,14 +493,16 @@ impl<'a> Assembly<'a> {
     /// place of the one that stands for it.
     fn twice(&mut self) -> Vec<usize> {
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
-        let mut one: Vec<usize> = (0..self.items.len()).collect();
+        let mut one: Vec<usize> = Vec::with_capacity(self.items.len());
         for i in 0..self.items.len() {
+            one.push(i);
             let Ok(resource) = &self.items[i].wanted else { continue };
             let Some(thing) = Declaration::from(resource.clone()).claims() else { continue };
             let Some(other) = first.insert(thing.clone(), i) else { continue };
             if self.items[other].wanted == self.items[i].wanted {
                 self.items[i].wanted = Err((Standing::NotHere, "it is declared before, alike".to_owned()));
-                one[i] = other;
+                one.pop();
+                one.push(other);
                 first.insert(thing, other);
             } else {
                 let why = format!("{thing} is wanted in two ways on this node");

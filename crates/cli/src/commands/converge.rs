@@ -284,7 +284,8 @@ impl Here {
         let mode = Mode::Converge { asked_for: false };
         let mut places: Option<BTreeSet<usize>> = None;
         let mut watch = Watch::none();
-        let mut watched: Option<(Rc<Prepared>, BTreeMap<String, BTreeSet<u32>>)> = None;
+        type Watched = (Rc<Prepared>, BTreeMap<String, BTreeSet<u32>>);
+        let mut watched: Option<Watched> = None;
         loop {
             let prepared = self.prepared().await;
             let which = |i: usize, _: &Item| places.as_ref().is_none_or(|these| these.contains(&i));

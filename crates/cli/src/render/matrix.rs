@@ -19,6 +19,15 @@ pub(crate) struct Matrix<'t> {
     told: &'t Told,
 }
 
+/// Why something is not right, and on which nodes.
+struct Reason<'r> {
+    why: String,
+    diff: Option<&'r str>,
+    /// What a program said when it failed.
+    said: Option<&'r str>,
+    nodes: Vec<&'r str>,
+}
+
 /// The columns, and which standings each counts.
 const COLUMNS: [(&str, &[Standing]); 5] = [
     ("right", &[Standing::Right]),
@@ -105,20 +114,21 @@ impl<'t> Matrix<'t> {
             }
         }
         out.push('\n');
-        let mut reasons: Vec<(String, Option<&str>, Option<&str>, Vec<&str>)> = Vec::new();
+        let mut reasons: Vec<Reason<'_>> = Vec::new();
         for (node, row) in
             rows.iter().filter(|(_, row)| !matches!(row.standing, Standing::Right | Standing::NotHere))
         {
             let why = format!("{}: {}", row.standing.word(), row.why.as_deref().unwrap_or("it says no more"));
             let (diff, said) = (row.diff.as_deref(), row.output.as_deref());
-            match reasons.iter_mut().find(|(other, old, ..)| *other == why && *old == diff) {
-                Some((.., nodes)) => nodes.push(node),
+            match reasons.iter_mut().find(|other| other.why == why && other.diff == diff) {
+                Some(reason) => reason.nodes.push(node),
                 None => {
-                    reasons.push((why, diff, said.filter(|_| row.standing == Standing::Failed), vec![node]))
+                    let said = said.filter(|_| row.standing == Standing::Failed);
+                    reasons.push(Reason { why, diff, said, nodes: vec![node] });
                 }
             }
         }
-        for (why, diff, said, nodes) in reasons {
+        for Reason { why, diff, said, nodes } in reasons {
             let more = nodes.len().saturating_sub(NAMED);
             let named = nodes[..nodes.len() - more].join(", ");
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -366,7 +366,8 @@ fn told_of_changes(bed: &Bed) -> Told {
 
 /// What went otherwise.
 pub(crate) fn all_are_told(bed: &Bed, only: &str) -> Vec<String> {
-    let all: [(&str, fn(&Bed) -> Told); 11] = [
+    type Story = fn(&Bed) -> Told;
+    let all: [(&str, Story); 11] = [
         ("drift", crate::drift::is_noticed),
         ("failing packages", packages),
         ("failing checkouts", checkouts),

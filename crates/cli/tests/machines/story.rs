@@ -93,12 +93,13 @@ impl Bed {
             let before = self.shell(WALK)?;
             let rows = self.pass(mode, wanted)?;
             let after = self.shell(WALK)?;
-            if let Some(row) =
-                rows.iter().find(|row| !matches!(row.standing, Standing::Right | Standing::NotHere))
-            {
-                if !(mode == "diagnose" && row.standing == Standing::NotLookedAt) {
-                    return Err(format!("a second {mode} found:\n{}", told_of(&rows)));
-                }
+            let fine = |row: &Row| match row.standing {
+                Standing::Right | Standing::NotHere => true,
+                Standing::NotLookedAt => mode == "diagnose",
+                _ => false,
+            };
+            if !rows.iter().all(fine) {
+                return Err(format!("a second {mode} found:\n{}", told_of(&rows)));
             }
             if before != after {
                 return Err(format!("a second {mode} changed:\n{}", differing(&before, &after).join("\n")));

@@ -76,9 +76,10 @@ impl<'de> Deserialize<'de> for ProviderSpec {
                     Some(ProviderSpec::Docker(_)) => {
                         ProviderSpec::Docker(entries.next_value::<Option<DockerSpec>>()?.unwrap_or_default())
                     }
-                    Some(plain) => {
-                        entries.next_value::<()>()?;
-                        plain
+                    Some(_) => {
+                        return Err(A::Error::custom(format!(
+                            "`{word}` takes no options; write the word alone"
+                        )));
                     }
                     None => return Err(A::Error::custom(format!("`{word}` is no provider"))),
                 };
@@ -137,14 +138,15 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<ProviderSpec>(text);
         let plain = ProviderSpec::Docker(DockerSpec::default());
         assert_eq!(read("\"local\"").unwrap(), ProviderSpec::Local);
-        assert_eq!(read("{\"local\": null}").unwrap(), ProviderSpec::Local);
         assert_eq!(read("\"docker\"").unwrap(), plain);
         assert_eq!(read("{\"docker\": null}").unwrap(), plain);
         let folders = DockerSpec { volumes: VolumesOf::Folder, ..DockerSpec::default() };
         let folders = ProviderSpec::Docker(folders);
         assert_eq!(read("{\"docker\": {\"volumes\": \"folder\"}}").unwrap(), folders);
         assert_eq!(read(&serde_json::to_string(&folders).unwrap()).unwrap(), folders);
-        for wrong in ["\"dcoker\"", "{}", "{\"sim\": 1}", "{\"docker\": {\"imgae\": \"a\"}}", "3"] {
+        for wrong in
+            ["{\"local\": null}", "\"dcoker\"", "{}", "{\"sim\": 1}", "{\"docker\": {\"imgae\": \"a\"}}", "3"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(read("{\"sim\": null, \"local\": null}").is_err());

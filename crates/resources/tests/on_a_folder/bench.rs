@@ -66,8 +66,13 @@ pub(crate) fn whole(
             rows.set(rows.get() + 1);
             stop.set(rows.get() >= stop_after);
         };
-        let picked =
-            Picked { picked: &|_, _| true, named: false, paused: &|_| None, progress: &progress, stop: &stop };
+        let picked = Picked {
+            picked: &|_, _| true,
+            named: false,
+            paused: &|_| None,
+            progress: &progress,
+            stop: &stop,
+        };
         keeper.pass(&prepared, mode, picked).await
     })
 }
@@ -75,4 +80,3 @@ pub(crate) fn whole(
 pub(crate) const CONVERGE: Mode = Mode::Converge { asked_for: true };
 pub(crate) const DIAGNOSE: Mode = Mode::Diagnose { run_checks: true };
 pub(crate) const ALL: usize = usize::MAX;
-

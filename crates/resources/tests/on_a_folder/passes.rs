@@ -53,10 +53,7 @@ fn who_waits_for_a_value_holds_up_who_needs_it() {
     ];
     let unknown = json!({"clouds": {"db": {"nodes": [{"address": null}]}}});
     let rows = whole(folder.path(), &[], &list, &unknown, CONVERGE, ALL);
-    assert_eq!(
-        standings(&rows),
-        [("file /address", Standing::Waiting), ("file /app", Standing::Blocked)]
-    );
+    assert_eq!(standings(&rows), [("file /address", Standing::Waiting), ("file /app", Standing::Blocked)]);
     let known = json!({"clouds": {"db": {"nodes": [{"address": "10.0.0.1"}]}}});
     let rows = whole(folder.path(), &[], &list, &known, CONVERGE, ALL);
     assert!(rows.iter().all(|row| row.standing == Standing::Healed), "{rows:#?}");
@@ -84,8 +81,10 @@ fn a_change_that_failed_tells_nobody() {
 #[test]
 fn who_is_told_is_told_though_written_before() {
     let folder = tempfile::tempdir().unwrap();
-    let list =
-        [shell("tell", "echo told >> told"), json!({"file": {"path": "/conf", "content": "x"}, "notifies": ["tell"]})];
+    let list = [
+        shell("tell", "echo told >> told"),
+        json!({"file": {"path": "/conf", "content": "x"}, "notifies": ["tell"]}),
+    ];
     let rows = pass(folder.path(), &list, CONVERGE, ALL);
     assert!(rows.iter().all(|row| row.standing == Standing::Healed), "{rows:#?}");
     assert_eq!(lines(folder.path(), "told"), 1);
