@@ -15,6 +15,7 @@ mod cases;
 mod drift;
 mod examples;
 mod failures;
+mod recipes;
 mod story;
 
 use bed::{Bed, System};
@@ -31,6 +32,9 @@ fn all_cases(system: System) {
     failed.extend(failures::all_are_told(&bed, &only));
     if only.is_empty() || only == "examples" {
         failed.extend(examples::all_work(&bed));
+    }
+    if system == System::Systemd && "recipes".contains(only.as_str()) {
+        failed.extend(recipes::serve_and_are_mended(&bed).err().map(|error| format!("recipes: {error}")));
     }
     assert!(failed.is_empty(), "{} of the cases failed:\n\n{}", failed.len(), failed.join("\n\n"));
 }
