@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ideal_core::facts::Facts;
 use ideal_core::id::{Name, VolumeId};
@@ -203,7 +204,7 @@ impl Node {
     }
 
     /// The slice in force.
-    pub(crate) fn slice(&self) -> Option<std::cell::Ref<'_, Held>> {
+    pub(crate) fn slice(&self) -> Option<std::cell::Ref<'_, Arc<Held>>> {
         std::cell::Ref::filter_map(self.state.borrow(), |state| state.slice.as_ref()).ok()
     }
     /// The values of expressions: for a replica, its own ports stand over those of others.

@@ -54,7 +54,7 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             }
             stored(node.change(|state| {
                 state.authority = Some(authority);
-                state.pushed = Some(Held { hash, slice: *slice });
+                state.pushed = Some(Arc::new(Held { hash, slice: *slice }));
             }))?;
         }
         Verb::Work(work) => {
@@ -98,7 +98,7 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             stored(node.change(|state| {
                 state.authority = Some(authority);
                 ports::choose(state, &slice);
-                state.slice = Some(Held { hash, slice: *slice });
+                state.slice = Some(Arc::new(Held { hash, slice: *slice }));
                 state.pushed = None;
             }))?;
             node.touch();

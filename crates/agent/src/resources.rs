@@ -166,12 +166,8 @@ impl Keeping {
     fn prepared(&mut self, held: &Held) -> Rc<Prepared> {
         let context = self.node.context(&held.slice, None);
         let slice = &held.slice;
-        let wanted = Wanted {
-            hash: held.hash.clone(),
-            recipes: slice.recipes.clone(),
-            resources: slice.resources.clone(),
-        };
-        self.keeper.prepare(&wanted, &context)
+        let wanted = Wanted { hash: &held.hash, recipes: &slice.recipes, resources: &slice.resources };
+        self.keeper.prepare(wanted, &context)
     }
 
     /// One turn. False when it was broken off, for something else is wanted by now.

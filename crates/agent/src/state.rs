@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
-    pub slice: Option<Held>,
+    /// Shared: it may be long, and is looked at often.
+    pub slice: Option<Arc<Held>>,
     pub authority: Option<Authority>,
     pub demand: Option<Arc<Demands>>,
     pub mounts: BTreeMap<VolumeId, Mounted>,
@@ -29,7 +30,7 @@ pub(crate) struct State {
     /// What is left alone for a time.
     pub pauses: Vec<Pause>,
     /// A slice that was brought here without being put in force.
-    pub pushed: Option<Held>,
+    pub pushed: Option<Arc<Held>>,
 }
 
 /// A slice and its hash.
@@ -86,5 +87,5 @@ pub(crate) struct Started {
 pub fn at_hand(home: &Home) -> io::Result<Option<(String, Slice)>> {
     let state: Option<State> = durable::read_json(&home.state())?;
     let held = state.and_then(|state| state.pushed.or(state.slice));
-    Ok(held.map(|held| (held.hash, held.slice)))
+    Ok(held.map(|held| (held.hash.clone(), held.slice.clone())))
 }

@@ -33,14 +33,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const HEALS: usize = 200;
 
 /// What is wanted of a node.
-#[derive(Clone, Debug)]
-pub struct Wanted {
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
     /// Tells one text of it from another.
-    pub hash: String,
+    pub hash: &'w str,
     /// The recipes that it uses, in order.
-    pub recipes: Vec<Use>,
+    pub recipes: &'w [Use],
     /// Its own resources.
-    pub resources: Vec<Declaration>,
+    pub resources: &'w [Declaration],
 }
 
 /// What a pass is for.
@@ -176,7 +176,7 @@ impl Keeper {
     }
 
     /// What is wanted, rendered for this node; anew only when text or values changed.
-    pub fn prepare(&self, wanted: &Wanted, context: &Value) -> Rc<Prepared> {
+    pub fn prepare(&self, wanted: Wanted<'_>, context: &Value) -> Rc<Prepared> {
         if let Some((hash, values, prepared)) = &*self.prepared.borrow()
             && *hash == wanted.hash
             && values == context
@@ -184,13 +184,13 @@ impl Keeper {
             return prepared.clone();
         }
         let contents: &dyn Contents = &OnDisk(self.ground.clone());
-        let prepared = Rc::new(prepare(&wanted.recipes, &wanted.resources, context, contents));
+        let prepared = Rc::new(prepare(wanted.recipes, wanted.resources, context, contents));
         if self.prepared.borrow().as_ref().is_none_or(|(hash, ..)| *hash != wanted.hash) {
             // What was fought over may be meant otherwise now.
             self.budget.borrow_mut().0.clear();
         }
         self.rows.borrow_mut().clear();
-        *self.prepared.borrow_mut() = Some((wanted.hash.clone(), context.clone(), prepared.clone()));
+        *self.prepared.borrow_mut() = Some((wanted.hash.to_owned(), context.clone(), prepared.clone()));
         prepared
     }
 

@@ -188,17 +188,13 @@ impl Here {
         Value::Object(context)
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            hash: self.hash.clone(),
-            recipes: self.slice.recipes.clone(),
-            resources: self.slice.resources.clone(),
-        }
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { hash: &self.hash, recipes: &self.slice.recipes, resources: &self.slice.resources }
     }
 
     async fn prepared(&mut self) -> Rc<Prepared> {
         let context = self.context().await;
-        self.keeper.prepare(&self.wanted(), &context)
+        self.keeper.prepare(self.wanted(), &context)
     }
 
     async fn once(&mut self, wanted: &Converge, output: &Output) -> anyhow::Result<Exit> {

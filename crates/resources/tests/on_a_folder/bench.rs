@@ -59,8 +59,8 @@ pub(crate) fn whole(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let keeper = Keeper::new(Rc::new(Folder(at.to_owned()))).unwrap();
-        let wanted = Wanted { hash: "text".to_owned(), recipes: recipes.to_vec(), resources };
-        let prepared = keeper.prepare(&wanted, context);
+        let wanted = Wanted { hash: "text", recipes, resources: &resources };
+        let prepared = keeper.prepare(wanted, context);
         let (stop, rows) = (Cell::new(false), Cell::new(0));
         let progress = |_: usize, _: &Row| {
             rows.set(rows.get() + 1);
