@@ -2,6 +2,7 @@
 
 use std::{fs, io};
 
+use ideal_core::resource::mount::unescaped;
 use ideal_host::home::Device;
 
 /// Where a device is mounted.
@@ -14,30 +15,9 @@ fn parse(text: &str, device: Device) -> Vec<String> {
     let point = |line: &str| {
         let mut words = line.split(' ');
         (words.nth(2)? == wanted).then_some(())?;
-        Some(plain(words.nth(1)?))
+        Some(unescaped(words.nth(1)?))
     };
     text.lines().filter_map(point).collect()
-}
-
-/// A path without the kernel's escapes for blanks: `\040` and its like.
-fn plain(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *first == b'\\');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
