@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::render::render;
 
 /// How long a hook may take that does not say. As the file's page promises.
-const USUAL: Duration = Duration::from_secs(30);
+pub(crate) const USUAL: Duration = Duration::from_secs(30);
 /// How many answers are remembered: far more than runs that can still be asking.
 const REMEMBERED: usize = 64;
 

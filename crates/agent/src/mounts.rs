@@ -4,6 +4,7 @@
 
 mod device;
 mod folder;
+mod still;
 mod superblock;
 mod table;
 
@@ -11,11 +12,13 @@ use std::rc::Rc;
 
 use ideal_core::id::VolumeId;
 use ideal_core::slice::MountOrder;
-use ideal_host::durable;
 use ideal_host::home::{Attached, Device};
+use ideal_host::{durable, now};
 
 use crate::node::Node;
 use crate::state::Mounted;
+
+pub(crate) use still::{freeze, thaw, thaw_in_time};
 
 /// Mounts a volume that is attached. Again is as good as once. The error is the reason of a refusal.
 pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), String> {
@@ -38,7 +41,7 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
         return Err(refused(why));
     }
     let device = attached.and_then(|attached| attached.device);
-    let filesystem = match device {
+    let on = match device {
         Some(device) => Some(device::mount(node, order, &at, device).await.map_err(refused)?),
         None => {
             folder::mount(node, order, &at)?;
@@ -46,7 +49,13 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
         }
     };
     let (name, life) = (order.name.clone(), order.life);
-    let mounted = Mounted { name, life, at, mounted: true, device, filesystem };
+    let since = match node.state().mounts.get(&order.volume) {
+        Some(known) if known.mounted && known.life == life => known.since,
+        _ => Some(now()),
+    };
+    let (filled, small) = on.as_ref().map_or((None, None), |on| (on.filled, on.small.clone()));
+    let filesystem = on.map(|on| on.filesystem);
+    let mounted = Mounted { name, life, at, mounted: true, since, device, filesystem, filled, small };
     // The mount first: a crash between the two leaves one that the same order finds right.
     let kept = node.change(|state| {
         state.mounts.insert(order.volume.clone(), mounted);
@@ -64,6 +73,8 @@ pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), St
         Some(mount) if mount.mounted => mount.clone(),
         _ => return Ok(()),
     };
+    // What is held still could not be written out.
+    still::thaw(node, volume).await.map_err(|why| format!("{volume} cannot be unmounted: {why}"))?;
     let done = match mount.device {
         Some(device) => device::unmount(volume, &mount, device).await,
         None => folder::unmount(node, volume, &mount),

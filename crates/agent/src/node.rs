@@ -250,7 +250,10 @@ impl Node {
                 MountSeen {
                     life: mount.life,
                     mounted: mount.mounted,
+                    since: mount.since.filter(|_| mount.mounted),
                     busy,
+                    filled: mount.filled,
+                    small: mount.small.clone().filter(|_| mount.mounted),
                     filesystem: mount.filesystem.clone(),
                 },
             )

@@ -113,6 +113,15 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
             mounts::unmount(node, &volume).await.map_err(|why| LinkError::Refused { why })?;
             node.touch();
         }
+        Verb::Freeze { volume, at_most, before, after } => {
+            stored(node.change(|state| state.authority = Some(authority)))?;
+            let refused = |why: String| LinkError::Refused { why };
+            mounts::freeze(node, &volume, at_most, before, after).await.map_err(refused)?;
+        }
+        Verb::Thaw { volume } => {
+            stored(node.change(|state| state.authority = Some(authority)))?;
+            mounts::thaw(node, &volume).await.map_err(|why| LinkError::Refused { why })?;
+        }
         Verb::RunHook { hook, key } => {
             stored(node.change(|state| state.authority = Some(authority)))?;
             return hooks::answer(node, &hook, &key).await.map(Reply::Hook);

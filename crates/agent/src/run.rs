@@ -75,6 +75,7 @@ async fn serve(node: Rc<Node>, work: mpsc::UnboundedReceiver<resources::Asked>) 
     mounts::forget_ended(&node).map_err(AgentError::io("forgetting mounts that ended"))?;
     services::end_unheard(&node);
     services::adopt(&node);
+    spawn_local(mounts::thaw_in_time(node.clone()));
     let listener =
         http::listen(socket).map_err(AgentError::io(format!("listening at {}", socket.display())))?;
     let router = http::router(asking, node.home.clone());

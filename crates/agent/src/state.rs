@@ -9,7 +9,7 @@ use ideal_core::id::{Life, Name, VolumeId};
 use ideal_core::observed::{Authority, FilesystemSeen, HookSeen};
 use ideal_core::resource::Pause;
 use ideal_core::slice::Slice;
-use ideal_core::time::Time;
+use ideal_core::time::{Bytes, Time};
 use ideal_host::home::Device;
 use ideal_host::{Home, ProcessId, durable};
 use serde::{Deserialize, Serialize};
@@ -47,12 +47,21 @@ pub(crate) struct Mounted {
     pub life: Life,
     pub at: String,
     pub mounted: bool,
+    /// When it was mounted.
+    #[serde(default)]
+    pub since: Option<Time>,
     /// The block device; none: a folder.
     #[serde(default)]
     pub device: Option<Device>,
     /// What is on the device.
     #[serde(default)]
     pub filesystem: Option<FilesystemSeen>,
+    /// How large the device was when the filesystem was last made to fill it.
+    #[serde(default)]
+    pub filled: Option<Bytes>,
+    /// Why it does not fill its device while it is mounted.
+    #[serde(default)]
+    pub small: Option<String>,
 }
 
 /// What runs. Pids mean nothing in another start of the host, so it is then forgotten.

@@ -14,13 +14,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
-use ideal_core::id::Name;
-use ideal_core::id::VolumeId;
+use ideal_core::id::{Name, VolumeId};
+use ideal_core::ideal::Hook;
 use ideal_core::observed::{Authority, HookSeen, Report};
 use ideal_core::recipe::{FileRef, Use};
 use ideal_core::resource::{Pause, Row};
 use ideal_core::secret::Secrets;
 use ideal_core::slice::{ForNode, MountOrder, Slice};
+use ideal_core::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// A future of an agent's answer. Not `Send`, as the engine is one task.
@@ -68,6 +69,25 @@ pub enum Verb {
     Mount(MountOrder),
     /// Stop what uses a volume and unmount it. Refused as busy when something else uses it.
     Unmount {
+        /// Which.
+        volume: VolumeId,
+    },
+    /// Run `before`, then hold the filesystem of a mounted volume still, until it is thawed or this long has passed.
+    /// A volume that is a folder is not held.
+    Freeze {
+        /// Which.
+        volume: VolumeId,
+        /// For how long at most.
+        at_most: Span,
+        /// Runs first; when it fails nothing is held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Hook>,
+        /// Runs once it is thawed, whoever thaws it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Hook>,
+    },
+    /// Let the filesystem go on, and run what was to run afterwards. Again is as good as once.
+    Thaw {
         /// Which.
         volume: VolumeId,
     },

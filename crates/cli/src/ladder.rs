@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ideal_core::demand::{Demands, Ending, Scope, State};
 use ideal_core::id::SlotId;
-use ideal_core::plan::text::is_quiet;
 use ideal_core::planner::Consent;
 use ideal_engine::Glance;
 
@@ -40,7 +39,7 @@ pub(crate) fn states(glance: &Glance) -> BTreeMap<SlotId, Option<State>> {
         (demands.epoch, demands.count) = glance.standing.demands.version();
         demands.ending = Ending::No;
         let decision = glance.decide(&demands, &Consent::to_all());
-        let steps = decision.steps.iter().filter(|step| !is_quiet(&step.act)).map(|step| step.part.slot);
+        let steps = decision.steps.iter().filter(|step| !step.act.is_upkeep()).map(|step| step.part.slot);
         let not: BTreeSet<SlotId> =
             steps.chain(decision.waiting.iter().map(|waiting| waiting.part.slot)).collect();
         for slot in missing.into_iter().filter(|slot| !not.contains(slot)) {

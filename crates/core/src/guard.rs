@@ -63,6 +63,16 @@ pub enum Refusal {
         /// Until when.
         until: Time,
     },
+    /// Too few newer ones are left.
+    #[error("{snapshot} is one of the last: only {newer} newer of its kind hold, and {keep} must stay")]
+    OneOfTheLast {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How many newer ones there are.
+        newer: usize,
+        /// How many must stay.
+        keep: u32,
+    },
     /// It is not in a state in which this can be done.
     #[error("{what} is {state}")]
     WrongState {
@@ -114,7 +124,15 @@ permit! {
         /// In which life; the provider deletes only if it and the mark still match.
         life: Life,
     }
-    /// Proof that a snapshot may be deleted: a person typed the name of the cluster that ends.
+    /// Proof that a snapshot of this volume now is a backup: ours, there, and in this life.
+    BackupPermit {
+        /// Which volume.
+        volume: VolumeId,
+        /// In which life.
+        life: Life,
+    }
+    /// Proof that a snapshot may be deleted: a person typed the name of the cluster that ends, or enough newer ones
+    /// hold what is needed.
     PrunePermit {
         /// Which snapshot.
         snapshot: SnapshotId,
@@ -247,14 +265,61 @@ pub fn delete(
     Ok(DeletePermit { volume: volume.id.clone(), life: volume.life })
 }
 
-/// May this snapshot be deleted? Only when the whole cluster ends, snapshots included, as a person typed.
+/// Would a snapshot of this volume, taken now, be a backup of this life? It may be in use.
+pub fn backup(cloud: CloudId, volume: &Volume, life: Life) -> Result<BackupPermit, Refusal> {
+    owned(cloud, volume.tags.cloud, &volume.id)?;
+    let wrong = |state: String| Refusal::WrongState { what: volume.id.to_string(), state };
+    match volume.state {
+        VolumeState::Ready if volume.life == life => Ok(BackupPermit { volume: volume.id.clone(), life }),
+        VolumeState::Ready => Err(wrong(format!("in life {}, not in {life}", volume.life))),
+        other => Err(wrong(format!("{other:?}").to_lowercase())),
+    }
+}
+
+/// Whether `newer` can stand in for `old`: whole, of the same mount, and later. A seal is outdone by seals of later
+/// lives only; a backup by whatever was taken after it.
+pub fn outdone(old: &Snapshot, newer: &Snapshot) -> bool {
+    let same = newer.id != old.id
+        && newer.state == SnapshotState::Completed
+        && newer.tags.mount_id().is_some()
+        && newer.tags.mount_id() == old.tags.mount_id();
+    same && match old.seal {
+        Some(_) => newer.seal.is_some() && newer.life > old.life,
+        None => (newer.life, newer.at) > (old.life, old.at),
+    }
+}
+
+/// May this old snapshot be deleted? `others` were read by id just now; so many of them must outdo it, and one at the
+/// least, whatever anybody wants.
+pub fn prune_old(
+    cloud: CloudId,
+    snapshot: &Snapshot,
+    others: &[Snapshot],
+    keep: u32,
+) -> Result<PrunePermit, Refusal> {
+    owned(cloud, snapshot.tags.cloud, &snapshot.id)?;
+    if snapshot.state == SnapshotState::Pending {
+        return Err(Refusal::WrongState { what: snapshot.id.to_string(), state: "being taken".to_owned() });
+    }
+    let newer = others.iter().filter(|other| other.tags.cloud == cloud && outdone(snapshot, other)).count();
+    let keep = keep.max(1);
+    if newer < keep as usize {
+        return Err(Refusal::OneOfTheLast { snapshot: snapshot.id.clone(), newer, keep });
+    }
+    Ok(PrunePermit { snapshot: snapshot.id.clone() })
+}
+
+/// May this snapshot be deleted? Only when the whole cluster ends, snapshots included, as a person typed; or when a
+/// person typed that this one may go, which nothing in the file wants.
 pub fn prune(
     cloud: CloudId,
     snapshot: &Snapshot,
     ending: crate::demand::Ending,
+    given_up: bool,
 ) -> Result<PrunePermit, Refusal> {
     owned(cloud, snapshot.tags.cloud, &snapshot.id)?;
     match ending {
+        _ if given_up => Ok(PrunePermit { snapshot: snapshot.id.clone() }),
         crate::demand::Ending::Everything => Ok(PrunePermit { snapshot: snapshot.id.clone() }),
         _ => Err(Refusal::WrongState { what: snapshot.id.to_string(), state: "kept".to_owned() }),
     }

@@ -21,7 +21,7 @@ use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 use crate::time::Bytes;
 
-pub use document::{Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
+pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
 pub use provider::{DockerSpec, ProviderSpec, VolumesOf};
 
 pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};
@@ -95,6 +95,9 @@ pub struct Mount {
     pub keep: Keep,
     /// What its first volume is made of.
     pub from: Option<From>,
+    /// Snapshots while it is in use.
+    #[serde(default)]
+    pub backup: Option<Backup>,
 }
 
 /// A service with its name and the cloud it runs on.

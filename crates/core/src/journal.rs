@@ -319,7 +319,7 @@ impl SlotMemory {
                     mount.volumes.insert(VolumeId::new(id));
                 }
             }
-            Act::Seal { .. } => {
+            Act::Seal { .. } | Act::Backup { .. } => {
                 if let (Some(mount), Some(id)) = (self.mount(mount), made) {
                     mount.snapshots.insert(SnapshotId::new(id));
                 }
@@ -335,7 +335,13 @@ impl SlotMemory {
                     mount.settle_deletion();
                 }
             }
-            Act::DeleteSnapshot { snapshot } => {
+            // What newer ones hold is not given up.
+            Act::Prune { snapshot, .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.snapshots.remove(snapshot);
+                }
+            }
+            Act::DeleteSnapshot { snapshot, .. } => {
                 if let Some(mount) = self.mount(mount) {
                     mount.snapshots.remove(snapshot);
                     if mount.snapshots.is_empty() {

@@ -44,7 +44,7 @@ pub fn new_snapshot(
     tags: Tags,
     volume: &Volume,
     life: Life,
-    kind: SealKind,
+    kind: Option<SealKind>,
     at: Time,
 ) -> Snapshot {
     Snapshot {
@@ -52,7 +52,7 @@ pub fn new_snapshot(
         tags,
         volume: volume.id.clone(),
         life,
-        seal: Some(kind),
+        seal: kind,
         state: SnapshotState::Pending,
         size: volume.size,
         checksum: None,
@@ -77,6 +77,18 @@ pub fn new_life(volume: &mut Volume, life: Life) -> Result<(), Refused> {
     volume.life = life;
     volume.retired = None;
     Ok(())
+}
+
+/// Makes a volume larger.
+pub fn grow(volume: &mut Volume, size: Bytes) -> Result<(), Refused> {
+    match volume.state {
+        VolumeState::Ready if size < volume.size => Err(format!("{} is larger than {size}", volume.id)),
+        VolumeState::Ready => {
+            volume.size = size;
+            Ok(())
+        }
+        state => Err(format!("{} is {state:?}", volume.id)),
+    }
 }
 
 /// Begins to attach a volume.

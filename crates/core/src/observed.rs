@@ -300,14 +300,23 @@ pub struct Problem {
 }
 
 /// A mount as the agent sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSeen {
     /// In which life it was mounted.
     pub life: Life,
     /// Whether it is mounted.
     pub mounted: bool,
+    /// Since when: only while it is mounted, and for who knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// What keeps it busy, when an unmount was refused.
     pub busy: Option<String>,
+    /// How large its device was when the filesystem was last made to fill it; none where the volume is a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled: Option<Bytes>,
+    /// Why the filesystem does not fill its device while it is mounted: it does at its next mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small: Option<String>,
     /// The filesystem on it, as its own superblock says; none where the volume is a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<FilesystemSeen>,

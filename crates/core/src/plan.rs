@@ -101,6 +101,29 @@ pub enum Act {
         /// To which machine.
         machine: MachineId,
     },
+    /// Make a volume larger.
+    Grow {
+        /// Which.
+        volume: VolumeId,
+        /// How large it will be.
+        size: Bytes,
+    },
+    /// Take a snapshot of a volume in use: no seal.
+    Backup {
+        /// Of which volume.
+        volume: VolumeId,
+        /// Of which life.
+        life: Life,
+        /// When it was decided: each has a token of its own.
+        at: Time,
+    },
+    /// Delete a snapshot that newer ones have made superfluous.
+    Prune {
+        /// Which.
+        snapshot: SnapshotId,
+        /// So many newer ones of its kind must stay.
+        keep: u32,
+    },
     /// Mount an attached volume.
     Mount {
         /// Which.
@@ -169,10 +192,13 @@ pub enum Act {
         /// Whether its data is given up on purpose.
         unsealed: bool,
     },
-    /// Delete a snapshot: only when a cluster ends, snapshots included.
+    /// Delete a snapshot for good: only when a cluster ends, snapshots included, or a person gave it up.
     DeleteSnapshot {
         /// Which.
         snapshot: SnapshotId,
+        /// Nothing in the file wants it, and a person typed that it may go.
+        #[serde(default)]
+        given_up: bool,
     },
     /// Write the demands on what lasts, and tell the agent.
     Mirror {
@@ -230,6 +256,9 @@ impl Act {
             Act::CreateVolume { from: Some(_), .. } => "restore-volume",
             Act::ClaimVolume { .. } => "claim-volume",
             Act::Attach { .. } => "attach",
+            Act::Grow { .. } => "grow",
+            Act::Backup { .. } => "backup",
+            Act::Prune { .. } => "prune",
             Act::Mount { .. } => "mount",
             Act::Apply { quiet: false, .. } => "configure",
             Act::Apply { quiet: true, .. } => "quiet",
@@ -246,12 +275,21 @@ impl Act {
     }
 }
 
+impl Act {
+    /// Whether it is upkeep: the state of a cluster is the same before and after.
+    pub fn is_upkeep(&self) -> bool {
+        matches!(self, Act::Mirror { .. } | Act::Backup { .. } | Act::Prune { .. })
+    }
+}
+
 /// What may be lost by a step, and so who must have agreed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Danger {
     /// Nothing: it makes or changes.
     None,
+    /// A snapshot is deleted; enough newer ones stay.
+    EndsOldSnapshot,
     /// A dead machine is ended so that it can be replaced; limited by the blast radius only.
     EndsDeadMachine,
     /// A machine that runs is ended.
@@ -287,6 +325,8 @@ pub enum FactKind {
     Exists,
     /// Its volume is attached to its machine.
     Attached,
+    /// Its volume is as large as wanted.
+    Grown,
     /// It is mounted.
     Mounted,
     /// Its agent holds the wanted slice.
@@ -525,6 +565,7 @@ impl FactKind {
             FactKind::NoMachine => "without a machine",
             FactKind::Exists => "there",
             FactKind::Attached => "attached",
+            FactKind::Grown => "large enough",
             FactKind::Mounted => "mounted",
             FactKind::Configured => "configured",
             FactKind::Launched => "launched",

@@ -5,6 +5,7 @@
 //! facts that it needs are seen. What `plan` shows is [`forecast()`]: the same ladders, run forward on
 //! [`crate::model`].
 
+mod backup;
 mod consent;
 mod context;
 mod forecast;
@@ -28,7 +29,8 @@ use crate::observed::Observed;
 use crate::plan::{Step, Waiting};
 use crate::time::{Span, Time};
 
-pub use consent::{Consent, key};
+pub use backup::{back_up, prunable};
+pub use consent::{Consent, Prune, key};
 pub use context::ProviderTraits;
 pub use forecast::forecast;
 

@@ -24,6 +24,8 @@ pub struct Policy {
     pub attempts: u32,
     /// How many calls may be under way at once. Default 32.
     pub concurrency: u32,
+    /// How many seals of each mount `ideal snapshots prune` leaves; the last one always stays. Default 3.
+    pub seals: u32,
 }
 
 impl Default for Policy {
@@ -36,6 +38,7 @@ impl Default for Policy {
             node_patience: Span::mins(2),
             attempts: 8,
             concurrency: 32,
+            seals: 3,
         }
     }
 }

@@ -90,11 +90,10 @@ fn found(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
         if is_known {
             continue;
         }
-        let act = Act::Seal {
-            volume: snapshot.volume.clone(),
-            life: snapshot.life,
-            kind: snapshot.seal.unwrap_or(crate::observed::SealKind::Dirty),
-            attempt: 0,
+        let (volume, life) = (snapshot.volume.clone(), snapshot.life);
+        let act = match snapshot.seal {
+            Some(kind) => Act::Seal { volume, life, kind, attempt: 0 },
+            None => Act::Backup { volume, life, at: snapshot.at },
         };
         let own = memory.is_some_and(|memory| memory.life >= snapshot.life);
         let (id, tags) = (snapshot.id.as_str(), &snapshot.tags);
@@ -125,10 +124,10 @@ fn taken_in(
         view.open.contains_key(&(part.clone(), verb.to_owned()))
             || view.trouble(part, verb).is_some_and(|trouble| trouble.in_doubt)
     };
+    let own_verb = [act.verb()];
     let verbs: &[&str] = match kind {
         ObjectKind::Volume => &["create-volume", "restore-volume", "claim-volume"],
-        ObjectKind::Machine => &["create-machine"],
-        ObjectKind::Snapshot => &["seal"],
+        ObjectKind::Machine | ObjectKind::Snapshot => &own_verb,
     };
     if own && verbs.iter().any(|verb| doubted(verb)) {
         let outcome = Outcome::Accepted { made: Some(id.to_owned()) };

@@ -49,6 +49,7 @@ fn mount(text: &str, keep: Keep) -> Mount {
         filesystem: Filesystem::Ext4,
         keep,
         from: None,
+        backup: None,
     }
 }
 
@@ -184,7 +185,7 @@ prop_compose! {
             }
         }
         let held = volumes.iter().filter(|volume| volume.attachment.as_ref().is_some_and(|at| at.machine == own));
-        let mounts = held.map(|volume| (volume.id.clone(), MountSeen { life: volume.life, mounted, busy: None, filesystem: None }));
+        let mounts = held.map(|volume| (volume.id.clone(), MountSeen { life: volume.life, mounted, ..MountSeen::default() }));
         let report = Report { generation: 1, converged: true, mounts: mounts.collect(), ..Report::default() };
         let runs = machines.iter().any(|machine| machine.state == MachineState::Running);
         let agent = match (runs, silent) {
@@ -266,7 +267,7 @@ fn touched(step: &Step) -> Vec<String> {
         | Act::Seal { volume, .. }
         | Act::Retire { volume, .. }
         | Act::DeleteVolume { volume, .. } => vec![volume.to_string()],
-        Act::DeleteSnapshot { snapshot } => vec![snapshot.to_string()],
+        Act::DeleteSnapshot { snapshot, .. } => vec![snapshot.to_string()],
         _ => Vec::new(),
     }
 }

@@ -10,19 +10,24 @@ use std::sync::Arc;
 use ideal_api::{LinkError, Order, Reply, Verb};
 use ideal_core::demand::Demands;
 use ideal_core::guard::{self, Refusal};
-use ideal_core::id::{MachineId, SnapshotId, VolumeId};
+use ideal_core::id::{Life, MachineId, SnapshotId, VolumeId};
+use ideal_core::ideal::Backup;
 use ideal_core::journal::Outcome;
 use ideal_core::observed::{
     Authority, Machine, MachineState, Report, RetireMark, Snapshot, SnapshotState, Tags, Volume, VolumeState,
 };
 use ideal_core::plan::{Act, Step, token};
 use ideal_core::slice::{ForNode, MountOrder, Slice};
+use ideal_core::time::{Span, Time};
 use ideal_providers::{Answer, Call, Object, ObjectId, Provider, ProviderError};
 use ideal_store::JournalError;
 
 use crate::goods;
 use crate::lease;
 use crate::outside::Outside;
+
+/// How long a filesystem is held still at most: few programs bear to wait longer for their disk.
+const STILL: Span = Span::secs(60);
 
 /// What all steps of a pass share.
 #[derive(Debug)]
@@ -43,8 +48,10 @@ pub(crate) struct Task {
     pub(crate) slice: Option<Box<Slice>>,
     /// For `Mount`: where and what.
     pub(crate) mount: Option<MountOrder>,
-    /// For `Retire` and `DeleteVolume`: snapshots that may cover the volume.
+    /// For `Retire` and `DeleteVolume`: snapshots that may cover the volume; for `Prune`: the others of the mount.
     pub(crate) seals: Vec<SnapshotId>,
+    /// For `Backup`: what runs before and after.
+    pub(crate) backup: Option<Backup>,
 }
 
 /// Why a step was not even tried, or how it ended.
@@ -218,19 +225,56 @@ impl Doing<'_> {
                 }
                 self.accept(&Call::Rename { objects, mount }).await
             }
-            Act::DeleteSnapshot { snapshot } => {
+            Act::DeleteSnapshot { snapshot, given_up } => {
                 let fresh = self.snapshot(snapshot).await?;
                 let ending = self.common.demands.borrow().ending;
-                let permit = guard::prune(step.part.slot.cloud, &fresh, ending)?;
+                let permit = guard::prune(step.part.slot.cloud, &fresh, ending, *given_up)?;
                 self.accept(&Call::DeleteSnapshot(permit)).await
             }
-            Act::Attach { .. } | Act::Detach { .. } | Act::Retire { .. } | Act::DeleteVolume { .. } => {
-                self.on_volume().await
+            Act::Prune { snapshot, keep } => {
+                let others = self.seals().await?;
+                let fresh = self.snapshot(snapshot).await?;
+                let permit = guard::prune_old(step.part.slot.cloud, &fresh, &others, *keep)?;
+                self.accept(&Call::DeleteSnapshot(permit)).await
             }
+            Act::Backup { volume, life, at } => self.back_up(volume, *life, *at).await,
+            Act::Attach { .. }
+            | Act::Detach { .. }
+            | Act::Grow { .. }
+            | Act::Retire { .. }
+            | Act::DeleteVolume { .. } => self.on_volume().await,
             Act::Mount { .. } | Act::Unmount { .. } | Act::Apply { .. } | Act::RunHook { .. } => {
                 self.on_node().await
             }
         }
+    }
+
+    /// A snapshot of a volume that may be in use. Where it is mounted its filesystem is held still meanwhile; should
+    /// this end in between, the agent lets it go on by itself.
+    async fn back_up(&self, volume: &VolumeId, life: Life, at: Time) -> Result<Outcome, Stop> {
+        let fresh = self.volume(volume).await?;
+        let permit = guard::backup(self.task.step.part.slot.cloud, &fresh, life)?;
+        let holds = self.task.machine.as_ref().is_some_and(|machine| {
+            machine.state == MachineState::Running
+                && fresh.attachment.as_ref().is_some_and(|at| at.machine == machine.id)
+        });
+        if holds {
+            let hooks = self.task.backup.clone();
+            let (before, after) = hooks.map_or((None, None), |hooks| (hooks.before, hooks.after));
+            self.order(Verb::Freeze { volume: volume.clone(), at_most: STILL, before, after }).await?;
+        }
+        let token = token(&self.task.step.part, &format!("backup/{volume}/{life}/{}", at.0), 0);
+        let machine = self.task.machine.as_ref().map_or(0, |machine| machine.tags.generation);
+        let tags = self.tags(fresh.tags.generation.max(machine), Some(token.clone()));
+        let taken = self.make(&Call::Backup { permit, token, tags }).await;
+        if holds {
+            // Whatever came of it; when this does not arrive either, its time ends it.
+            let thawed = self.order(Verb::Thaw { volume: volume.clone() }).await;
+            if let Err(Stop::Overtaken(error)) = thawed {
+                return Err(Stop::Overtaken(error));
+            }
+        }
+        taken
     }
 
     /// Acts on a volume that exists: each read by id and guarded anew.
@@ -245,6 +289,11 @@ impl Doing<'_> {
                 // The life is written first: should we end between the two, a life is skipped, never shared.
                 self.call(&Call::NewLife { volume: volume.clone(), life }).await?;
                 self.accept(&Call::Attach { volume, life, machine, mount }).await
+            }
+            Act::Grow { volume, size } => {
+                let fresh = self.volume(volume).await?;
+                guard::backup(cloud, &fresh, fresh.life)?;
+                self.accept(&Call::Grow { volume: volume.clone(), size: *size }).await
             }
             Act::Detach { volume, machine, life } => {
                 let fresh = self.volume(volume).await?;
@@ -455,6 +504,8 @@ fn verb_of(call: &Call) -> &'static str {
         Call::Attach { .. } => "attach",
         Call::Detach(_) => "detach",
         Call::Seal { .. } => "seal",
+        Call::Backup { .. } => "backup",
+        Call::Grow { .. } => "grow",
         Call::Retire { .. } => "retire",
         Call::DeleteVolume(_) => "delete-volume",
         Call::DeleteSnapshot(_) => "delete-snapshot",
@@ -471,6 +522,8 @@ pub(crate) fn name_of(verb: &Verb) -> &'static str {
         Verb::Apply { .. } => "configure",
         Verb::Mount(_) => "mount",
         Verb::Unmount { .. } => "unmount",
+        Verb::Freeze { .. } => "freeze",
+        Verb::Thaw { .. } => "thaw",
         Verb::RunHook { .. } => "hook",
         Verb::Lacks { .. } => "lacks",
         Verb::Store { .. } => "store",

@@ -7,6 +7,7 @@
 //! repeated; after the lease is lost, at most the one call under way is still made.
 
 mod act;
+mod by_hand;
 mod disown;
 mod flight;
 mod glance;

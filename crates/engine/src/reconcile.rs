@@ -388,7 +388,7 @@ impl Engine {
         tasks
     }
 
-    fn task(&self, step: &Step) -> Option<Task> {
+    pub(crate) fn task(&self, step: &Step) -> Option<Task> {
         let slot = step.part.slot;
         let seen = self.observed.slots.get(&slot);
         let (_, provider) = provider_of(&self.common.outside, &self.ideal, slot, seen)?;
@@ -407,9 +407,15 @@ impl Engine {
                 let own = snapshots.filter(|snapshot| snapshot.life == *life && snapshot.seal.is_some());
                 own.map(|snapshot| snapshot.id.clone()).collect()
             }
+            Act::Prune { snapshot, .. } => {
+                let others = seen.into_iter().flat_map(|seen| &seen.snapshots);
+                let same = others.filter(|other| other.tags.mount == step.part.mount);
+                same.map(|other| other.id.clone()).filter(|other| other != snapshot).collect()
+            }
             _ => Vec::new(),
         };
-        Some(Task { step: step.clone(), provider, machine, slice, mount: self.mount_order(step), seals })
+        let (mount, backup) = (self.mount_order(step), self.backup_of(step));
+        Some(Task { step: step.clone(), provider, machine, slice, mount, seals, backup })
     }
 
     fn slice(&self, slot: SlotId, quiet: bool) -> Option<Box<ideal_core::slice::Slice>> {
@@ -428,6 +434,12 @@ impl Engine {
             context: Default::default(),
         };
         Some(Box::new(known.unwrap_or_else(orphan)))
+    }
+
+    fn backup_of(&self, step: &Step) -> Option<ideal_core::ideal::Backup> {
+        let cloud = self.ideal.cloud(step.part.slot.cloud)?;
+        let name = step.part.mount.as_ref()?;
+        cloud.mounts.iter().find(|mount| mount.name == *name)?.backup.clone()
     }
 
     fn mount_order(&self, step: &Step) -> Option<MountOrder> {
@@ -507,7 +519,7 @@ pub(crate) fn within(inner: Scope, outer: Scope) -> bool {
     }
 }
 
-fn intent(step: &Step) -> Record {
+pub(crate) fn intent(step: &Step) -> Record {
     Record::Intent { part: step.part.clone(), act: step.act.clone(), reason: step.reason.clone() }
 }
 

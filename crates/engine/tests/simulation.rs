@@ -142,7 +142,7 @@ fn seed_share(part: u64) {
     println!("{share} seeds from {from}, {shoves} calls, {rate:.0} seeds a second; {seen:?}");
     assert!(bad.is_empty(), "{} bad; replay with `ideal sim --seed N`\n{}", bad.len(), bad.join("\n"));
     // A share that never saw a fault proves nothing about it.
-    for what in ["answer lost", "stale list", "empty list", "machine died", "throttled", "busy"] {
+    for what in ["answer lost", "stale list", "empty list", "machine died", "throttled", "busy", "backup"] {
         assert!(share < 500 || seen.contains_key(what), "no run had: {what}");
     }
 }

@@ -104,6 +104,11 @@ fn of_cloud(cloud: &Cloud, origins: &Origins, map: &SourceMap) -> Vec<ShownValue
         let value = format!("{} at {}", mount.size, mount.at);
         let said = here.key("mounts").key(mount.name.as_str());
         values.add(&format!("mount {}", mount.name), value, Some(said.key("at")), false);
+        if let Some(backup) = &mount.backup {
+            let value = format!("every {}, {} kept", backup.every, backup.keep);
+            let said = said.key("backup").key("every");
+            values.add(&format!("backup {}", mount.name), value, Some(said), false);
+        }
     }
     let hooks = [
         ("launched", &cloud.hooks.launched),

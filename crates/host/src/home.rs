@@ -188,6 +188,8 @@ places! {
     runtime = "runtime.json";
     /// What the agent says of itself.
     agent_log = "agent.log";
+    /// A note for each volume of which the filesystem is held still.
+    still = "still";
     /// What is remembered of resources, and the contents that were given for them.
     resources = "resources";
     /// What services say.

@@ -355,7 +355,7 @@ pub async fn a_snapshot_is_pruned(provider: &dyn Provider, world: &dyn World) ->
     check.issue(&check.delete_call(&retired)?).await?;
     let id = ObjectId::Snapshot(seal.id.clone());
     ensure(check.read(&id).await?.is_some(), || "the seal went with its volume".to_owned())?;
-    let permit = guard::prune(check.cloud, &seal, Ending::Everything);
+    let permit = guard::prune(check.cloud, &seal, Ending::Everything, false);
     let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
     check.issue(&Call::DeleteSnapshot(permit)).await?;
     check.wait("gone", &id, |object| object.is_none().then_some(())).await

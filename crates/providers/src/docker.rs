@@ -18,7 +18,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ideal_core::id::CloudId;
+use ideal_core::id::{CloudId, SnapshotId};
 use ideal_core::ideal::{DockerSpec, VolumesOf};
 use ideal_core::observed::Listing;
 use ideal_core::time::Span;
@@ -26,7 +26,7 @@ use ideal_host::{AgentCommand, durable};
 
 use crate::ledger::{Ledger, Machines, Volumes};
 use crate::local::Folders;
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError};
+use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 use containers::Containers;
 pub use engine::Engine;
 use loops::Loops;
@@ -111,5 +111,8 @@ impl Provider for Docker {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         self.ledger.issuing(call)
+    }
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
+        self.ledger.verifying(id)
     }
 }

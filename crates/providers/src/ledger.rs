@@ -18,14 +18,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ideal_core::id::{MachineId, VolumeId};
+use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::MachineState;
 use ideal_core::time::Bytes;
 use ideal_host::Home;
 use ideal_host::durable::Lock;
 use ideal_host::home::Attached;
 
-use crate::{Answer, Answering, Call, Object, ObjectId, ProviderError};
+use crate::{Answer, Answering, Call, Object, ObjectId, ProviderError, Verdict};
 pub(crate) use machines::STARTS_WITHIN;
 pub(crate) use records::{End, Ledger, MachineMeta};
 
@@ -91,8 +91,10 @@ pub(crate) trait Volumes: fmt::Debug + Send + Sync {
     fn blank(&self, to: &Path, size: Bytes) -> io::Result<()>;
     /// Copies data to where nothing is, and syncs it.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Brings copied data to the size of its volume, when that is larger.
+    /// Brings data to the size of its volume, when that is larger; whoever has it as a device sees that.
     fn fit(&self, at: &Path, size: Bytes) -> io::Result<()>;
+    /// Where its data can be read; `data` and `on` are as for [`Volumes::place`].
+    fn readable(&self, data: &Path, on: Option<&Home>, id: &VolumeId) -> PathBuf;
     /// A checksum over data.
     fn checksum(&self, at: &Path) -> io::Result<String>;
     /// Gives it to a machine that runs. That it was written down for that machine comes before.
@@ -127,6 +129,11 @@ impl Ledger {
         let id = id.clone();
         self.aside(move |ledger| ledger.read(&id))
     }
+    /// The trial of a snapshot.
+    pub(crate) fn verifying(self: &Arc<Ledger>, id: &SnapshotId) -> Answering<'static, Verdict> {
+        let id = id.clone();
+        self.aside(move |ledger| ledger.verify(&id))
+    }
     /// One shove.
     pub(crate) fn issuing(self: &Arc<Ledger>, call: &Call) -> Answering<'static, Answer> {
         let call = call.clone();
@@ -158,6 +165,10 @@ impl Ledger {
             Call::Seal { permit, token, tags, kind } => {
                 self.seal(permit.volume(), *permit.life(), &token, tags, kind)
             }
+            Call::Backup { permit, token, tags } => {
+                self.backup(permit.volume(), *permit.life(), &token, tags)
+            }
+            Call::Grow { volume, size } => self.grow(&volume, size),
             Call::Retire { volume, mark } => self.retire(&volume, mark),
             Call::DeleteVolume(permit) => self.delete_volume(permit.volume(), *permit.life()),
             Call::DeleteSnapshot(permit) => self.delete_snapshot(permit.snapshot()),

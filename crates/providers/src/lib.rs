@@ -21,7 +21,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
-use ideal_core::guard::{DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
+use ideal_core::guard::{BackupPermit, DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
 use ideal_core::id::{Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
 use ideal_core::observed::{Listing, Machine, RetireMark, SealKind, Snapshot, Tags, Volume};
 use ideal_core::time::{Bytes, Span};
@@ -40,6 +40,24 @@ pub trait Provider: fmt::Debug {
     fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>>;
     /// One shove. Accepted does not mean done: done is what is observed later.
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer>;
+    /// A trial: restores a completed snapshot to where nobody uses it, reads it back, compares, and removes it.
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict>;
+}
+
+/// What came of the trial of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The checksum that was written down when it was taken.
+    pub taken: String,
+    /// The checksum of what was restored.
+    pub restored: String,
+}
+
+impl Verdict {
+    /// Whether it would bring back what was sealed.
+    pub fn holds(&self) -> bool {
+        self.taken == self.restored
+    }
 }
 
 /// What can be relied upon at a provider.
@@ -166,6 +184,23 @@ pub enum Call {
         tags: Tags,
         /// What it rests on.
         kind: SealKind,
+    },
+    /// Take a snapshot of a volume that may be in use, as it is at one instant. Tokens as for machines. Who wants more
+    /// than that instant keeps it still meanwhile.
+    Backup {
+        /// Of what, and of which life.
+        permit: BackupPermit,
+        /// Makes it idempotent; also in the tags.
+        token: Token,
+        /// Written at creation.
+        tags: Tags,
+    },
+    /// Make a volume larger, attached or not. Again is as good as once; never smaller.
+    Grow {
+        /// Which.
+        volume: VolumeId,
+        /// How large it will be.
+        size: Bytes,
     },
     /// The first of the two acts of deletion. Refused when the volume is attached or in another life.
     Retire {

@@ -15,12 +15,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ideal_core::id::SnapshotId;
 use ideal_core::observed::Listing;
 use ideal_core::time::Span;
 use ideal_host::{AgentCommand, durable};
 
 use crate::ledger::Ledger;
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError};
+use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 pub(crate) use folders::Folders;
 use keeper::Keepers;
 
@@ -92,5 +93,8 @@ impl Provider for Local {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         self.ledger.issuing(call)
+    }
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
+        self.ledger.verifying(id)
     }
 }

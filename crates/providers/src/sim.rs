@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use ideal_core::id::MachineId;
+use ideal_core::id::{MachineId, SnapshotId};
 use ideal_core::observed::Listing;
 use ideal_core::time::{Span, Time};
 
@@ -21,7 +21,7 @@ pub use agents::{AgentAnswer, AgentOrder, AgentVerb};
 pub use fault::{Faults, Random};
 pub use state::{Calls, State};
 
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError};
+use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 
 /// Stale answers are at most this old, and what was done is seen by every read after this.
 pub const SETTLE: Span = Span::secs(10);
@@ -108,5 +108,8 @@ impl Provider for Sim {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         Box::pin(self.shove(call))
+    }
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
+        Box::pin(async move { self.truth(|state| state.verify(id)) })
     }
 }

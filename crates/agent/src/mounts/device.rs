@@ -14,6 +14,7 @@ use ideal_core::id::VolumeId;
 use ideal_core::ideal::Filesystem;
 use ideal_core::observed::FilesystemSeen;
 use ideal_core::slice::MountOrder;
+use ideal_core::time::Bytes;
 use ideal_host::durable;
 use ideal_host::home::Device;
 use ideal_host::process::user_of;
@@ -34,13 +35,18 @@ const SLACK: u64 = 8 << 20;
 /// How much of what a program says is told.
 const SAID: usize = 400;
 
-/// Mounts a device. Answers what is on it.
-pub(super) async fn mount(
-    node: &Node,
-    order: &MountOrder,
-    at: &str,
-    device: Device,
-) -> Result<FilesystemSeen, String> {
+/// What is on a mounted device.
+#[derive(Debug)]
+pub(super) struct On {
+    pub filesystem: FilesystemSeen,
+    /// The size of the device that it was made to fill, as far as it could be.
+    pub filled: Option<Bytes>,
+    /// Why it could not be.
+    pub small: Option<String>,
+}
+
+/// Mounts a device, or makes the filesystem of a mounted one fill it. Answers what is on it.
+pub(super) async fn mount(node: &Node, order: &MountOrder, at: &str, device: Device) -> Result<On, String> {
     let work = Work {
         order: order.clone(),
         at: at.to_owned(),
@@ -60,7 +66,7 @@ pub(super) async fn unmount(volume: &VolumeId, mount: &Mounted, device: Device) 
     aside(move || take_off(&volume, &at, device)).await.map_err(Kept::Failed)?
 }
 
-async fn aside<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+pub(super) async fn aside<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(act).await.map_err(|error| format!("it failed on the way: {error}"))
 }
 
@@ -74,21 +80,44 @@ struct Work {
 
 impl Work {
     /// Answers what is on the device, and what is worth telling.
-    fn mount(&self) -> Result<(FilesystemSeen, Vec<String>), String> {
+    fn mount(&self) -> Result<(On, Vec<String>), String> {
         self.is_the_volume()?;
         let name = self.name().map_err(|error| format!("its device cannot be named: {error}"))?;
         let points = table::points(self.device).map_err(|error| error.to_string())?;
-        let said = match points.first() {
-            Some(point) if *point == self.at => Vec::new(),
+        let (mut said, mut small) = (Vec::new(), None);
+        match points.first() {
+            Some(point) if *point == self.at => match self.fill(&name)? {
+                Some(Ok(grown)) => said.push(grown),
+                Some(Err(why)) => small = Some(why),
+                None => {}
+            },
             Some(point) => return Err(format!("its device is mounted at {point}")),
-            None => self.mount_at(&name)?,
-        };
+            None => said = self.mount_at(&name)?,
+        }
         // Read again: it may just have been made, or have grown.
         match superblock::read(&name) {
-            Ok((Content::Known(known), _)) => Ok((known, said)),
+            Ok((Content::Known(filesystem), size)) => {
+                Ok((On { filesystem, filled: Some(Bytes(size)), small }, said))
+            }
             Ok((other, _)) => Err(format!("its superblock cannot be read any more: {other:?}")),
             Err(error) => Err(format!("{} cannot be read: {error}", name.display())),
         }
+    }
+
+    /// Makes a mounted filesystem fill its device: what was done, or why it could not be. None: it does already.
+    fn fill(&self, name: &Path) -> Result<Option<Result<String, String>>, String> {
+        let cannot_read = |error: io::Error| format!("{} cannot be read: {error}", name.display());
+        let (content, size) = superblock::read(name).map_err(cannot_read)?;
+        let Content::Known(known) = content else { return Ok(None) };
+        if size.saturating_sub(known.size.0) <= SLACK {
+            return Ok(None);
+        }
+        let grown = match known.kind {
+            Filesystem::Ext4 => grow("resize2fs", name),
+            Filesystem::Xfs => grow("xfs_growfs", Path::new(&self.at)),
+        };
+        let grown = grown.map(|()| format!("grew the filesystem of {} to {size} bytes", self.order.volume));
+        Ok(Some(grown))
     }
 
     fn mount_at(&self, name: &Path) -> Result<Vec<String>, String> {
@@ -255,17 +284,19 @@ fn take_off(volume: &VolumeId, at: &str, device: Device) -> Result<(), Kept> {
     }
 }
 
-struct Ran {
-    code: i32,
-    said: String,
+pub(super) struct Ran {
+    pub code: i32,
+    pub said: String,
 }
 
-fn run(program: &str, arguments: &[&str], device: &Path) -> Result<Ran, String> {
+pub(super) fn run(program: &str, arguments: &[&str], device: &Path) -> Result<Ran, String> {
     let mut command = Command::new(program);
     command.args(arguments).arg(device).env_clear().envs(clean_environment());
     let output = command.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            format!("there is no {program} on this node: use an image that has it (e2fsprogs, xfsprogs)")
+            format!(
+                "there is no {program} on this node: use an image that has it (e2fsprogs, xfsprogs, util-linux)"
+            )
         }
         _ => format!("{program} cannot be run: {error}"),
     })?;

@@ -120,6 +120,31 @@ pub struct MountSpec {
     /// The name this mount had before.
     #[serde(default)]
     pub was: Option<Name>,
+    /// Snapshots of the mount while it is in use.
+    #[serde(default)]
+    pub backup: Option<Backup>,
+}
+
+/// Snapshots of a mount while it is in use: for going back, never used unasked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// How old the newest snapshot may become before another is taken.
+    pub every: Span,
+    /// How many are kept; older ones are deleted. Seals do not count. Default 7.
+    #[serde(default = "seven")]
+    pub keep: u32,
+    /// Runs on the node before the filesystem is held still: flush, or stop what writes. When it fails, no snapshot
+    /// is taken.
+    #[serde(default)]
+    pub before: Option<Hook>,
+    /// Runs on the node afterwards, whatever came of it.
+    #[serde(default)]
+    pub after: Option<Hook>,
+}
+
+fn seven() -> u32 {
+    7
 }
 
 /// What is on a volume.

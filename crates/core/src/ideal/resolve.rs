@@ -318,6 +318,7 @@ fn resolved_mount(name: &Name, spec: &MountSpec) -> Mount {
         filesystem: spec.filesystem,
         keep: spec.keep,
         from: spec.from.clone(),
+        backup: spec.backup.clone(),
     }
 }
 

@@ -59,8 +59,12 @@ impl SlotModel {
                 return Ok(Some(id));
             }
             Act::Seal { volume, life, kind, .. } => {
-                return self.seal(step, volume, *life, *kind, name).map(Some);
+                return self.snapshot(step, volume, *life, Some(*kind), name).map(Some);
             }
+            Act::Backup { volume, life, .. } => {
+                return self.snapshot(step, volume, *life, None, name).map(Some);
+            }
+            Act::Grow { volume, size } => model::grow(self.volume(volume)?, *size)?,
             Act::StartMachine { machine } => {
                 for own in self.seen.machines.iter_mut().filter(|own| own.id == *machine) {
                     own.state = MachineState::Running;
@@ -68,7 +72,7 @@ impl SlotModel {
             }
             Act::EndMachine { machine } => self.end(machine),
             Act::Mirror { .. } | Act::Rename { .. } => self.write_tags(step),
-            Act::DeleteSnapshot { snapshot } => {
+            Act::DeleteSnapshot { snapshot, .. } | Act::Prune { snapshot, .. } => {
                 self.seen.snapshots.retain(|own| own.id != *snapshot);
                 self.gone.push(snapshot.to_string());
             }
@@ -105,12 +109,12 @@ impl SlotModel {
         self.gone.push(machine.to_string());
     }
 
-    fn seal(
+    fn snapshot(
         &mut self,
         step: &Step,
         volume: &VolumeId,
         life: Life,
-        kind: SealKind,
+        kind: Option<SealKind>,
         name: impl FnOnce() -> String,
     ) -> Result<String, Refused> {
         let Some(own) = self.seen.volumes.iter().find(|own| own.id == *volume) else {
@@ -145,8 +149,8 @@ impl SlotModel {
         let AgentSeen::Answered(report) = &mut self.seen.agent else { return };
         match act {
             Act::Mount { volume, life, .. } => {
-                let seen = MountSeen { life: *life, mounted: true, busy: None, filesystem: None };
-                report.mounts.insert(volume.clone(), seen);
+                let size = self.seen.volumes.iter().find(|own| own.id == *volume).map(|own| own.size);
+                report.mounts.insert(volume.clone(), mounted(*life, self.now, size));
             }
             Act::Unmount { volume } => {
                 if let Some(seen) = report.mounts.get_mut(volume) {
@@ -206,12 +210,9 @@ impl SlotModel {
                 let held = self.seen.volumes.iter().filter(|volume| {
                     silent && volume.attachment.as_ref().is_some_and(|at| at.machine == machine.id)
                 });
-                let mounts = held.map(|volume| {
-                    (
-                        volume.id.clone(),
-                        MountSeen { life: volume.life, mounted: true, busy: None, filesystem: None },
-                    )
-                });
+                let now = self.now;
+                let mounts =
+                    held.map(|volume| (volume.id.clone(), mounted(volume.life, now, Some(volume.size))));
                 let report = Report {
                     generation,
                     demand: Some(self.demands.clone()),
@@ -256,4 +257,8 @@ impl SlotModel {
         }));
         settled
     }
+}
+
+fn mounted(life: Life, since: Time, filled: Option<Bytes>) -> MountSeen {
+    MountSeen { life, mounted: true, since: Some(since), filled, ..MountSeen::default() }
 }

@@ -42,6 +42,8 @@ pub fn words(act: &Act) -> String {
         Act::RunHook { hook, .. } => format!("ask hook {}", hook.word()),
         Act::Apply { quiet: true, .. } => "stop services".to_owned(),
         Act::Retire { .. } => "retire volume".to_owned(),
+        Act::Grow { .. } => "grow volume".to_owned(),
+        Act::Prune { .. } => "delete snapshot".to_owned(),
         other => other.verb().replace('-', " "),
     }
 }
@@ -49,7 +51,9 @@ pub fn words(act: &Act) -> String {
 /// `+` makes, `~` changes, `-` ends.
 pub fn sign(planned: &Planned) -> char {
     match (&planned.step.act, planned.step.danger) {
-        (Act::CreateMachine { .. } | Act::CreateVolume { .. } | Act::Seal { .. }, _) => '+',
+        (Act::CreateMachine { .. } | Act::CreateVolume { .. } | Act::Seal { .. } | Act::Backup { .. }, _) => {
+            '+'
+        }
         (_, Danger::None) => '~',
         _ => '-',
     }

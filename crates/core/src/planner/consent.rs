@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{MountId, SnapshotId};
+use crate::id::{MachineId, MountId, SnapshotId};
 use crate::observed::MachineState;
 use crate::plan::{Act, Cause, Danger, Step, Waiting};
 
@@ -24,6 +24,23 @@ pub struct Consent {
     pub restore: Vec<(MountId, SnapshotId)>,
     /// Agreed that things known by adoption only may be ended.
     pub adopted: bool,
+    /// Machines to be replaced although nothing is wrong with them.
+    pub replace: BTreeSet<MachineId>,
+    /// What the file no longer wants is pruned, where its policy is to ask.
+    pub prune: Prune,
+}
+
+/// What a person wants to be pruned of what the file no longer wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prune {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Machines and volumes; the volumes go a day later.
+    KeepSnapshots,
+    /// Snapshots too, once there is no volume any more.
+    Everything,
 }
 
 impl Consent {
@@ -43,7 +60,7 @@ pub fn key(step: &Step) -> Option<String> {
             ends("volume", volume.as_str())
         }
         Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => ends("data of", volume.as_str()),
-        Act::DeleteSnapshot { snapshot } => ends("snapshot", snapshot.as_str()),
+        Act::DeleteSnapshot { snapshot, .. } => ends("snapshot", snapshot.as_str()),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::demand::State;
+use crate::demand::{Ending, State};
 use crate::id::{CloudId, SlotId};
 use crate::ideal::{Cloud, Service};
 use crate::observed::{MachineState, Sight, SlotSeen, size_text};
@@ -11,6 +11,7 @@ use crate::policy::Leftover;
 use crate::time::Span;
 
 use super::Input;
+use super::consent::Prune;
 use super::slices::CloudHash;
 use super::slot::{Ladder, Out};
 
@@ -138,6 +139,12 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What becomes of what is too much: by the policy of the file, unless it is to ask and a person has spoken.
+    pub(super) fn of_leftovers(&self, policy: Leftover) -> Leftover {
+        let spoken = self.input.consent.prune != Prune::Nothing && policy == Leftover::Ask;
+        if spoken { Leftover::Prune } else { policy }
+    }
+
     /// What is wanted of a slot; none: nothing is, and nothing is done.
     fn wanted(
         &self,
@@ -151,7 +158,9 @@ impl<'a> Context<'a> {
         }
         let lives = seen.machines.iter().any(|machine| !machine.state.is_over())
             || seen.volumes.iter().any(|volume| volume.state != crate::observed::VolumeState::Deleted)
-            || (self.input.demands.ending == crate::demand::Ending::Everything && !seen.snapshots.is_empty());
+            || (self.input.demands.ending == Ending::Everything && !seen.snapshots.is_empty())
+            // Those of a cloud that only has fewer nodes are kept for when it grows again.
+            || (self.input.consent.prune == Prune::Everything && info.is_none() && !seen.snapshots.is_empty());
         if !lives || self.input.demands.is_hold() {
             return None;
         }
@@ -159,6 +168,7 @@ impl<'a> Context<'a> {
             Some(_) => (self.input.ideal.policy.surplus, WantedBy::Surplus),
             None => (self.input.ideal.policy.orphans, WantedBy::Orphan),
         };
+        let policy = self.of_leftovers(policy);
         // Putting everything away puts the rest away too; else the policy decides.
         match (demanded, policy) {
             (_, Leftover::Ignore) => None,

@@ -2,6 +2,7 @@
 
 use crate::demand::State;
 use crate::id::Generation;
+use crate::ideal::Cloud;
 use crate::observed::{Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
@@ -58,9 +59,11 @@ impl Ladder<'_, '_> {
                 _ => consent::ask_first(self.context, &format!("machine {}", machine.id)),
             };
             match may {
-                Ok(()) => return self.replace(machine),
+                Ok(()) => return self.replace(machine, wanted_of(info.cloud)),
                 Err(cause) => self.wait(&self.node(), cause),
             }
+        } else if self.context.input.consent.replace.contains(&machine.id) {
+            return self.replace(machine, "a person wants another in its place".to_owned());
         }
         let ready = self.rise_mounts(state, Some(machine));
         if state < State::Launched {
@@ -72,14 +75,9 @@ impl Ladder<'_, '_> {
         self.configure(machine.tags.generation);
     }
 
-    /// Drains a machine that is other than the file wants it, and ends it; the next pass makes a new one.
-    fn replace(&mut self, machine: &Machine) {
+    /// Drains a machine and ends it; the next pass makes a new one.
+    fn replace(&mut self, machine: &Machine, reason: String) {
         if self.clear(machine, Target::Separated, true) {
-            let wants = self.info.map(|info| {
-                let size = size_text(&info.cloud.size);
-                format!("image `{}` and size `{size}`", info.cloud.image)
-            });
-            let reason = format!("the file wants {}", wants.unwrap_or_default());
             self.end_machine(machine, reason);
         }
     }
@@ -356,4 +354,8 @@ fn under(machine: &Machine) -> Cause {
         _ => "ending",
     };
     Cause::Under { what: format!("{} is {doing}", machine.id) }
+}
+
+fn wanted_of(cloud: &Cloud) -> String {
+    format!("the file wants image `{}` and size `{}`", cloud.image, size_text(&cloud.size))
 }

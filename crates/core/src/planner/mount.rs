@@ -9,7 +9,7 @@ use crate::plan::{Act, Cause, Danger, FactKind, Part};
 use crate::policy::Leftover;
 
 use super::Grace;
-use super::consent;
+use super::consent::{self, Prune};
 use super::slot::{Facts, Ladder};
 
 /// How far a mount is to go.
@@ -58,14 +58,14 @@ impl Ladder<'_, '_> {
         match (volume, target <= Target::Mounted) {
             (None, true) => self.make_volume(&part, name, spec),
             (None, false) => self.forget_snapshots(&part, name, was, target),
-            (Some(volume), true) => self.mount_up(&part, &volume, target, around),
+            (Some(volume), true) => self.mount_up(&part, spec, &volume, target, around),
             (Some(volume), false) => self.mount_down(&part, spec, &volume, target, around),
         }
     }
 
     /// A mount that the file no longer wants, on a node that stays.
     pub(super) fn leaving_mount(&mut self, name: &Name, machine: Option<&Machine>) {
-        let policy = self.context.input.ideal.policy.surplus;
+        let policy = self.context.of_leftovers(self.context.input.ideal.policy.surplus);
         if policy == Leftover::Ignore {
             return;
         }
@@ -124,7 +124,14 @@ impl Ladder<'_, '_> {
         }
     }
 
-    fn mount_up(&mut self, part: &Part, volume: &Volume, target: Target, around: &Surroundings) -> bool {
+    fn mount_up(
+        &mut self,
+        part: &Part,
+        spec: Option<&Mount>,
+        volume: &Volume,
+        target: Target,
+        around: &Surroundings,
+    ) -> bool {
         let id = &volume.id;
         match volume.state {
             VolumeState::Ready => {}
@@ -139,6 +146,13 @@ impl Ladder<'_, '_> {
                 self.wait(part, Cause::Under { what: format!("{id} is {doing}") });
                 return false;
             }
+        }
+        if let Some(wanted) = spec.map(|mount| mount.size).filter(|wanted| *wanted > volume.size) {
+            let act = Act::Grow { volume: id.clone(), size: wanted };
+            let facts = Facts { needs: &[FactKind::Exists], brings: &[FactKind::Grown], ends: &[] };
+            let reason = format!("the file wants {wanted}, and it has {}", volume.size);
+            self.step(part, act, reason, facts, Danger::None);
+            return false;
         }
         if target == Target::Exists {
             return true;
@@ -174,18 +188,30 @@ impl Ladder<'_, '_> {
             self.wait(part, self.silence());
             return false;
         };
-        if report.mounts.get(id).is_some_and(|seen| seen.mounted && seen.life == volume.life) {
-            return true;
-        }
-        let blank = self.is_blank(part, volume);
-        let act = Act::Mount { volume: id.clone(), life: volume.life, blank };
+        let seen = report.mounts.get(id).filter(|seen| seen.mounted && seen.life == volume.life).cloned();
         let facts = Facts {
-            needs: &[FactKind::Attached],
+            needs: &[FactKind::Attached, FactKind::Grown],
             brings: &[FactKind::Mounted],
             ends: &[FactKind::Unmounted],
         };
-        self.step(part, act, format!("{id} is attached and not mounted"), facts, Danger::None);
-        false
+        let Some(seen) = seen else {
+            let blank = self.is_blank(part, volume);
+            let act = Act::Mount { volume: id.clone(), life: volume.life, blank };
+            self.step(part, act, format!("{id} is attached and not mounted"), facts, Danger::None);
+            return false;
+        };
+        if let Some(why) = &seen.small {
+            let address = self.context.input.ideal.address(self.id);
+            let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
+            self.out.notes.push(format!("{address}:{name} fills its volume at its next mount: {why}"));
+        } else if seen.filled.is_some_and(|filled| filled < volume.size) {
+            // The same order again: what is mounted is made to fill its device.
+            let act = Act::Mount { volume: id.clone(), life: volume.life, blank: false };
+            self.step(part, act, format!("its filesystem is smaller than {id}"), facts, Danger::None);
+            return false;
+        }
+        self.keep_backups(part, spec, volume, &seen);
+        true
     }
 
     /// Why nothing may be written in the present life of a volume any more: a life is mounted once. Without this
@@ -470,7 +496,10 @@ impl Ladder<'_, '_> {
 
     /// When the whole cluster ends, snapshots included, they go last.
     fn forget_snapshots(&mut self, part: &Part, name: &Name, was: Option<&Name>, target: Target) -> bool {
-        if target != Target::Gone || self.context.input.demands.ending != Ending::Everything {
+        let pruned = self.context.input.consent.prune == Prune::Everything
+            && !self.wanted_mounts().iter().any(|mount| mount.name == *name);
+        let ends = self.context.input.demands.ending == Ending::Everything || pruned;
+        if target != Target::Gone || !ends {
             return true;
         }
         let own = self.seen.snapshots.iter().filter(|snapshot| {
@@ -480,8 +509,11 @@ impl Ladder<'_, '_> {
         let Some(snapshot) = ids.into_iter().next() else { return true };
         let facts =
             Facts { needs: &[FactKind::Gone], brings: &[FactKind::Forgotten], ends: &[FactKind::Sealed] };
-        let reason = "the cluster ends for good, snapshots included".to_owned();
-        self.step(part, Act::DeleteSnapshot { snapshot }, reason, facts, Danger::EndsData);
+        let reason = match pruned {
+            true => "nothing in the file wants it any more, and a person gave it up".to_owned(),
+            false => "the cluster ends for good, snapshots included".to_owned(),
+        };
+        self.step(part, Act::DeleteSnapshot { snapshot, given_up: pruned }, reason, facts, Danger::EndsData);
         false
     }
 }

@@ -11,6 +11,7 @@ use crate::plan::{Act, Cause, Danger, Fact, FactKind, Part, Step, Waiting, Wante
 use crate::policy::Leftover;
 use crate::time::Time;
 
+use super::consent::Prune;
 use super::context::{CloudInfo, Context};
 use super::{consent, gate};
 
@@ -131,7 +132,9 @@ impl<'a> Ladder<'a, '_> {
             }
         }
         // When everything ends, so do the snapshots of mounts that the file does not know any more.
-        if self.context.input.demands.ending == crate::demand::Ending::Everything {
+        if self.context.input.demands.ending == crate::demand::Ending::Everything
+            || self.context.input.consent.prune == Prune::Everything
+        {
             let tags = self.seen.snapshots.iter().filter_map(|snapshot| snapshot.tags.mount.as_ref());
             for name in tags {
                 let known =
@@ -182,7 +185,9 @@ impl<'a> Ladder<'a, '_> {
         }
         // What the policy puts away by itself was agreed to in the file.
         let danger = match self.leftover {
-            Some(Leftover::Away | Leftover::Prune) if !self.is_adopted(&act) => {
+            Some(Leftover::Away | Leftover::Prune)
+                if !self.is_adopted(&act) && self.context.input.consent.prune == Prune::Nothing =>
+            {
                 danger.min(Danger::EndsDeadMachine)
             }
             _ => danger,

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use super::text;
 use crate::diagnostic::Diagnostic;
 use crate::id::Name;
-use crate::ideal::document::CloudSpec;
+use crate::ideal::document::{Backup, CloudSpec};
 use crate::path::Place;
+use crate::time::Span;
 
 /// Smaller than this no filesystem can be made.
 const SMALLEST: u64 = 1 << 20;
+/// Copies of whole volumes need some time between them.
+const MOST_OFTEN: Span = Span::mins(1);
 
 /// Covering one of these with a volume takes the system away from under itself. What lies deeper is fine.
 const SYSTEM: [&str; 12] =
@@ -45,6 +48,9 @@ pub(super) fn mounts(spec: &CloudSpec, cloud: &Place<'_>, found: &mut Vec<Diagno
                 None => _ = places.insert(&mount.at, name),
             }
         }
+        if let Some(backup) = &mount.backup {
+            rhythm(backup, &place.key("backup"), found);
+        }
         if mount.from.is_some() && spec.nodes.unwrap_or(0) != 1 {
             let message = "a volume or snapshot can become the mount of one node only";
             let help = "`from` needs `nodes: 1` in the same cloud";
@@ -63,6 +69,24 @@ pub(super) fn mounts(spec: &CloudSpec, cloud: &Place<'_>, found: &mut Vec<Diagno
             }
             former.entry(was).or_insert(name);
         }
+    }
+}
+
+/// Backups that would follow each other without a pause, or of which none would be kept.
+fn rhythm(backup: &Backup, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    if backup.every < MOST_OFTEN {
+        let message = format!("a snapshot every {} leaves no time for anything else", backup.every);
+        let every = Diagnostic::error("ideal/bad-backup", place.key("every").path(), message);
+        found.push(every.help("write 1m or more"));
+    }
+    for (word, hook) in [("before", &backup.before), ("after", &backup.after)] {
+        if let Some(hook) = hook {
+            super::hook(hook, &place.key(word), found);
+        }
+    }
+    if backup.keep == 0 {
+        let keep = Diagnostic::error("ideal/bad-backup", place.key("keep").path(), "none would be kept");
+        found.push(keep.help("write 1 or more, or leave out `backup`"));
     }
 }
 

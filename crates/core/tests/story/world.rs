@@ -13,7 +13,7 @@ use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::model::{self, SlotModel};
 use ideal_core::observed::{
     AgentSeen, Attachment, AttachmentState, HookSeen, Machine, MachineState, Observed, Problem, Report,
-    RetireMark, SealKind, Sight, SlotSeen, Snapshot, SnapshotState, Volume,
+    RetireMark, Sight, SlotSeen, Snapshot, SnapshotState, Volume,
 };
 use ideal_core::plan::{Act, Hook, Planned, Step, text};
 use ideal_core::planner::{
@@ -249,15 +249,8 @@ impl World {
         let volume = volume.ok_or("it has no volume")?;
         let mut tags = volume.tags.clone();
         tags.token = None;
-        let mut backup = model::new_snapshot(
-            SnapshotId::new(id.as_str()),
-            tags,
-            volume,
-            volume.life,
-            SealKind::Clean,
-            now,
-        );
-        backup.seal = None;
+        let mut backup =
+            model::new_snapshot(SnapshotId::new(id.as_str()), tags, volume, volume.life, None, now);
         backup.state = SnapshotState::Completed;
         seen.snapshots.push(backup);
         Ok(format!("    {id} is a backup\n"))
@@ -392,7 +385,7 @@ impl World {
             "give-up" => guard::delete(slot.cloud, volume()?, &seen.snapshots, true, self.now).map(drop),
             "prune" => {
                 let snapshot = seen.snapshots.first().ok_or("it has no snapshot")?;
-                guard::prune(slot.cloud, snapshot, self.view.demands.ending).map(drop)
+                guard::prune(slot.cloud, snapshot, self.view.demands.ending, false).map(drop)
             }
             _ => return Err("no such guard".to_owned()),
         };
@@ -646,9 +639,11 @@ impl World {
             Act::DeleteVolume { volume: id, unsealed, .. } => volume(id).map_or(Ok(()), |own| {
                 guard::delete(slot.cloud, own, &seen.snapshots, *unsealed, self.now).map(drop)
             }),
-            Act::DeleteSnapshot { snapshot } => {
+            Act::DeleteSnapshot { snapshot, given_up } => {
                 let own = seen.snapshots.iter().find(|own| own.id == *snapshot);
-                own.map_or(Ok(()), |own| guard::prune(slot.cloud, own, self.view.demands.ending).map(drop))
+                own.map_or(Ok(()), |own| {
+                    guard::prune(slot.cloud, own, self.view.demands.ending, *given_up).map(drop)
+                })
             }
             _ => Ok(()),
         }

@@ -6,12 +6,12 @@
 use std::rc::Rc;
 
 use ideal_api::{Asking, LinkError, NodeLink, Order, Reply, Verb};
-use ideal_core::id::{Epoch, MachineId, Token};
+use ideal_core::id::{Epoch, MachineId, SnapshotId, Token};
 use ideal_core::journal::{Record, View};
 use ideal_core::observed::{Listing, MachineState, Snapshot, SnapshotState, Volume};
 use ideal_core::time::{Span, Time};
-use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim};
-use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider};
+use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, BEGINNING, Sim};
+use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider, Verdict};
 use ideal_store::{Entry, Journal, JournalError, Wish};
 
 /// A deliberate fault.
@@ -41,11 +41,13 @@ pub enum Plant {
     NoNewLife,
     /// A machine that is not seen is taken for one that never was: its generation begins anew.
     ForgetGenerations,
+    /// The newest snapshot is taken for the oldest.
+    NewestIsOldest,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 12] = [
+    pub const ALL: [Plant; 13] = [
         Plant::NoToken,
         Plant::TrustPartialLists,
         Plant::BelieveAbsence,
@@ -58,6 +60,7 @@ impl Plant {
         Plant::OneAct,
         Plant::NoNewLife,
         Plant::ForgetGenerations,
+        Plant::NewestIsOldest,
     ];
 }
 
@@ -99,6 +102,8 @@ impl SimLink {
             Verb::Apply { hash, .. } => AgentVerb::Apply(hash.clone()),
             Verb::Mount(order) => AgentVerb::Mount(order.volume.clone(), order.life),
             Verb::Unmount { volume } => AgentVerb::Unmount(volume.clone()),
+            Verb::Freeze { volume, .. } => AgentVerb::Freeze(volume.clone()),
+            Verb::Thaw { volume } => AgentVerb::Thaw(volume.clone()),
             Verb::RunHook { hook, key } => AgentVerb::Hook(hook.clone(), key.clone()),
             other => return Err(LinkError::Refused { why: format!("a simulated agent knows no {other:?}") }),
         };
@@ -174,6 +179,9 @@ impl BadProvider {
     }
 
     fn spoil_snapshot(&self, snapshot: &mut Snapshot, volume: Option<&Volume>) {
+        if self.plant == Plant::NewestIsOldest {
+            snapshot.at = Time((2 * BEGINNING.0).saturating_sub(snapshot.at.0));
+        }
         if self.plant == Plant::PendingIsComplete && snapshot.state == SnapshotState::Pending {
             snapshot.state = SnapshotState::Completed;
         }
@@ -271,6 +279,9 @@ impl Provider for BadProvider {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         Box::pin(self.shove(call))
+    }
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
+        self.inner.verify(id)
     }
 }
 

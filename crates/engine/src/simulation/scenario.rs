@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ideal_core::demand::State;
 use ideal_core::id::{CloudId, Name, SlotId};
-use ideal_core::ideal::{Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount};
-use ideal_core::time::Bytes;
+use ideal_core::ideal::{Backup, Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount};
+use ideal_core::time::{Bytes, Span};
 
 /// One thing that a person asks for.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub enum Scene {
     EndedByOthers(usize, u32),
     /// What is demanded is pursued again, as `heal` does.
     Heal,
+    /// Time goes by and nobody looks.
+    Pass(Span),
 }
 
 /// A story to play.
@@ -63,6 +65,7 @@ fn mount(text: &str) -> Mount {
         filesystem: Filesystem::Ext4,
         keep: Keep::Snapshot,
         from: None,
+        backup: None,
     }
 }
 
@@ -100,7 +103,7 @@ fn shop(web: u32, db: u32, db_mounts: &[&str]) -> Ideal {
 
 /// The stories of the gate.
 pub fn scenarios() -> Vec<Scenario> {
-    use Scene::{Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore};
+    use Scene::{Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore, Pass};
     use State::{Attached, Away, Instantiated, Launched, Separated, Snapshotted, Unmounted};
     let file = |ideal: Ideal| File(Box::new(ideal));
     let first = || file(shop(1, 1, &["data"]));
@@ -113,6 +116,21 @@ pub fn scenarios() -> Vec<Scenario> {
         cloud.mounts[0].was = Some(name("data"));
         cloud.path = "shop.store".parse().unwrap_or_else(|_| cloud.path.clone());
     }
+    let mut backed_up = shop(0, 1, &["data"]);
+    let mut larger = backed_up.clone();
+    for (ideal, size) in [(&mut backed_up, 1), (&mut larger, 2)] {
+        for mount in ideal.clouds.iter_mut().flat_map(|cloud| &mut Arc::make_mut(cloud).mounts) {
+            let (every, before) = (Span::mins(2), hook());
+            mount.backup = Some(Backup { every, keep: 2, before, after: None });
+            mount.size = Bytes(size << 30);
+        }
+    }
+    // At the end nothing may change for an hour.
+    let mut without = larger.clone();
+    for mount in without.clouds.iter_mut().flat_map(|cloud| &mut Arc::make_mut(cloud).mounts) {
+        mount.backup = None;
+    }
+    let minutes = || Pass(Span::mins(3));
     let mut other_image = shop(2, 2, &["data"]);
     for cloud in &mut other_image.clouds {
         Arc::make_mut(cloud).image = "two".to_owned();
@@ -204,6 +222,29 @@ pub fn scenarios() -> Vec<Scenario> {
                 file(shop(1, 1, &["data"])),
                 Demand(Launched),
                 Demand(Away),
+            ],
+        ),
+        story(
+            "backups",
+            vec![
+                file(backed_up),
+                Demand(Launched),
+                minutes(),
+                Heal,
+                minutes(),
+                Heal,
+                minutes(),
+                Heal,
+                file(larger),
+                Demand(Launched),
+                Kill(0, 0),
+                minutes(),
+                Heal,
+                Demand(Away),
+                LoseStore,
+                Demand(Launched),
+                file(without),
+                Heal,
             ],
         ),
     ]

@@ -323,6 +323,7 @@ impl<'a> Stage<'a> {
                 return self.insist(Some((Scope::Slot(slot(*n, *index)), *state))).await;
             }
             Scene::Heal => return self.insist(None).await,
+            Scene::Pass(span) => tokio::time::sleep(span.std()).await,
         }
         true
     }

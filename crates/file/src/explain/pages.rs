@@ -16,6 +16,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Mend the name.",
     },
     Page {
+        slug: "ideal/bad-backup",
+        meaning: "Snapshots would follow each other without a pause, or none of them would be kept. Each is a copy of the whole volume, and the filesystem stands still while it is taken.",
+        example: "mounts: {data: {size: 1GiB, at: /data, backup: {every: 10s}}}",
+        mend: "Write `every: 1m` or more, and `keep: 1` or more.",
+    },
+    Page {
         slug: "ideal/bad-check",
         meaning: "The program that must agree before a new content goes live is not told where that content is.",
         example: "validate: [nginx, -t]",

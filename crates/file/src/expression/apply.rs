@@ -32,6 +32,10 @@ enum Zone {
     Options,
     Option,
     Service,
+    /// The mounts of a cloud, one of them, and what is said of its backups.
+    Mounts,
+    Mount,
+    Backup,
     /// A list of resources, and each of them.
     Resources,
     /// What stands under the name of a kind.
@@ -56,6 +60,11 @@ impl Zone {
             (Zone::Cloud | Zone::Recipe, "resources") => Zone::Resources,
             (Zone::Cloud | Zone::Recipe, "recipes") => Zone::Open(Where::Use),
             (Zone::Cloud, "hooks") => Zone::Late(Where::Hook),
+            (Zone::Cloud, "mounts") => Zone::Mounts,
+            (Zone::Mounts, _) => Zone::Mount,
+            (Zone::Mount, "backup") => Zone::Backup,
+            (Zone::Backup, "before" | "after") => Zone::Late(Where::Hook),
+            (Zone::Mount | Zone::Backup, _) => Zone::Structure,
             (Zone::Clouds, _) => Zone::Cloud,
             (Zone::Document | Zone::Cloud, _) => Zone::Structure,
             (Zone::Recipe, "options") => Zone::Options,

@@ -50,7 +50,14 @@ impl Volumes for Loops {
         image::copy(from, to)
     }
     fn fit(&self, at: &Path, size: Bytes) -> io::Result<()> {
-        image::fit(at, size.0)
+        image::fit(at, size.0)?;
+        match of(at)? {
+            Some(name) => losetup(&["-c", &format!("/dev/{name}")]).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+    fn readable(&self, data: &Path, _: Option<&Home>, _: &VolumeId) -> PathBuf {
+        data.to_owned()
     }
     fn checksum(&self, at: &Path) -> io::Result<String> {
         image::checksum(at)

@@ -12,6 +12,7 @@ use ideal_host::now;
 
 use super::Place;
 use super::records::{End, Ledger};
+use super::snapshots::TRIAL;
 use crate::{Object, ObjectId, ProviderError};
 
 /// How long an ended machine is shown.
@@ -95,6 +96,10 @@ impl Ledger {
         for name in self.names("snapshots")? {
             let meta = self.snapshot_meta(&SnapshotId::new(name.clone()))?;
             let whole = meta.map(|meta| meta.checksum.is_some() || meta.id.as_str() != name);
+            let folder = self.data.join("snapshots").join(&name);
+            if folder.join(TRIAL).exists() && Lock::try_take(&folder.join("lock"))?.is_some() {
+                swept.push(folder.join(TRIAL));
+            }
             self.sweep_unless(whole, self.data.join("snapshots").join(name), &mut swept)?;
         }
         self.volumes.sweep(&detached)?;

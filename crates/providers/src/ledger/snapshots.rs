@@ -5,9 +5,12 @@ use ideal_core::observed::{SealKind, SnapshotState, Tags};
 use ideal_host::durable::{self, Lock};
 use ideal_host::now;
 
-use super::records::{Ledger, SnapshotMeta, no_such};
+use super::records::{Ledger, SnapshotMeta, VolumeMeta, no_such};
 use super::tokens::{Known, parameters};
-use crate::{Answer, Object, ProviderError};
+use crate::{Answer, Object, ProviderError, Verdict};
+
+/// What is restored on trial, beside the data of its snapshot.
+pub(super) const TRIAL: &str = "trial";
 
 impl Ledger {
     pub(super) fn seal(
@@ -15,29 +18,60 @@ impl Ledger {
         volume: &VolumeId,
         life: Life,
         token: &Token,
-        mut tags: Tags,
+        tags: Tags,
         kind: SealKind,
     ) -> Result<Answer, ProviderError> {
         let wish = parameters("snapshot", &tags, &format!("of {volume} life {life} {kind:?}"));
+        // Its lock is held to the end of the copy: nobody attaches, deletes or copies it meanwhile.
+        self.take(token, tags, &wish, life, Some(kind), || self.detached(volume))
+    }
+
+    pub(super) fn backup(
+        &self,
+        volume: &VolumeId,
+        life: Life,
+        token: &Token,
+        tags: Tags,
+    ) -> Result<Answer, ProviderError> {
+        let wish = parameters("backup", &tags, &format!("of {volume} life {life}"));
+        self.take(token, tags, &wish, life, None, || self.in_use(volume))
+    }
+
+    /// A volume that may be with a machine and that nobody copies, with its lock.
+    fn in_use(&self, id: &VolumeId) -> Result<(VolumeMeta, Lock), ProviderError> {
+        let Some(meta) = self.volume_meta(id)?.filter(|meta| meta.whole) else { return Err(no_such(id)) };
+        match Lock::try_take(&self.volume(id)?.join("lock"))? {
+            Some(lock) => Ok((meta, lock)),
+            None => Err(ProviderError::retry(format!("{id} is being copied"))),
+        }
+    }
+
+    fn take(
+        &self,
+        token: &Token,
+        mut tags: Tags,
+        wish: &str,
+        life: Life,
+        seal: Option<SealKind>,
+        source: impl FnOnce() -> Result<(VolumeMeta, Lock), ProviderError>,
+    ) -> Result<Answer, ProviderError> {
         let id = SnapshotId::new(self.id_of('s', token));
         let folder = self.snapshot(&id)?;
         tags.token = Some(token.clone());
         let lock = self.lock()?;
-        let known = self.use_token(token, &wish)?;
+        let known = self.use_token(token, wish)?;
         if let Some(meta) = self.snapshot_meta(&id)?.filter(|meta| meta.checksum.is_some()) {
             return Ok(Answer::Made(Object::Snapshot(meta.show())));
         }
         if let Known::Ended(object) = known {
             return Ok(Answer::Made(*object));
         }
-        // Its lock is held to the end of the copy: nobody attaches, deletes or copies it meanwhile.
-        let (source, _volume) = self.detached(volume)?;
+        let (source, _volume) = source()?;
         if source.life != life {
-            return Err(ProviderError::refused(format!(
-                "{volume} is in life {}, not in {life}",
-                source.life
-            )));
+            let why = format!("{} is in life {}, not in {life}", source.id, source.life);
+            return Err(ProviderError::refused(why));
         }
+        let original = self.readable(&source)?;
         durable::private_dir(&folder)?;
         let Some(_own) = Lock::try_take(&folder.join("lock"))? else {
             return Err(ProviderError::retry(format!("{id} is being taken")));
@@ -45,9 +79,9 @@ impl Ledger {
         let mut meta = SnapshotMeta {
             id,
             tags: Some(tags),
-            volume: volume.clone(),
+            volume: source.id.clone(),
             life,
-            seal: Some(kind),
+            seal,
             size: source.size,
             at: now(),
             checksum: None,
@@ -59,15 +93,19 @@ impl Ledger {
         let unfinished = durable::unfinished(&data);
         durable::remove(&unfinished)?;
         durable::remove(&data)?;
-        let original = self.volume(volume)?.join("data");
-        self.volumes.copy(&original, &unfinished)?;
+        if let Err(error) = self.volumes.copy(&original, &unfinished) {
+            // What is not whole must not take the room that may have been lacking.
+            _ = durable::remove(&folder);
+            let why = format!("{} cannot be copied: {error}", source.id);
+            return Err(ProviderError::Retry { why, after: None });
+        }
         self.point("snapshot.copied");
         // Read back from the copy and compared with what is there now: that nothing wrote meanwhile is what a
-        // seal says.
+        // seal says, and what makes a backup one of an instant.
         let checksum = self.volumes.checksum(&unfinished)?;
         if self.volumes.checksum(&original)? != checksum {
             durable::remove(&folder)?;
-            return Err(ProviderError::retry(format!("{volume} changed while it was copied")));
+            return Err(ProviderError::retry(format!("{} changed while it was copied", source.id)));
         }
         durable::rename(&unfinished, &data)?;
         self.point("snapshot.renamed");
@@ -80,6 +118,29 @@ impl Ledger {
         self.write_snapshot(&meta)?;
         self.point("snapshot.completed");
         Ok(Answer::Made(Object::Snapshot(meta.show())))
+    }
+
+    /// Restores a snapshot to a place of its own, reads it back and removes it.
+    pub(super) fn verify(&self, id: &SnapshotId) -> Result<Verdict, ProviderError> {
+        let lock = self.lock()?;
+        let meta = self.snapshot_meta(id)?.ok_or_else(|| no_such(id))?;
+        let Some(taken) = meta.checksum else {
+            return Err(ProviderError::refused(format!("{id} is not completed")));
+        };
+        let folder = self.snapshot(id)?;
+        let Some(_own) = Lock::try_take(&folder.join("lock"))? else {
+            return Err(ProviderError::retry(format!("{id} is being used")));
+        };
+        drop(lock);
+        let trial = folder.join(TRIAL);
+        durable::remove(&trial)?;
+        let restored = self.volumes.copy(&folder.join("data"), &trial);
+        let restored = restored.and_then(|()| self.volumes.checksum(&trial));
+        durable::remove(&trial)?;
+        match restored {
+            Ok(restored) => Ok(Verdict { taken, restored }),
+            Err(error) => Err(ProviderError::refused(format!("{id} cannot be restored: {error}"))),
+        }
     }
 
     pub(super) fn delete_snapshot(&self, id: &SnapshotId) -> Result<Answer, ProviderError> {

@@ -213,6 +213,36 @@ impl Ledger {
         Ok(())
     }
 
+    pub(super) fn grow(&self, id: &VolumeId, size: Bytes) -> Result<Answer, ProviderError> {
+        let _lock = self.lock()?;
+        let Some(mut meta) = self.volume_meta(id)?.filter(|meta| meta.whole) else { return Err(no_such(id)) };
+        if size < meta.size {
+            return Err(ProviderError::refused(format!("{id} has {}; it is never made smaller", meta.size)));
+        }
+        let Some(_own) = Lock::try_take(&self.volume(id)?.join("lock"))? else {
+            return Err(ProviderError::retry(format!("{id} is being copied")));
+        };
+        self.volumes.fit(&self.readable(&meta)?, size)?;
+        self.point("volume.grown");
+        meta.size = size;
+        self.write_volume(&meta)?;
+        self.point("volume.size");
+        Ok(Answer::Accepted)
+    }
+
+    /// Where the data of a volume can be read now.
+    pub(super) fn readable(&self, meta: &VolumeMeta) -> Result<PathBuf, ProviderError> {
+        let data = self.volume(&meta.id)?.join("data");
+        match self.place(meta)? {
+            Place::Here => Ok(self.volumes.readable(&data, None, &meta.id)),
+            Place::On(machine) => Ok(self.volumes.readable(&data, Some(&self.home(&machine)?), &meta.id)),
+            Place::Lost => {
+                let why = format!("the data of {} is not where it should be", meta.id);
+                Err(ProviderError::refused(why))
+            }
+        }
+    }
+
     pub(super) fn retire(&self, id: &VolumeId, mark: RetireMark) -> Result<Answer, ProviderError> {
         let _lock = self.lock()?;
         let (mut meta, _own) = self.detached(id)?;

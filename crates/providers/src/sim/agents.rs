@@ -1,6 +1,8 @@
 //! The agents of simulated machines: a table of mounts, a slice that takes a moment to become true, hooks, and
 //! the same rule of epochs as the real ones. While something is mounted, it is written to.
 
+use std::collections::BTreeMap;
+
 use ideal_core::demand::Demands;
 use ideal_core::id::{Generation, MachineId, VolumeId};
 use ideal_core::observed::{
@@ -10,15 +12,25 @@ use ideal_core::time::{Span, Time};
 
 use super::state::State;
 
+/// How long the filesystem of a volume is held still at most.
+const FROZEN: Span = Span::secs(60);
+
 pub(super) struct Agent {
     pub(super) report: Report,
     pub(super) down: bool,
+    /// Filesystems that are held still, and until when at most.
+    frozen: BTreeMap<VolumeId, Time>,
     right_at: Time,
 }
 
 impl Agent {
     pub(super) fn new(generation: Generation) -> Agent {
-        Agent { report: Report { generation, ..Report::default() }, down: false, right_at: Time(0) }
+        Agent {
+            report: Report { generation, ..Report::default() },
+            down: false,
+            frozen: BTreeMap::new(),
+            right_at: Time(0),
+        }
     }
 }
 
@@ -46,6 +58,10 @@ pub enum AgentVerb {
     Mount(VolumeId, u32),
     /// Unmount a volume.
     Unmount(VolumeId),
+    /// Hold the filesystem of a volume still.
+    Freeze(VolumeId),
+    /// Let it go on.
+    Thaw(VolumeId),
     /// Run a hook, once for each key.
     Hook(String, String),
 }
@@ -159,6 +175,18 @@ impl State {
             }
             AgentVerb::Mount(volume, life) => self.mount(id, volume, *life),
             AgentVerb::Unmount(volume) => self.unmount(id, volume),
+            AgentVerb::Freeze(volume) => {
+                if let Some(own) = self.machines.get_mut(id) {
+                    own.agent.frozen.insert(volume.clone(), now + FROZEN);
+                }
+                AgentAnswer::Accepted
+            }
+            AgentVerb::Thaw(volume) => {
+                if let Some(own) = self.machines.get_mut(id) {
+                    own.agent.frozen.remove(volume);
+                }
+                AgentAnswer::Accepted
+            }
             AgentVerb::Hook(hook, key) => self.hook(id, hook, key),
         }
     }
@@ -182,7 +210,9 @@ impl State {
             self.judge_mounted(&mount, volume, data);
         }
         if let Some(own) = self.machines.get_mut(id) {
-            let seen = MountSeen { life, mounted: true, busy: None, filesystem: None };
+            let filled = self.volumes.get(volume).map(|own| own.volume.size);
+            let since = Some(self.now);
+            let seen = MountSeen { life, mounted: true, since, filled, ..MountSeen::default() };
             own.agent.report.mounts.insert(volume.clone(), seen);
         }
         self.write(id);
@@ -229,7 +259,9 @@ impl State {
     /// Whatever is mounted on a machine is being written to: its content is a new version.
     fn write(&mut self, id: &MachineId) {
         let Some(own) = self.machines.get(id) else { return };
-        let mounts = own.agent.report.mounts.iter().filter(|(_, seen)| seen.mounted);
+        let still = |volume: &VolumeId| own.agent.frozen.get(volume).is_some_and(|until| self.now < *until);
+        let mounts = own.agent.report.mounts.iter();
+        let mounts = mounts.filter(|(volume, seen)| seen.mounted && !still(volume));
         let mounted: Vec<VolumeId> = mounts.map(|(volume, _)| volume.clone()).collect();
         for volume in mounted {
             if !self.is_mounted(&volume) {
@@ -264,6 +296,8 @@ fn brief(verb: &AgentVerb) -> String {
         AgentVerb::Apply(hash) => format!("apply {hash}"),
         AgentVerb::Mount(volume, life) => format!("mount {volume} life {life}"),
         AgentVerb::Unmount(volume) => format!("unmount {volume}"),
+        AgentVerb::Freeze(volume) => format!("freeze {volume}"),
+        AgentVerb::Thaw(volume) => format!("thaw {volume}"),
         AgentVerb::Hook(hook, _) => format!("hook {hook}"),
     }
 }

@@ -1,7 +1,8 @@
 //! The judge: at the instant of each effect it compares with the truth and writes down what broke an invariant
 //! (the numbers are those of the safety page).
 
-use ideal_core::id::{MachineId, MountId, VolumeId};
+use ideal_core::demand::Ending;
+use ideal_core::id::{MachineId, MountId, SnapshotId, VolumeId};
 use ideal_core::observed::{MachineState, SnapshotState, Tags, VolumeState};
 use ideal_core::time::Span;
 
@@ -20,6 +21,8 @@ impl State {
             Call::Terminate(permit) => ObjectId::Machine(permit.machine().clone()),
             Call::DeleteVolume(permit) => ObjectId::Volume(permit.volume().clone()),
             Call::Detach(permit) => ObjectId::Volume(permit.volume().clone()),
+            Call::Backup { permit, .. } => ObjectId::Volume(permit.volume().clone()),
+            Call::Grow { volume, .. } => ObjectId::Volume(volume.clone()),
             Call::NewLife { volume, .. } | Call::Attach { volume, .. } | Call::Retire { volume, .. } => {
                 ObjectId::Volume(volume.clone())
             }
@@ -117,6 +120,25 @@ impl State {
         }
         if volume.retired.is_none_or(|mark| mark.life != volume.life) {
             self.violated("I-2", format!("{id} is deleted in one act"));
+        }
+    }
+
+    /// I-5: the newest snapshot of a mount is not deleted, unless all of it ends.
+    pub(super) fn judge_prune(&mut self, id: &SnapshotId) {
+        let Some(own) = self.snapshots.get(id) else { return };
+        let ends =
+            own.snapshot.tags.demand.as_ref().is_some_and(|demand| demand.ending == Ending::Everything);
+        let whole = own.snapshot.state == SnapshotState::Completed;
+        let Some(mount) = own.snapshot.tags.mount_id().filter(|_| whole && !ends) else { return };
+        let data = own.data;
+        let newer = self.snapshots.values().any(|own| {
+            own.snapshot.id != *id
+                && own.snapshot.tags.mount_id().as_ref() == Some(&mount)
+                && own.snapshot.state == SnapshotState::Completed
+                && own.data >= data
+        });
+        if !newer {
+            self.violated("I-5", format!("{id} is deleted, the newest snapshot of {}", mount.name));
         }
     }
 

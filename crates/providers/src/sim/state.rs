@@ -12,7 +12,7 @@ use ideal_core::time::{Span, Time};
 use super::SETTLE;
 use super::agents::Agent;
 use super::fault::{Faults, Random};
-use crate::{Answer, Call, Object, ObjectId, ProviderError};
+use crate::{Answer, Call, Object, ObjectId, ProviderError, Verdict};
 
 /// How often what was called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -464,24 +464,47 @@ impl State {
                     Some(own) if own.volume.state == VolumeState::Ready => own,
                     _ => return Err(refused(format!("{} is not there", permit.volume()))),
                 };
-                let snapshot = model::new_snapshot(
-                    id.clone(),
-                    tags.clone(),
-                    &own.volume,
-                    *permit.life(),
-                    *kind,
-                    self.now,
-                );
+                let life = *permit.life();
+                let snapshot =
+                    model::new_snapshot(id.clone(), tags.clone(), &own.volume, life, Some(*kind), self.now);
                 let data = own.data;
                 self.tokens.insert(token.clone(), (ObjectId::Snapshot(id.clone()), params));
                 self.snapshots.insert(id, SimSnapshot { snapshot: snapshot.clone(), due, fails, data });
                 Ok(Answer::Made(Object::Snapshot(snapshot)))
+            }
+            Call::Backup { permit, token, tags } => {
+                let (volume, life) = (permit.volume(), *permit.life());
+                let params = format!("backup {volume} {life}");
+                if let Some(known) = self.known(token, &params)? {
+                    return Ok(known);
+                }
+                let id = SnapshotId::new(self.fresh("s"));
+                let due = self.due(Span::secs(5), Span::secs(60));
+                let fails = self.chance(self.faults.snapshot_fails);
+                let own = match self.volumes.get(volume) {
+                    Some(own) if own.volume.state == VolumeState::Ready && own.volume.life == life => own,
+                    _ => return Err(refused(format!("{volume} is not there in life {life}"))),
+                };
+                let snapshot =
+                    model::new_snapshot(id.clone(), tags.clone(), &own.volume, life, None, self.now);
+                let data = own.data;
+                self.seen("backup");
+                self.tokens.insert(token.clone(), (ObjectId::Snapshot(id.clone()), params));
+                self.snapshots.insert(id, SimSnapshot { snapshot: snapshot.clone(), due, fails, data });
+                Ok(Answer::Made(Object::Snapshot(snapshot)))
+            }
+            Call::Grow { volume, size } => {
+                let own = self.volumes.get_mut(volume);
+                let own = own.ok_or_else(|| refused(format!("{volume} is not there")))?;
+                model::grow(&mut own.volume, *size).map_err(refused)?;
+                Ok(Answer::Accepted)
             }
             Call::NewLife { .. } | Call::Attach { .. } | Call::Detach(_) => {
                 self.move_volume(call).map_err(refused)
             }
             Call::Retire { .. } | Call::DeleteVolume(_) => self.end_volume(call).map_err(refused),
             Call::DeleteSnapshot(permit) => {
+                self.judge_prune(permit.snapshot());
                 self.snapshots.remove(permit.snapshot());
                 Ok(Answer::Accepted)
             }
@@ -517,6 +540,14 @@ impl State {
                 Ok(Answer::Accepted)
             }
         }
+    }
+
+    pub(super) fn verify(&mut self, id: &SnapshotId) -> Result<Verdict, ProviderError> {
+        self.calls.reads += 1;
+        let own = self.snapshots.get(id).filter(|own| own.snapshot.state == SnapshotState::Completed);
+        let own = own.ok_or_else(|| ProviderError::refused(format!("{id} is not complete")))?;
+        let sum = format!("version {}", own.data);
+        Ok(Verdict { taken: sum.clone(), restored: sum })
     }
 
     fn note_slot(&mut self, tags: &Tags, id: ObjectId) {
@@ -779,6 +810,8 @@ fn brief(call: &Call) -> String {
         Call::Seal { permit, kind, .. } => {
             format!("seal {} life {} {kind:?}", permit.volume(), permit.life()).to_lowercase()
         }
+        Call::Backup { permit, .. } => format!("back up {} life {}", permit.volume(), permit.life()),
+        Call::Grow { volume, size } => format!("grow {volume} to {size}"),
         Call::Retire { volume, mark } => format!("retire {volume} life {}", mark.life),
         Call::DeleteVolume(permit) => format!("delete {} life {}", permit.volume(), permit.life()),
         Call::DeleteSnapshot(permit) => format!("delete {}", permit.snapshot()),

@@ -1,0 +1,153 @@
+//! Filesystems held still while a snapshot is taken of their device.
+//!
+//! The kernel goes on holding one when the agent dies, and even when its machine does; so there is a note of it,
+//! written before and removed after. Whoever finds a note sees to it that the filesystem goes on: this agent when its
+//! time is over, the next one when it starts or mounts it again, the provider when it takes the device away.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ideal_core::id::VolumeId;
+use ideal_core::ideal::Hook;
+use ideal_core::time::{Span, Time};
+use ideal_host::{durable, now};
+use ideal_resources::exec::{self, Program};
+use serde::{Deserialize, Serialize};
+
+use super::device::{aside, run};
+use crate::hooks::USUAL;
+use crate::node::Node;
+use crate::render::render;
+
+/// No order holds a filesystem longer than this.
+const LONGEST: Span = Span::mins(5);
+
+/// What is written down of a filesystem that is held still.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Note {
+    /// Until when at most.
+    until: Time,
+    /// Where it is mounted; none: a folder, which is not held, and only has something to run afterwards.
+    at: Option<String>,
+    /// What runs afterwards, as the file has it: its texts may name secrets.
+    after: Option<Hook>,
+}
+
+fn note(node: &Node, volume: &VolumeId) -> PathBuf {
+    node.home.still().join(format!("{volume}.json"))
+}
+
+/// Runs `before`, and holds the filesystem of a mounted volume still.
+pub(crate) async fn freeze(
+    node: &Rc<Node>,
+    volume: &VolumeId,
+    at_most: Span,
+    before: Option<Hook>,
+    after: Option<Hook>,
+) -> Result<(), String> {
+    let mount = match node.state().mounts.get(volume) {
+        Some(mount) if mount.mounted => mount.clone(),
+        _ => return Err(format!("{volume} is not mounted here")),
+    };
+    // One of before whose engine has died.
+    thaw(node, volume).await?;
+    let at = mount.device.is_some().then_some(mount.at);
+    let held = Note { until: now() + at_most.min(LONGEST), at, after };
+    durable::private_dir(&node.home.still()).map_err(|error| error.to_string())?;
+    // First: what `before` stopped goes on again whatever happens to us.
+    durable::write_json(&note(node, volume), &held).map_err(|error| error.to_string())?;
+    let mut done = match before {
+        Some(hook) => hooked(node, "before", &hook).await,
+        None => Ok(()),
+    };
+    if let (Ok(()), Some(at)) = (&done, held.at.clone()) {
+        done = freezer("-f", at).await;
+    }
+    if let Err(why) = done {
+        let undone = thaw(node, volume).await.err().map(|why| format!("; {why}")).unwrap_or_default();
+        return Err(format!("{why}{undone}"));
+    }
+    let (node, volume) = (node.clone(), volume.clone());
+    tokio::task::spawn_local(async move { thaw_at(&node, &volume, held.until).await });
+    Ok(())
+}
+
+/// Lets a filesystem go on, and runs what was to run afterwards. Nothing when it is not held.
+pub(crate) async fn thaw(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
+    let path = note(node, volume);
+    let held: Option<Note> = durable::read_json(&path).map_err(|error| error.to_string())?;
+    let Some(held) = held else { return Ok(()) };
+    let is_mounted = node.state().mounts.get(volume).is_some_and(|mount| mount.mounted);
+    // Of one that is not mounted any more the note stays: it is held until it is mounted somewhere again.
+    let Some(at) = held.at.filter(|_| is_mounted) else {
+        return if is_mounted { end(node, &path, held.after).await } else { Ok(()) };
+    };
+    freezer("-u", at).await?;
+    end(node, &path, held.after).await
+}
+
+async fn end(node: &Rc<Node>, path: &Path, after: Option<Hook>) -> Result<(), String> {
+    durable::remove(path).map_err(|error| error.to_string())?;
+    match after {
+        Some(hook) => hooked(node, "after", &hook).await,
+        None => Ok(()),
+    }
+}
+
+/// Sees to it that what an agent of before held still goes on in time.
+pub(crate) async fn thaw_in_time(node: Rc<Node>) {
+    let Ok(entries) = std::fs::read_dir(node.home.still()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(volume) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
+        let held = durable::read_json::<Note>(&entry.path()).ok().flatten();
+        let until = held.map_or_else(now, |held| held.until);
+        let (node, volume) = (node.clone(), VolumeId::new(volume));
+        tokio::task::spawn_local(async move { thaw_at(&node, &volume, until).await });
+    }
+}
+
+async fn thaw_at(node: &Rc<Node>, volume: &VolumeId, until: Time) {
+    tokio::time::sleep(until.since(now()).std()).await;
+    let path = note(node, volume);
+    // Thawed meanwhile, and perhaps held anew for longer.
+    let held = durable::read_json::<Note>(&path).ok().flatten();
+    if held.is_none_or(|held| held.until > until) {
+        return;
+    }
+    match thaw(node, volume).await {
+        Ok(()) => node.log.say(format_args!("{volume} was held still for too long, and goes on")),
+        Err(why) => node.log.say(format_args!("{volume} is held still: {why}")),
+    }
+}
+
+/// `fsfreeze` asks the kernel; a filesystem that is not held is as good as one that was let go.
+async fn freezer(flag: &'static str, at: String) -> Result<(), String> {
+    let ran = aside(move || run("fsfreeze", &[flag], Path::new(&at))).await??;
+    let is_free = flag == "-u" && ran.said.contains("Invalid argument");
+    let is_held = flag == "-f" && ran.said.contains("Device or resource busy");
+    if ran.code == 0 || is_free || is_held {
+        Ok(())
+    } else {
+        Err(format!("fsfreeze {flag} failed: {}", ran.said))
+    }
+}
+
+/// Runs a program of the file. Without a slice there is nothing to read its texts with.
+async fn hooked(node: &Rc<Node>, word: &str, hook: &Hook) -> Result<(), String> {
+    let label = format!("backup {word}");
+    let slice = node.slice().map(|held| held.slice.clone());
+    let slice = slice.ok_or_else(|| format!("{label}: there is no slice yet"))?;
+    let context = node.context(&slice, None);
+    let words = hook.run.0.iter().map(|word| render(word, &context)).collect::<Result<Vec<_>, _>>();
+    let words = words.map_err(|problem| format!("{label}: {problem}"))?;
+    let limit: Duration = hook.timeout.map_or(USUAL, |limit| limit.std());
+    let outcome = exec::run(&**node, &label, &Program::new(words, limit)).await;
+    if outcome.agreed() {
+        return Ok(());
+    }
+    let failed = outcome.failed.clone().unwrap_or_else(|| "it refused".to_owned());
+    let output = outcome.output.lines().last().unwrap_or_default();
+    Err(format!("{label}: {failed} {output}").trim_end().to_owned())
+}
