@@ -9,6 +9,8 @@ use crate::exit::Exit;
 
 mod author;
 mod cluster;
+mod listing;
+mod nodes;
 mod resources;
 
 pub(crate) use author::{
@@ -17,6 +19,8 @@ pub(crate) use author::{
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
+pub(crate) use listing::Listing;
+pub(crate) use nodes::{Nodes, NodesAction, NodesList, NodesShow};
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 
 /// Describe what should be; ideal makes it so and keeps it so.
@@ -135,6 +139,9 @@ pub(crate) enum Command {
     /// Ideal against actual, on one screen
     #[command(after_help = "Examples:\n  ideal status\n  ideal status --check\n  ideal status --watch")]
     Status(Status),
+    /// Nodes: list them, show one
+    #[command(after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]")]
+    Nodes(Nodes),
     /// What happened, newest last
     #[command(
         after_help = "Examples:\n  ideal history\n  ideal history --limit 100 -v\n  ideal history -o jsonl"

@@ -15,6 +15,7 @@ mod heal;
 mod history;
 mod init;
 mod logs;
+mod nodes;
 mod pause;
 mod plan;
 mod plugin;
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Status(status) => status::run(status, global, output),
         Command::History(history) => history::run(history, global, output),
         Command::Logs(logs) => logs::run(logs, global, output),
+        Command::Nodes(nodes) => nodes::run(nodes, global, output),
         Command::Doctor => doctor::run(global, output),
         Command::Sim(sim) => sim::run(sim, output),
     }

@@ -6,6 +6,8 @@ use ideal_core::resource::Row;
 use ideal_engine::orders::Answers;
 use ideal_engine::{Engine, Glance};
 
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::scopes;
 use crate::world::{World, settings};
 
@@ -18,6 +20,30 @@ pub(crate) fn slots(world: &World, addresses: &[String]) -> anyhow::Result<Vec<S
         .iter()
         .flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
     Ok(all.filter(|slot| scopes::holds(&scopes, *slot)).collect())
+}
+
+/// The nodes of the file that addresses mean, of which there must be one.
+pub(crate) fn some(world: &World, addresses: &[String]) -> anyhow::Result<Vec<SlotId>> {
+    let slots = slots(world, addresses)?;
+    if slots.is_empty() {
+        let message = format!("there is no node `{}` in the file", addresses.join(", "));
+        let failure = Failure::new("no-such-part", Exit::BadInput, message);
+        return Err(failure.next("ideal nodes list        shows those that there are").into());
+    }
+    Ok(slots)
+}
+
+/// The one node of the file that an address means.
+pub(crate) fn node(world: &World, address: &str) -> anyhow::Result<SlotId> {
+    match *some(world, &[address.to_owned()])? {
+        [slot] => Ok(slot),
+        ref slots => {
+            let message = format!("`{address}` stands for {} nodes, and one is meant", slots.len());
+            let failure = Failure::new("several-nodes", Exit::BadInput, message);
+            let first = slots.first().map(|slot| world.ideal.address(*slot)).unwrap_or_default();
+            Err(failure.next(format!("write which: {first}")).into())
+        }
+    }
 }
 
 /// Asks nodes something that needs no authority.

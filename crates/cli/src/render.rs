@@ -2,6 +2,7 @@
 
 pub(crate) mod card;
 pub(crate) mod diagnostic;
+pub(crate) mod list;
 pub(crate) mod matrix;
 pub(crate) mod progress;
 pub(crate) mod receipt;
