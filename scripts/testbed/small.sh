@@ -24,7 +24,7 @@ libraries() {
         cp -L "$library" ".$library"
     done
 }
-for name in mkfs.ext4 fsck.ext4 resize2fs mkfs.xfs xfs_repair xfs_growfs; do
+for name in mkfs.ext4 fsck.ext4 resize2fs fsfreeze mkfs.xfs xfs_repair xfs_growfs; do
     if at=$(command -v "$name"); then
         cp -L "$at" "sbin/$name"
         libraries "$at"

@@ -62,6 +62,8 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
     });
     kept.map_err(|error| format!("the mount cannot be kept in mind: {error}"))?;
     node.seen.borrow_mut().busy.remove(&order.volume);
+    // One that was held still when this machine stopped goes on now.
+    still::thaw(node, &order.volume).await?;
     node.log.say(format_args!("mounted {} at {}", order.volume, order.at));
     Ok(())
 }

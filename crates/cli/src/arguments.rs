@@ -9,6 +9,7 @@ use crate::exit::Exit;
 
 mod author;
 mod cluster;
+pub(crate) mod data;
 mod listing;
 mod nodes;
 mod resources;
@@ -19,8 +20,9 @@ pub(crate) use author::{
 pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
+pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
 pub(crate) use listing::Listing;
-pub(crate) use nodes::{Nodes, NodesAction, NodesList, NodesShow};
+pub(crate) use nodes::{Nodes, NodesAction, NodesList, NodesMove, NodesShow};
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 
 /// Describe what should be; ideal makes it so and keeps it so.
@@ -142,6 +144,17 @@ pub(crate) enum Command {
     /// Nodes: list them, show one
     #[command(after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]")]
     Nodes(Nodes),
+    /// Volumes: list, show and grow them, take, try and restore their snapshots
+    #[command(
+        after_help = "Examples:\n  ideal volumes list\n  ideal volumes snapshot shop.db[0]:data\n  ideal volumes verify\n  ideal volumes grow shop.db[0]:data 40GiB"
+    )]
+    Volumes(Volumes),
+    /// Snapshots: list them, delete superfluous ones
+    #[command(after_help = "Examples:\n  ideal snapshots list\n  ideal snapshots prune --dry-run")]
+    Snapshots(Snapshots),
+    /// End what the file no longer wants; shown first
+    #[command(after_help = "Examples:\n  ideal prune --dry-run\n  ideal prune\n  ideal prune --snapshots")]
+    Prune(data::Prune),
     /// What happened, newest last
     #[command(
         after_help = "Examples:\n  ideal history\n  ideal history --limit 100 -v\n  ideal history -o jsonl"

@@ -19,6 +19,7 @@ mod nodes;
 mod pause;
 mod plan;
 mod plugin;
+mod prune;
 mod push;
 mod recipe;
 mod reference;
@@ -27,9 +28,11 @@ mod schema;
 mod secret;
 mod show;
 mod sim;
+mod snapshots;
 mod status;
 mod up;
 mod version;
+mod volumes;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Exit;
@@ -64,6 +67,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Destroy(destroy) => destroy::run(destroy, global, output),
         Command::Release(release) => release::run(release, global, output),
         Command::Status(status) => status::run(status, global, output),
+        Command::Volumes(volumes) => volumes::run(volumes, global, output),
+        Command::Snapshots(snapshots) => snapshots::run(snapshots, global, output),
+        Command::Prune(prune) => prune::run(prune, global, output),
         Command::History(history) => history::run(history, global, output),
         Command::Logs(logs) => logs::run(logs, global, output),
         Command::Nodes(nodes) => nodes::run(nodes, global, output),

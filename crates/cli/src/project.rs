@@ -1,9 +1,10 @@
 //! Which ideal file is meant, and reading it with all that it includes: inside its folder only, and never more
 //! than an ideal can have.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use ideal_file::{Loaded, MOST_BYTES, Sources, includes_of, load};
 
 use crate::exit::Exit;
@@ -67,6 +68,25 @@ impl Project {
     /// Where a source lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         if name == self.sources.main { self.main.clone() } else { name.into() }
+    }
+
+    /// Writes a source anew: the whole new text or the whole old one, also when the power fails in between.
+    pub(crate) fn replace(&self, name: &str, text: &[u8]) -> anyhow::Result<()> {
+        let path = self.path(name);
+        let failed = || format!("failed to write {}", path.display());
+        // A link stays a link: what it points at is replaced.
+        let real = path.canonicalize().with_context(failed)?;
+        let mut beside = real.clone().into_os_string();
+        beside.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+        let beside = PathBuf::from(beside);
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::File::create_new(&beside)?;
+            file.set_permissions(std::fs::metadata(&real)?.permissions())?;
+            file.write_all(text)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &real)
+        };
+        write().inspect_err(|_| _ = std::fs::remove_file(&beside)).with_context(failed)
     }
 
     /// Included files that cannot be read are left out; the check says so at the line that names them.

@@ -12,7 +12,7 @@ use ideal_core::demand::{Demands, Ending, Scope, State};
 use ideal_core::guard;
 use ideal_core::id::{CloudId, MachineId, Name, SnapshotId, VolumeId};
 use ideal_core::observed::{Machine, MachineState, Report, SealKind, Tags, Volume, VolumeState};
-use ideal_core::time::Time;
+use ideal_core::time::{Bytes, Time};
 
 use crate::{Answer, Call, Object, ObjectId, Provider, ProviderError};
 use check::{Check, LOOKS, broken, ensure};
@@ -63,6 +63,9 @@ pub async fn all(provider: &dyn Provider, world: &dyn World) -> Checked<Vec<&'st
         things_are_given_up_and_claimed
         what_is_not_there_is_not_found
         a_snapshot_is_pruned
+        a_backup_is_of_a_volume_in_use
+        a_volume_grows_and_never_shrinks
+        a_snapshot_is_tried
     }
     Ok(passed)
 }
@@ -359,4 +362,65 @@ pub async fn a_snapshot_is_pruned(provider: &dyn Provider, world: &dyn World) ->
     let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
     check.issue(&Call::DeleteSnapshot(permit)).await?;
     check.wait("gone", &id, |object| object.is_none().then_some(())).await
+}
+
+/// A backup is taken of an attached volume, proves nothing, and is what was there.
+pub async fn a_backup_is_of_a_volume_in_use(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let (machine, volume) = (check.machine("m").await?, check.volume("v", 0, None).await?);
+    let attached = check.attach(&volume.id, 1, &machine.id).await?;
+    world.write(&volume.id, "in use");
+    let backup = check.backup("b", &attached).await?;
+    let again = check.backup("b", &attached).await?;
+    ensure(backup.id == again.id, || format!("one token made {} and {}", backup.id, again.id))?;
+    ensure(backup.seal.is_none() && backup.life == 1, || format!("the backup is {backup:?}"))?;
+    world.write(&volume.id, "later");
+    let detached = check.detach(&attached, &machine).await?;
+    ensure(!guard::covers(&backup, &detached), || "a backup counts as a seal".to_owned())?;
+    let stale = check.backup_call("b2", &Volume { life: 0, ..detached })?;
+    check.refused("a backup of an earlier life", &stale).await?;
+    let restored = check.volume("r", 1, Some(backup.id)).await?;
+    let found = world.content(&restored.id);
+    ensure(found == "in use", || format!("restored {found:?}"))?;
+    check.terminate(&machine).await
+}
+
+/// Attached or not, a volume becomes larger, its content stays, and it is never made smaller.
+pub async fn a_volume_grows_and_never_shrinks(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let (machine, volume) = (check.machine("m").await?, check.volume("v", 0, None).await?);
+    world.write(&volume.id, "kept");
+    let grow = |size: u64| Call::Grow { volume: volume.id.clone(), size: Bytes(size) };
+    check.issue(&grow(2 << 20)).await?;
+    check.issue(&grow(2 << 20)).await?;
+    check.volume_when(&volume.id, "2 MiB", |volume| volume.size == Bytes(2 << 20)).await?;
+    check.refused("a smaller size", &grow(1 << 20)).await?;
+    let attached = check.attach(&volume.id, 1, &machine.id).await?;
+    check.issue(&grow(3 << 20)).await?;
+    let larger = check.volume_when(&volume.id, "3 MiB", |volume| volume.size == Bytes(3 << 20)).await?;
+    ensure(larger.attachment == attached.attachment && larger.life == 1, || format!("it is {larger:?}"))?;
+    let found = world.content(&volume.id);
+    ensure(found == "kept", || format!("it holds {found:?}"))?;
+    check.detach(&larger, &machine).await?;
+    check.terminate(&machine).await
+}
+
+/// The trial of a snapshot changes nothing that can be seen.
+pub async fn a_snapshot_is_tried(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let volume = check.volume("v", 0, None).await?;
+    world.write(&volume.id, "sealed");
+    let seal = check.seal("s", &volume).await?;
+    let before = provider.describe().await.map_err(|error| Broken(error.to_string()))?;
+    for _ in 0..2 {
+        let verdict = provider.verify(&seal.id).await.map_err(|error| Broken(error.to_string()))?;
+        ensure(verdict.holds(), || format!("{verdict:?}"))?;
+    }
+    let after = provider.describe().await.map_err(|error| Broken(error.to_string()))?;
+    let same = before.volumes == after.volumes && before.snapshots == after.snapshots;
+    ensure(same, || "the trial left something behind".to_owned())?;
+    match provider.verify(&SnapshotId::new("s-000000000000")).await {
+        Err(ProviderError::Refused { .. }) => Ok(()),
+        other => broken(format!("a snapshot that is not there: {other:?}")),
+    }
 }

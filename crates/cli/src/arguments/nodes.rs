@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Listing;
+use super::{Listing, Pursuit};
 
 /// `ideal nodes`
 #[derive(Debug, Args)]
@@ -24,6 +24,25 @@ pub(crate) enum NodesAction {
         after_help = "Examples:\n  ideal nodes show shop.web[0]\n  ideal nodes show shop.web[0] -o json"
     )]
     Show(NodesShow),
+    /// Stop what runs on nodes and take their volumes off, so that the machines may be touched
+    #[command(after_help = "Examples:\n  ideal nodes drain shop.web[2]\n  ideal nodes return shop.web[2]")]
+    Drain(NodesMove),
+    /// Launch drained nodes again
+    #[command(after_help = "Examples:\n  ideal nodes return shop.web[2]")]
+    Return(NodesMove),
+    /// Put other machines in the place of nodes, with the same volumes
+    #[command(after_help = "Examples:\n  ideal nodes replace shop.web[2]")]
+    Replace(NodesMove),
+}
+
+/// `ideal nodes drain`, `return` and `replace`
+#[derive(Debug, Args)]
+pub(crate) struct NodesMove {
+    /// Clouds or nodes: shop.web, shop.web[2]
+    #[arg(value_name = "ADDR", required = true)]
+    pub(crate) addresses: Vec<String>,
+    #[command(flatten)]
+    pub(crate) pursuit: Pursuit,
 }
 
 /// `ideal nodes list`

@@ -1,9 +1,6 @@
 //! `ideal check`: everything that is wrong with the file, at once. Contacts nothing and, without `--fix`,
 //! changes nothing.
 
-use std::io::Write;
-use std::path::Path;
-
 use ideal_file::{Loaded, fix};
 use uuid::Uuid;
 
@@ -63,28 +60,9 @@ fn write_uuids(project: &Project) -> anyhow::Result<Vec<(String, usize)>> {
         let Ok(text) = std::str::from_utf8(bytes) else { continue };
         let (fixed, count) = fix(text, || Uuid::new_v4().to_string());
         if count > 0 {
-            replace(&project.path(name), fixed.as_bytes())?;
+            project.replace(name, fixed.as_bytes())?;
             written.push((name.clone(), count));
         }
     }
     Ok(written)
-}
-
-/// The whole new text or the whole old one, also when the power fails in between.
-fn replace(path: &Path, text: &[u8]) -> anyhow::Result<()> {
-    use anyhow::Context;
-    let failed = || format!("failed to write {}", path.display());
-    // A link stays a link: what it points at is replaced.
-    let real = path.canonicalize().with_context(failed)?;
-    let mut beside = real.clone().into_os_string();
-    beside.push(format!(".{}.new", Uuid::new_v4().simple()));
-    let beside = std::path::PathBuf::from(beside);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create_new(&beside)?;
-        file.set_permissions(std::fs::metadata(&real)?.permissions())?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &real)
-    };
-    write().inspect_err(|_| _ = std::fs::remove_file(&beside)).with_context(failed)
 }

@@ -119,7 +119,7 @@ pub(crate) fn errand(
 }
 
 /// An errand for what is demanded already, with the usual flags.
-fn with_flags(what: &str, consent: Consent, pursuit: &Pursuit) -> Errand {
+pub(crate) fn with_flags(what: &str, consent: Consent, pursuit: &Pursuit) -> Errand {
     Errand {
         consent,
         timeout: pursuit.timeout,

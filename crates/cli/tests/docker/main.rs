@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and tells why it did nothing"
 )]
 
+mod backups;
 mod bed;
 mod cluster;
 mod contract;

@@ -6,5 +6,6 @@ mod cluster;
 // Crash points are in builds with assertions only.
 #[cfg(debug_assertions)]
 mod crashes;
+mod data;
 mod drift;
 mod recipes;

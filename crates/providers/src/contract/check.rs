@@ -179,11 +179,25 @@ impl<'a> Check<'a> {
     pub(super) async fn seal(&self, word: &str, volume: &Volume) -> Checked<Snapshot> {
         let object = self.made(&self.seal_call(word, volume)?).await?;
         let Object::Snapshot(snapshot) = object else { return broken("a snapshot was asked for") };
-        self.wait("completed", &ObjectId::Snapshot(snapshot.id), |object| match object {
+        self.completed(&snapshot.id).await
+    }
+    async fn completed(&self, id: &SnapshotId) -> Checked<Snapshot> {
+        self.wait("completed", &ObjectId::Snapshot(id.clone()), |object| match object {
             Some(Object::Snapshot(snapshot)) if snapshot.state == SnapshotState::Completed => Some(snapshot),
             _ => None,
         })
         .await
+    }
+    pub(super) fn backup_call(&self, word: &str, volume: &Volume) -> Checked<Call> {
+        let permit = guard::backup(self.cloud, volume, volume.life);
+        let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+        let (token, tags) = (self.token(word), self.tags_of(word, Some("data"))?);
+        Ok(Call::Backup { permit, token, tags })
+    }
+    pub(super) async fn backup(&self, word: &str, volume: &Volume) -> Checked<Snapshot> {
+        let object = self.made(&self.backup_call(word, volume)?).await?;
+        let Object::Snapshot(snapshot) = object else { return broken("a snapshot was asked for") };
+        self.completed(&snapshot.id).await
     }
     pub(super) fn mark(&self, life: Life) -> RetireMark {
         let now = self.world.now();

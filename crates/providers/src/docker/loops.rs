@@ -80,6 +80,11 @@ impl Volumes for Loops {
         let why = match mounted_by(data)? {
             Some(process) => format!("{id} is still mounted: process {process} sees it"),
             None if free(data)? => return Ok(()),
+            // A filesystem that was held still when its machine died is mounted nowhere and lives on in the kernel.
+            None if still(home, id) && let_go(data, home)? && free(data)? => {
+                durable::remove(&note(home, id))?;
+                return Ok(());
+            }
             None => format!("the device of {id} is still open"),
         };
         if let Some(attached) = attached {
@@ -196,6 +201,29 @@ fn set_up(data: &Path) -> io::Result<Device> {
     Err(io::Error::other(format!("no loop device could be set up for {}: {said}", data.display())))
 }
 
+/// What the agent writes down of a filesystem that it holds still.
+fn note(home: &Home, id: &VolumeId) -> PathBuf {
+    home.still().join(format!("{id}.json"))
+}
+
+fn still(home: &Home, id: &VolumeId) -> bool {
+    note(home, id).exists()
+}
+
+/// Lets a filesystem go on that is held still and mounted nowhere: mounted once more it can be told so. False: it has
+/// no device.
+fn let_go(data: &Path, home: &Home) -> io::Result<bool> {
+    let Some(name) = of(data)? else { return Ok(false) };
+    let at = home.still().join("mounted");
+    fs::create_dir_all(&at)?;
+    let (device, place) = (format!("/dev/{name}"), at.display().to_string());
+    run("mount", &[&device, &place])?;
+    let thawed = run("fsfreeze", &["-u", &place]);
+    run("umount", &[&place])?;
+    fs::remove_dir(&at)?;
+    thawed.map(|_| true)
+}
+
 /// Frees the device of a file. False: it is still open somewhere.
 fn free(data: &Path) -> io::Result<bool> {
     let begun = Instant::now();
@@ -229,11 +257,15 @@ fn mounted_by(data: &Path) -> io::Result<Option<u32>> {
 }
 
 fn losetup(arguments: &[&str]) -> io::Result<String> {
-    let output = Command::new("losetup").args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| io::Error::new(error.kind(), format!("losetup: {error}")))?;
+    run("losetup", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> io::Result<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    Err(io::Error::other(format!("losetup {}: {}", arguments.join(" "), text(&output.stderr))))
+    Err(io::Error::other(format!("{program} {}: {}", arguments.join(" "), text(&output.stderr))))
 }

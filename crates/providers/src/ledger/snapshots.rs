@@ -1,5 +1,7 @@
 //! Snapshots: checked copies of volumes.
 
+use std::path::Path;
+
 use ideal_core::id::{Life, SnapshotId, Token, VolumeId};
 use ideal_core::observed::{SealKind, SnapshotState, Tags};
 use ideal_host::durable::{self, Lock};
@@ -11,6 +13,8 @@ use crate::{Answer, Object, ProviderError, Verdict};
 
 /// What is restored on trial, beside the data of its snapshot.
 pub(super) const TRIAL: &str = "trial";
+/// How often a copy is made of what is being written to.
+const TRIES: usize = 5;
 
 impl Ledger {
     pub(super) fn seal(
@@ -90,24 +94,22 @@ impl Ledger {
         self.point("snapshot.begun");
         drop(lock);
         let data = folder.join("data");
-        let unfinished = durable::unfinished(&data);
-        durable::remove(&unfinished)?;
         durable::remove(&data)?;
-        if let Err(error) = self.volumes.copy(&original, &unfinished) {
-            // What is not whole must not take the room that may have been lacking.
-            _ = durable::remove(&folder);
-            let why = format!("{} cannot be copied: {error}", source.id);
-            return Err(ProviderError::Retry { why, after: None });
-        }
-        self.point("snapshot.copied");
-        // Read back from the copy and compared with what is there now: that nothing wrote meanwhile is what a
-        // seal says, and what makes a backup one of an instant.
-        let checksum = self.volumes.checksum(&unfinished)?;
-        if self.volumes.checksum(&original)? != checksum {
-            durable::remove(&folder)?;
-            return Err(ProviderError::retry(format!("{} changed while it was copied", source.id)));
-        }
-        durable::rename(&unfinished, &data)?;
+        // Of what is in use and cannot be held still, an instant without a write may come.
+        let tries = if seal.is_some() { 1 } else { TRIES };
+        let copied = (0..tries).find_map(|_| self.same_copy(&original, &data).transpose());
+        let checksum = match copied {
+            Some(Ok(checksum)) => checksum,
+            failed => {
+                // What is not whole must not take the room that may have been lacking.
+                _ = durable::remove(&folder);
+                let id = &source.id;
+                return Err(ProviderError::retry(match failed {
+                    Some(Err(error)) => format!("{id} cannot be copied: {error}"),
+                    _ => format!("{id} changed while it was copied"),
+                }));
+            }
+        };
         self.point("snapshot.renamed");
         let _lock = self.lock()?;
         // Demands may have been mirrored to it meanwhile.
@@ -118,6 +120,21 @@ impl Ledger {
         self.write_snapshot(&meta)?;
         self.point("snapshot.completed");
         Ok(Answer::Made(Object::Snapshot(meta.show())))
+    }
+
+    /// Copies data beside where it belongs, reads the copy back and compares it with what is there now: that nothing
+    /// wrote meanwhile is what a seal says, and what makes a backup one of an instant. None: something wrote.
+    fn same_copy(&self, original: &Path, data: &Path) -> std::io::Result<Option<String>> {
+        let unfinished = durable::unfinished(data);
+        durable::remove(&unfinished)?;
+        self.volumes.copy(original, &unfinished)?;
+        self.point("snapshot.copied");
+        let checksum = self.volumes.checksum(&unfinished)?;
+        if self.volumes.checksum(original)? != checksum {
+            return Ok(None);
+        }
+        durable::rename(&unfinished, data)?;
+        Ok(Some(checksum))
     }
 
     /// Restores a snapshot to a place of its own, reads it back and removes it.

@@ -1,0 +1,72 @@
+//! `ideal prune`: ends what the file no longer wants: surplus nodes, mounts and clouds that left it. Shown first;
+//! data that no seal holds goes a day later.
+
+use ideal_core::id::SlotId;
+use ideal_core::plan::{Plan, text};
+use ideal_core::planner::{Consent, Prune as Wholly};
+use serde_json::json;
+
+use crate::arguments::{Global, data};
+use crate::ask::{self, Losses};
+use crate::commands::up;
+use crate::errand::Errand;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::render::{receipt, words};
+use crate::world::{World, wait_for};
+
+pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    let prune = if wanted.snapshots { Wholly::Everything } else { Wholly::KeepSnapshots };
+    let given = Consent { prune, ..Consent::default() };
+    wait_for(async {
+        let glance = world.glance().await?;
+        let demands = &glance.standing.demands;
+        let plan = only_leftovers(&world, glance.plan(demands, &given));
+        let losses = Losses::of(&glance, demands, &plan);
+        let ends = plan.steps.iter().any(|planned| !planned.step.act.is_upkeep());
+        if !ends || wanted.dry_run {
+            match (output.is_json(), ends) {
+                (true, _) => output.document("plan", json!({"steps": plan.steps}))?,
+                (false, true) => output.result(&text::render(&world.ideal, &plan, false)),
+                (false, false) => output.result("the file wants all that there is; nothing is pruned"),
+            }
+            return Ok(Exit::Done);
+        }
+        up::show(&world, &plan, output);
+        if !ask::agree(&losses, &world.name(), &up::agreed(&wanted.pursuit), output)? {
+            return Ok(Exit::Failed);
+        }
+        let what = if wanted.snapshots { "prune --snapshots" } else { "prune" };
+        let errand = Errand { ..up::with_flags(what, losses.consent(given), &wanted.pursuit) };
+        let pursued = errand.run(&world, output).await?;
+        let everything = [ideal_core::demand::Scope::Whole];
+        let retired = receipt::retired(&world.ideal, &pursued.observed, &everything);
+        let later = if retired.is_empty() { "" } else { "; `ideal prune` again, after that, deletes them" };
+        let met = format!(
+            "{}what the file does not want is ended{later}   {}",
+            receipt::render(&[], &retired),
+            words::span(pursued.took)
+        );
+        pursued.tell_with(&world, output, &format!("ideal {what}"), &met, json!({"retired": retired}))
+    })
+}
+
+/// The steps of what the file does not want: of slots beyond it, and of mounts that it has no more.
+fn only_leftovers(world: &World, plan: Plan) -> Plan {
+    let wanted = |slot: SlotId, mount: Option<&ideal_core::id::Name>| {
+        let cloud = world.ideal.cloud(slot.cloud).filter(|cloud| slot.index < cloud.nodes);
+        cloud.is_some_and(|cloud| mount.is_none_or(|name| cloud.mounts.iter().any(|own| own.name == *name)))
+    };
+    let mut plan = plan;
+    plan.steps.retain(|planned| {
+        let part = &planned.step.part;
+        !wanted(part.slot, part.mount.as_ref())
+    });
+    for planned in &mut plan.steps {
+        planned.after.clear();
+    }
+    plan.waiting.retain(|waiting| !wanted(waiting.part.slot, waiting.part.mount.as_ref()));
+    (plan.right, plan.parts) = (0, 0);
+    plan
+}

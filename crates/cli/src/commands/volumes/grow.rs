@@ -1,0 +1,136 @@
+//! `ideal volumes grow`: the size in the file first, for the file is what is wanted; then in fact.
+
+use ideal_core::address::Address;
+use ideal_core::demand::{Ending, Scope, State};
+use ideal_core::diagnostic::Points;
+use ideal_core::ideal::{Cloud, place_of};
+use ideal_core::planner::Consent;
+use ideal_core::time::Bytes;
+
+use crate::arguments::{Global, data};
+use crate::ask;
+use crate::commands::up;
+use crate::errand::{Errand, Pursued};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::mounts;
+use crate::output::Output;
+use crate::project::Project;
+use crate::render::words;
+use crate::scopes;
+use crate::world::{World, wait_for};
+
+pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    let address = scopes::address(&wanted.address)?;
+    let (cloud, size) = mount(&world, &address, &wanted.address)?;
+    if wanted.size < size {
+        let message = format!("{} has {size} already, and no volume is ever made smaller", wanted.address);
+        return Err(Failure::new("smaller", Exit::BadInput, message)
+            .next("a new mount of the wanted size, and a copy by hand, is the way to less")
+            .into());
+    }
+    let nodes = words::counted(cloud.nodes as usize, "volume");
+    let question = format!("{nodes} of {} grow from {size} to {}. Go on?", cloud.path, wanted.size);
+    if !ask::question(&question, wanted.pursuit.yes, output)? {
+        return Ok(Exit::Failed);
+    }
+    if wanted.size > size {
+        let at = write_size(global, &cloud, &address, wanted.size)?;
+        output.note(&format!("wrote {} into {at}", wanted.size));
+    }
+    drop(world);
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    wait_for(async {
+        let what = format!("volumes grow {} {}", wanted.address, wanted.size);
+        let pursued = errand(&what, None, wanted).run(&world, output).await?;
+        if pursued.exit() != Exit::Done {
+            return tell(&pursued, &world, wanted, &what, output);
+        }
+        let glance = world.glance().await?;
+        let small = mounts::of(&glance, &[cloud.path.to_string()])?.into_iter().find(|view| {
+            Some(&view.name) == address.mount.as_ref()
+                && view.mount().is_some_and(|seen| seen.small.is_some())
+        });
+        let Some(small) = small else { return tell(&pursued, &world, wanted, &what, output) };
+        let why = small.mount().and_then(|seen| seen.small.clone()).unwrap_or_default();
+        output.note(&format!(
+            "{} cannot grow while it is mounted: {}",
+            small.address(),
+            words::line(&why, 120)
+        ));
+        let question =
+            format!("Services of {} stop for a moment while it is mounted again. Go on?", cloud.path);
+        if !ask::question(&question, wanted.pursuit.yes, output)? {
+            output.note("it grows whenever it is mounted next");
+            return Ok(Exit::Done);
+        }
+        let covered = vec![Scope::Cloud(cloud.id)];
+        for state in [State::Unmounted, State::Launched] {
+            let demand = Some((covered.clone(), state, Ending::No));
+            let pursued = errand(&what, demand, wanted).run(&world, output).await?;
+            if pursued.exit() != Exit::Done || state == State::Launched {
+                return tell(&pursued, &world, wanted, &what, output);
+            }
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn errand(what: &str, demand: Option<(Vec<Scope>, State, Ending)>, wanted: &data::Grow) -> Errand {
+    let pursuit = &wanted.pursuit;
+    Errand { demand, ..up::with_flags(what, Consent::default(), pursuit) }
+}
+
+fn tell(
+    pursued: &Pursued,
+    world: &World,
+    wanted: &data::Grow,
+    what: &str,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let met = format!("{} has {}   {}", wanted.address, wanted.size, words::span(pursued.took));
+    pursued.tell(world, output, &format!("ideal {what}"), &met)
+}
+
+/// The cloud of a mount, and how large the file wants it.
+fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<(std::sync::Arc<Cloud>, Bytes)> {
+    let cloud = world.ideal.cloud_at(&address.path);
+    let found = cloud.and_then(|cloud| {
+        let own = cloud.mounts.iter().find(|mount| Some(&mount.name) == address.mount.as_ref())?;
+        Some((cloud.clone(), own.size))
+    });
+    found.ok_or_else(|| {
+        let failure =
+            Failure::new("no-such-part", Exit::BadInput, format!("there is no mount `{text}` in the file"));
+        failure.next("ideal volumes list        shows those that there are").into()
+    })
+}
+
+/// Writes a size in the place of the one that the file has; every other byte stays. Answers where.
+fn write_size(global: &Global, cloud: &Cloud, address: &Address, size: Bytes) -> anyhow::Result<String> {
+    let project = Project::open(global.file.as_deref())?;
+    let loaded = project.load();
+    let name = address.mount.as_ref().map(|name| name.as_str()).unwrap_or_default();
+    let place = place_of(&cloud.path, cloud.path.0.len() - 1).key("mounts").key(name).key("size");
+    let by_hand = |at: String| {
+        let message = format!("the size of mount `{name}` is not written as a plain size{at}");
+        let failure = Failure::new("not-plain", Exit::BadInput, message);
+        failure.next(format!("write {size} there by hand, then ideal up"))
+    };
+    let spot = loaded.map.locate(&place, Points::Value).ok_or_else(|| by_hand(String::new()))?;
+    let source = loaded.map.source(&spot);
+    let at = format!("{}:{}", source.name, spot.line);
+    let present = loaded.map.text(&spot);
+    if present.trim_matches(['"', '\'']).parse::<Bytes>().is_err() {
+        return Err(by_hand(format!(": {at}")).into());
+    }
+    let bytes = project.sources.texts.get(&source.name).map(Vec::as_slice).unwrap_or_default();
+    let text = String::from_utf8_lossy(bytes);
+    // The text of a source is without its mark of byte order.
+    let mark = text.len() - text.strip_prefix('\u{feff}').unwrap_or(&text).len();
+    let (start, end) = (mark + spot.bytes.start, mark + spot.bytes.end);
+    let new = format!("{}{size}{}", &text[..start], &text[end..]);
+    project.replace(&source.name, new.as_bytes())?;
+    Ok(at)
+}

@@ -1,0 +1,79 @@
+//! `ideal volumes restore`: back to an older snapshot. What is there now goes away first, sealed, so that the way back
+//! is open too.
+
+use ideal_core::demand::{Ending, Scope, State};
+use ideal_core::id::{MountId, SnapshotId};
+use ideal_core::observed::SnapshotState;
+use ideal_core::planner::Consent;
+
+use super::kind;
+use crate::arguments::{Global, data};
+use crate::ask::{self, Losses};
+use crate::commands::up;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::mounts::{self, View};
+use crate::output::Output;
+use crate::render::words;
+use crate::scopes;
+use crate::world::{World, wait_for};
+
+pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    wait_for(async {
+        let glance = world.glance().await?;
+        let view = mounts::one(&glance, &wanted.address)?;
+        let chosen = chosen(&view, &wanted.from)?;
+        let (address, slot) = (view.address(), view.part.slot);
+        let node = glance.ideal.address(slot);
+        let covered = vec![Scope::Slot(slot)];
+        let pursuit = &wanted.pursuit;
+        let what = format!("volumes restore {address} --from {chosen}");
+        let mount = MountId { slot, name: view.name.clone() };
+        let restore = Consent { restore: vec![(mount, chosen.clone())], ..Consent::default() };
+        let mut agreed_already = false;
+        if view.volume().is_some() {
+            output.note(&format!(
+                "{node} goes away first: what is on {address} now is sealed, and can be restored as well"
+            ));
+            let demands = scopes::demands_if(&glance, &covered, State::Away, Ending::No);
+            let plan = glance.plan(&demands, &Consent::default());
+            let losses = Losses::of(&glance, &demands, &plan);
+            up::show(&world, &plan, output);
+            if !ask::agree(&losses, &world.name(), &up::agreed(pursuit), output)? {
+                return Ok(Exit::Failed);
+            }
+            agreed_already = true;
+            let demand = (covered.clone(), State::Away, Ending::No);
+            let consent = losses.consent(Consent::default());
+            let away = up::errand(&what, demand, consent, pursuit).run(&world, output).await?;
+            if away.exit() != Exit::Done {
+                return away.tell(&world, output, &format!("ideal {what}"), "");
+            }
+        }
+        let question = format!("{address} is made of {chosen} again. Go on?");
+        if !agreed_already && !ask::question(&question, pursuit.yes, output)? {
+            return Ok(Exit::Failed);
+        }
+        let demand = (covered, State::Launched, Ending::No);
+        let back = up::errand(&what, demand, restore, pursuit).run(&world, output).await?;
+        let met = format!("{address} is what {chosen} holds   {}", words::span(back.took));
+        back.tell(&world, output, &format!("ideal {what}"), &met)
+    })
+}
+
+/// The snapshot that was named: of this mount, and whole.
+fn chosen(view: &View<'_>, id: &str) -> anyhow::Result<SnapshotId> {
+    let whole = || view.snapshots().into_iter().filter(|own| own.state == SnapshotState::Completed);
+    if let Some(own) = whole().find(|own| own.id.as_str() == id) {
+        return Ok(own.id.clone());
+    }
+    let message = format!("`{id}` is no whole snapshot of {}", view.address());
+    let mut failure = Failure::new("no-snapshot", Exit::BadInput, message);
+    for own in whole().take(3) {
+        let age = words::span(view.glance.observed.at.since(own.at));
+        failure =
+            failure.next(format!("--from {}        {}, life {}, {age} old", own.id, kind(own), own.life));
+    }
+    Err(failure.into())
+}
