@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 
 /// The image of every machine.
 pub(crate) const IMAGE: &str = "ideal-test:small";
+/// A whole Debian, where one is needed; see `Bed::with_system`.
+pub(crate) const SYSTEM: &str = "ideal-test:system";
 
 /// An engine, for as long as anything here is on it.
 struct Engine {
@@ -38,7 +40,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Ran {
+    pub(crate) fn of(output: &Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
@@ -62,9 +64,11 @@ fn missing() -> Option<String> {
     }
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let there = |name: &&&str| path.split(':').any(|at| Path::new(at).join(name).exists());
-    let wanted = ["docker", "dockerd", "busybox", "losetup", "mkfs.ext4"];
+    let wanted = ["docker", "dockerd", "busybox", "debootstrap", "losetup", "mkfs.ext4", "ssh"];
     let missing: Vec<&&str> = wanted.iter().filter(|name| !there(name)).collect();
-    (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and busybox-static"))
+    (!missing.is_empty()).then(|| {
+        format!("{missing:?} are missing; install docker.io, busybox-static, debootstrap and openssh-client")
+    })
 }
 
 fn scripts() -> PathBuf {
@@ -151,6 +155,17 @@ impl Bed {
         engine.run();
         engine.docker(&["import", &image, IMAGE]).ended(0);
         Some(Bed::on(Arc::new(engine), 0))
+    }
+    /// The same, with a whole Debian among the images.
+    pub(crate) fn with_system(name: &str) -> Option<Bed> {
+        let bed = Bed::start(name)?;
+        // target/PROFILE/deps/docker-HASH
+        let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("testbed");
+        let target = std::env::var_os("IDEAL_TESTBED").map_or(target, PathBuf::from);
+        let made = Command::new(scripts().join("image.sh")).arg(target).output().unwrap();
+        let image = Ran::of(&made).ended(0).out.trim().to_owned();
+        bed.docker(&["import", &image, SYSTEM]).ended(0);
+        Some(bed)
     }
     /// Another project on the same engine.
     pub(crate) fn beside(&self, number: usize) -> Bed {
