@@ -1,6 +1,7 @@
 //! An engine of our own with a small image, and a project whose machines are its containers. Nothing of it is left
 //! when it is dropped.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -136,6 +137,25 @@ fn loops(folder: &Path) -> Vec<(String, String)> {
     Ran::of(&listed).ended(0).out.lines().filter_map(of).collect()
 }
 
+/// The checksum that a seal of this image file has to have, worked out here once more: over the length, and each
+/// block of 64 KiB that is not all zeros, with its place.
+pub(crate) fn sum_of(image: &Path) -> String {
+    let mut file = std::fs::File::open(image).unwrap();
+    let length = file.metadata().unwrap().len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    let mut block = Vec::new();
+    for at in (0..length).step_by(64 << 10) {
+        block.clear();
+        std::io::Read::take(&mut file, 64 << 10).read_to_end(&mut block).unwrap();
+        if block.iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes());
+            hasher.update(&block);
+        }
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
 impl Bed {
     /// Starts an engine, with a project on it; none where that is impossible and allowed to be.
     pub(crate) fn start(name: &str) -> Option<Bed> {
@@ -233,6 +253,20 @@ impl Bed {
         let read = |path: PathBuf| std::fs::read(path.join("meta.json")).ok();
         let texts = entries.filter_map(|entry| read(entry.unwrap().path()));
         texts.map(|text| serde_json::from_slice(&text).unwrap()).collect()
+    }
+    /// The image file of each thing of one kind, with what is known of it.
+    pub(crate) fn images(&self, kind: &str) -> Vec<(PathBuf, Json)> {
+        let at = |meta: &Json| self.data().join(kind).join(meta["id"].as_str().unwrap()).join("data");
+        self.metas(kind).into_iter().map(|meta| (at(&meta), meta)).collect()
+    }
+    /// Checks that each seal has the checksum that was written down for it; how many there are.
+    #[track_caller]
+    pub(crate) fn seals_are_right(&self) -> usize {
+        let seals = self.images("snapshots");
+        for (image, meta) in &seals {
+            assert_eq!(meta["checksum"], sum_of(image), "{meta}");
+        }
+        seals.len()
     }
     /// Loop devices on files of this project: each with its file.
     pub(crate) fn loops(&self) -> Vec<(String, String)> {

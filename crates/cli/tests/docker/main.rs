@@ -14,3 +14,5 @@ mod contract;
 mod crashes;
 mod devices;
 mod first;
+mod many;
+mod postgres;
