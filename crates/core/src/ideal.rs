@@ -22,7 +22,7 @@ use crate::resource::Declaration;
 use crate::time::Bytes;
 
 pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
-pub use provider::{DockerSpec, ProviderSpec, VolumesOf};
+pub use provider::{DockerSpec, Init, ProviderSpec, VolumesOf};
 
 pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};
 pub use service::ServiceSpec;

@@ -1,7 +1,7 @@
 //! `docker`: machines are containers of an engine on this host, volumes are block devices.
 //!
-//! A machine is a container whose first process is our keeper; the binary that runs now is put into it, so that
-//! any Linux image will do. A volume is an image file behind a loop device that is set up here, on the host, and
+//! A machine is a container whose first process is our keeper, or the image's own init with our keeper beside it;
+//! the binary that runs now is put into it, so that any Linux image will do. A volume is an image file behind a loop device that is set up here, on the host, and
 //! given to the container by its numbers; a snapshot is a checked copy of that file. What is written down of them,
 //! and under which conditions they change, is the ledger's.
 //!
@@ -11,6 +11,7 @@
 mod containers;
 mod engine;
 mod image;
+mod init;
 mod loops;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ use crate::local::Folders;
 use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 use containers::Containers;
 pub use engine::Engine;
+pub use init::lacks;
 use loops::Loops;
 pub use loops::loops_work;
 
@@ -76,6 +78,7 @@ impl Docker {
                 program,
                 arguments: options.agent.args,
                 image: spec.image.unwrap_or_default(),
+                init: spec.init,
                 mounting: if loops { options.mounting } else { Some(BTreeSet::new()) },
             });
             Ok((machines, volumes))

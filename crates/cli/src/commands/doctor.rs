@@ -8,7 +8,7 @@ use ideal_core::ideal::{DockerSpec, ProviderSpec, VolumesOf};
 use ideal_core::observed::{AgentSeen, MachineState};
 use ideal_core::time::{Span, Time};
 use ideal_engine::Glance;
-use ideal_providers::docker::{Engine, SOCKET, loops_work};
+use ideal_providers::docker::{Engine, SOCKET, lacks, loops_work};
 use ideal_store::Journal;
 use ideal_store::sqlite::Sqlite;
 use serde::Serialize;
@@ -120,7 +120,16 @@ fn docker(world: &World, name: &Name, spec: &DockerSpec, written: &str) -> Check
     let images: BTreeSet<&str> = named.filter_map(|image| image.or(spec.image.as_deref())).collect();
     for image in images {
         match engine.has_image(image) {
-            Ok(true) => {}
+            Ok(true) => match lacks(&engine, image, spec.init) {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    let next = "mend the image, or `init:` of the provider";
+                    return Check::bad("provider", format!("docker: {why}"), next);
+                }
+                Err(error) => {
+                    return Check::bad("provider", format!("docker: {error}"), "ask the engine's log");
+                }
+            },
             Ok(false) => {
                 let found = format!("docker: the engine has no image `{image}`");
                 return Check::bad("provider", found, format!("docker pull {image}"));

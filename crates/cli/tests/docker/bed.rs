@@ -1,6 +1,7 @@
 //! An engine of our own with a small image, and a project whose machines are its containers. Nothing of it is left
 //! when it is dropped.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,8 @@ use serde_json::Value as Json;
 
 /// The image of every machine.
 pub(crate) const IMAGE: &str = "ideal-test:small";
+/// A whole Debian, where one is needed; see `Bed::with_system`.
+pub(crate) const SYSTEM: &str = "ideal-test:system";
 
 /// An engine, for as long as anything here is on it.
 struct Engine {
@@ -38,7 +41,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Ran {
+    pub(crate) fn of(output: &Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
@@ -62,9 +65,11 @@ fn missing() -> Option<String> {
     }
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let there = |name: &&&str| path.split(':').any(|at| Path::new(at).join(name).exists());
-    let wanted = ["docker", "dockerd", "busybox", "losetup", "mkfs.ext4"];
+    let wanted = ["docker", "dockerd", "busybox", "debootstrap", "losetup", "mkfs.ext4", "ssh"];
     let missing: Vec<&&str> = wanted.iter().filter(|name| !there(name)).collect();
-    (!missing.is_empty()).then(|| format!("{missing:?} are missing; install docker.io and busybox-static"))
+    (!missing.is_empty()).then(|| {
+        format!("{missing:?} are missing; install docker.io, busybox-static, debootstrap and openssh-client")
+    })
 }
 
 fn scripts() -> PathBuf {
@@ -132,6 +137,25 @@ fn loops(folder: &Path) -> Vec<(String, String)> {
     Ran::of(&listed).ended(0).out.lines().filter_map(of).collect()
 }
 
+/// The checksum that a seal of this image file has to have, worked out here once more: over the length, and each
+/// block of 64 KiB that is not all zeros, with its place.
+pub(crate) fn sum_of(image: &Path) -> String {
+    let mut file = std::fs::File::open(image).unwrap();
+    let length = file.metadata().unwrap().len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    let mut block = Vec::new();
+    for at in (0..length).step_by(64 << 10) {
+        block.clear();
+        std::io::Read::take(&mut file, 64 << 10).read_to_end(&mut block).unwrap();
+        if block.iter().any(|byte| *byte != 0) {
+            hasher.update(&at.to_le_bytes());
+            hasher.update(&block);
+        }
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
 impl Bed {
     /// Starts an engine, with a project on it; none where that is impossible and allowed to be.
     pub(crate) fn start(name: &str) -> Option<Bed> {
@@ -151,6 +175,17 @@ impl Bed {
         engine.run();
         engine.docker(&["import", &image, IMAGE]).ended(0);
         Some(Bed::on(Arc::new(engine), 0))
+    }
+    /// The same, with a whole Debian among the images.
+    pub(crate) fn with_system(name: &str) -> Option<Bed> {
+        let bed = Bed::start(name)?;
+        // target/PROFILE/deps/docker-HASH
+        let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("testbed");
+        let target = std::env::var_os("IDEAL_TESTBED").map_or(target, PathBuf::from);
+        let made = Command::new(scripts().join("image.sh")).arg(target).output().unwrap();
+        let image = Ran::of(&made).ended(0).out.trim().to_owned();
+        bed.docker(&["import", &image, SYSTEM]).ended(0);
+        Some(bed)
     }
     /// Another project on the same engine.
     pub(crate) fn beside(&self, number: usize) -> Bed {
@@ -218,6 +253,20 @@ impl Bed {
         let read = |path: PathBuf| std::fs::read(path.join("meta.json")).ok();
         let texts = entries.filter_map(|entry| read(entry.unwrap().path()));
         texts.map(|text| serde_json::from_slice(&text).unwrap()).collect()
+    }
+    /// The image file of each thing of one kind, with what is known of it.
+    pub(crate) fn images(&self, kind: &str) -> Vec<(PathBuf, Json)> {
+        let at = |meta: &Json| self.data().join(kind).join(meta["id"].as_str().unwrap()).join("data");
+        self.metas(kind).into_iter().map(|meta| (at(&meta), meta)).collect()
+    }
+    /// Checks that each seal has the checksum that was written down for it; how many there are.
+    #[track_caller]
+    pub(crate) fn seals_are_right(&self) -> usize {
+        let seals = self.images("snapshots");
+        for (image, meta) in &seals {
+            assert_eq!(meta["checksum"], sum_of(image), "{meta}");
+        }
+        seals.len()
     }
     /// Loop devices on files of this project: each with its file.
     pub(crate) fn loops(&self) -> Vec<(String, String)> {

@@ -67,7 +67,12 @@ fn docker_keeps_the_contract() {
     let Some(bed) = Bed::start("contract") else { return };
     for volumes in [VolumesOf::Loop, VolumesOf::Folder] {
         let data = bed.folder.join(format!("data-{volumes:?}"));
-        let spec = DockerSpec { image: Some(IMAGE.into()), volumes, socket: Some(bed.socket.clone()) };
+        let spec = DockerSpec {
+            image: Some(IMAGE.into()),
+            volumes,
+            socket: Some(bed.socket.clone()),
+            ..DockerSpec::default()
+        };
         let agent = AgentCommand { program: env!("CARGO_BIN_EXE_ideal").into(), args: vec!["agent".into()] };
         let run = bed.folder.join("run");
         let options = DockerOptions { data: data.clone(), run, agent, spec, mounting: None };

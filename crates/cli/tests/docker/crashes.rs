@@ -1,8 +1,11 @@
 //! The program dead at every boundary that an up, an away and a wake pass on containers. Each time it is run again
-//! and must converge, with nothing doubled, nothing left and no number lost.
+//! and must converge, with nothing doubled, nothing left and no number lost. The same where it is killed at a
+//! random moment.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 use crate::cluster::{EXT4, file};
@@ -98,4 +101,62 @@ fn life(bed: &Bed, dies_in: usize, at: &str) -> usize {
     }
     end(bed, at);
     deaths
+}
+
+#[test]
+fn killed_at_random_moments_in_containers() {
+    let Some(bed) = Bed::start("killed") else { return };
+    bed.write(&file(&bed, 0, EXT4));
+    // How long each act takes alone: beside others it takes longer, so that most kills come in time.
+    let lengths = ACTS.map(|act| {
+        let begun = Instant::now();
+        bed.ideal(act).ended(0);
+        begun.elapsed()
+    });
+    end(&bed, "no kill");
+    let (next, struck) = (AtomicUsize::new(1), AtomicUsize::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..AT_ONCE {
+            threads.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > LIVES {
+                        return;
+                    }
+                    struck.fetch_add(killed(&bed.beside(number), number, lengths), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (all, struck) = (LIVES * ROUNDS.len(), struck.into_inner());
+    eprintln!("{all} kills, {struck} of a command that still ran; alone the acts took {lengths:.1?}");
+    assert!(struck * 4 >= all * 3, "{struck} of {all}: most come too late");
+}
+
+/// How many lives, of a kill in each round; where they strike follows from the number of the life.
+const LIVES: usize = 10;
+const ROUNDS: [usize; 5] = [0, 1, 2, 1, 2];
+
+/// A life with a kill in each round; answers how many of them came while the command ran.
+fn killed(bed: &Bed, life: usize, lengths: [Duration; 3]) -> usize {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(life as u64);
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    bed.write(&file(bed, 0, EXT4));
+    let (mut seen, mut struck) = (0, 0);
+    for (round, act) in ROUNDS.into_iter().enumerate() {
+        let mut child = bed.command(ACTS[act]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(lengths[act].mul_f64(random(1000) as f64 / 1000.0));
+        struck += usize::from(child.try_wait().unwrap().is_none());
+        let _ = child.kill();
+        let _ = child.wait();
+        insist(bed, ACTS[act]);
+        seen = hold(bed, act, seen, &format!("life {life}, round {round}"));
+    }
+    end(bed, &format!("life {life}"));
+    struck
 }

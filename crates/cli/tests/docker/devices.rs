@@ -8,17 +8,17 @@ use crate::cluster::{EXT4, file};
 
 impl Bed {
     /// The image file of the only volume.
-    fn image(&self) -> PathBuf {
+    pub(crate) fn image(&self) -> PathBuf {
         let volumes = self.metas("volumes");
         assert_eq!(volumes.len(), 1, "{volumes:?}");
         self.data().join("volumes").join(volumes[0]["id"].as_str().unwrap()).join("data")
     }
-    fn write_at(&self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) {
         let image = std::fs::OpenOptions::new().write(true).open(self.image()).unwrap();
         image.write_all_at(bytes, offset).unwrap();
     }
     /// Brings the node to a state, and no further.
-    fn to(&self, state: &str) -> Ran {
+    pub(crate) fn to(&self, state: &str) -> Ran {
         self.ideal(&["demand", "shop.db", state]).ended(0);
         self.ideal(&["heal", "--yes", "--timeout", "20s"])
     }

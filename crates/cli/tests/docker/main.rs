@@ -14,3 +14,7 @@ mod contract;
 #[cfg(debug_assertions)]
 mod crashes;
 mod devices;
+mod failures;
+mod first;
+mod many;
+mod postgres;

@@ -56,6 +56,8 @@ fn serve(bed: &Bed, password: &str) -> Result<(), String> {
 pub(crate) fn serve_and_are_mended(bed: &Bed) -> Result<(), String> {
     let text = file().to_string().replace('\'', "'\\''");
     bed.shell(&format!("printf %s '{text}' > {FILE}"))?;
+    // From nothing on: the image has the server already.
+    bed.shell("apt-get purge -qq -y --autoremove 'postgresql*' > /dev/null; rm -rf /etc/postgresql* /var/lib/postgresql")?;
     pass(bed, "first-password")?;
     serve(bed, "first-password")?;
     let again = pass(bed, "first-password")?;

@@ -29,6 +29,9 @@ pub struct DockerSpec {
     /// What volumes are made of. Default `loop`.
     #[serde(default)]
     pub volumes: VolumesOf,
+    /// What the first process of a machine is. Default `keeper`.
+    #[serde(default)]
+    pub init: Init,
     /// The socket of the engine. Default `/var/run/docker.sock`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
@@ -43,6 +46,19 @@ pub enum VolumesOf {
     Loop,
     /// Folders, where loop devices cannot be had. Their size is not enforced.
     Folder,
+}
+
+/// What the first process of a machine of the provider `docker` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Our keeper, and nothing else: any image will do.
+    #[default]
+    Keeper,
+    /// The systemd of the image, with our keeper as a unit of it.
+    Systemd,
+    /// The sshd of the image, with our keeper beside it.
+    Sshd,
 }
 
 impl ProviderSpec {
@@ -144,9 +160,17 @@ mod tests {
         let folders = ProviderSpec::Docker(folders);
         assert_eq!(read("{\"docker\": {\"volumes\": \"folder\"}}").unwrap(), folders);
         assert_eq!(read(&serde_json::to_string(&folders).unwrap()).unwrap(), folders);
-        for wrong in
-            ["{\"local\": null}", "\"dcoker\"", "{}", "{\"sim\": 1}", "{\"docker\": {\"imgae\": \"a\"}}", "3"]
-        {
+        let systemd = ProviderSpec::Docker(DockerSpec { init: Init::Systemd, ..DockerSpec::default() });
+        assert_eq!(read("{\"docker\": {\"init\": \"systemd\"}}").unwrap(), systemd);
+        for wrong in [
+            "{\"local\": null}",
+            "\"dcoker\"",
+            "{}",
+            "{\"sim\": 1}",
+            "{\"docker\": {\"imgae\": \"a\"}}",
+            "{\"docker\": {\"init\": \"upstart\"}}",
+            "3",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(read("{\"sim\": null, \"local\": null}").is_err());

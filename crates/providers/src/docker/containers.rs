@@ -1,4 +1,4 @@
-//! Machines of `docker`: a container each, in a network of its cloud, with our keeper as its first process.
+//! Machines of `docker`: a container each, in a network of its cloud.
 //!
 //! A container is known by its labels, never by its name: the data folder that it is of, and its machine.
 
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use hyper::Method;
 use ideal_core::id::{CloudId, MachineId};
+use ideal_core::ideal::Init;
 use ideal_core::observed::{MachineState, Tags};
 use ideal_core::time::{Bytes, Span};
 use ideal_host::durable::{self, Lock};
@@ -16,6 +17,7 @@ use ideal_host::{Home, Identity, now};
 use serde_json::{Value, json};
 
 use super::engine::{Engine, escaped};
+use super::init::{self, First};
 use crate::ledger::{End, Glance, MachineMeta, Machines, STARTS_WITHIN, Seen, Way};
 use crate::{ProviderError, crash_point};
 
@@ -31,8 +33,8 @@ const PROGRAM: &str = "/usr/local/bin/ideal";
 const HOME: &str = "/var/lib/ideal/home";
 /// Where the folder of its agent's socket is in a container.
 const RUN: &str = "/run/ideal";
-/// How long a keeper has to end what runs, in seconds: more than it gives its processes.
-const GRACE: u32 = 5;
+/// How long what runs has to end, in seconds: more than a keeper gives its processes, and systemd its units beside.
+const GRACE: u32 = 10;
 
 /// Makes and ends containers.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(super) struct Containers {
     pub arguments: Vec<OsString>,
     /// The image of machines that name none.
     pub image: String,
+    pub init: Init,
     /// Clouds whose machines may mount devices; none: all.
     pub mounting: Option<BTreeSet<CloudId>>,
 }
@@ -56,6 +59,9 @@ impl Machines for Containers {
             return Err(ProviderError::refused(format!(
                 "the engine has no image `{image}`: bring it there with `docker pull` or `docker import`"
             )));
+        }
+        if let Some(why) = init::lacks(&self.engine, image, self.init)? {
+            return Err(ProviderError::refused(why));
         }
         let agent = format!("unix:{}", self.socket_folder(id).join("agent.sock").display());
         Ok(Way { address: String::new(), agent, within: format!("unix:{RUN}/agent.sock"), whole: true })
@@ -238,11 +244,10 @@ impl Containers {
     ) -> Result<(), ProviderError> {
         let identity: Identity = durable::read_json(&home.identity())?
             .ok_or_else(|| io::Error::other("the machine has no identity.json"))?;
-        let marks = identity.marks(&Home::new(HOME));
-        let environment: Vec<String> = marks.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut command = vec![PROGRAM.to_owned()];
-        command.extend(self.arguments.iter().map(|word| word.to_string_lossy().into_owned()));
-        command.extend(["keep", "--foreground", "--home", HOME].map(str::to_owned));
+        let mut keeper = vec![PROGRAM.to_owned()];
+        keeper.extend(self.arguments.iter().map(|word| word.to_string_lossy().into_owned()));
+        keeper.extend(["keep", "--foreground", "--home", HOME].map(str::to_owned));
+        let first = First::of(self.init, keeper, identity.marks(&Home::new(HOME)), HOME);
         let bind = |source: PathBuf, target: &str, read_only: bool| json!({"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only});
         let (cpus, memory) = limits(&meta.size)?;
         let mut host = json!({
@@ -262,6 +267,14 @@ impl Containers {
             host["DeviceCgroupRules"] = json!(["b 7:* rmw"]);
             host["SecurityOpt"] = json!(["apparmor=unconfined"]);
         }
+        if self.init == Init::Systemd {
+            let units = home.path().join(init::UNITS);
+            first.write_unit(&units)?;
+            init::open_for_systemd(&mut host, self.engine.control_groups()?);
+            if let Some(mounts) = host["Mounts"].as_array_mut() {
+                mounts.push(bind(units, init::UNITS_WITHIN, true));
+            }
+        }
         let index = tags.index.unwrap_or_default();
         let cloud = tags.cloud.to_string();
         let name = format!("ideal-{}-{index}-{}", short(&cloud), meta.id);
@@ -270,9 +283,10 @@ impl Containers {
             "Hostname": format!("node-{index}"),
             "User": "0:0",
             "WorkingDir": "/",
-            "Entrypoint": command,
+            "Entrypoint": first.command,
             "Cmd": [],
-            "Env": environment,
+            "Env": first.environment,
+            "StopSignal": first.stop,
             "Labels": {
                 OWNER: self.owner,
                 MACHINE: meta.id,

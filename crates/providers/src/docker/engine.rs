@@ -67,6 +67,12 @@ impl Engine {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
         Ok(format!("{} on Linux {}", text("Version"), text("KernelVersion")))
     }
+    /// Which control groups the host has: 1 or 2.
+    pub(super) fn control_groups(&self) -> Result<u32, ProviderError> {
+        let body = self.call(Method::GET, "/info", None)?.good("tell about its host")?;
+        // One that does not say it is older than the second kind.
+        Ok(body.get("CgroupVersion").and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(1))
+    }
     /// Whether it has an image of this name.
     pub fn has_image(&self, image: &str) -> Result<bool, ProviderError> {
         let reply = self.call(Method::GET, &format!("/images/{}/json", escaped(image)), None)?;
