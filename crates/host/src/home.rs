@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ideal_core::id::{CloudId, Generation, Life, MachineId, Name, SlotId, VolumeId};
+use ideal_core::ideal::Hook;
+use ideal_core::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Marks, ProcessId};
@@ -148,6 +150,19 @@ pub struct Device {
     pub minor: u32,
 }
 
+/// A filesystem that the agent holds still while a snapshot is taken. Written before it is held and removed after, for
+/// the kernel goes on holding it when the agent dies, and even when its machine does: whoever finds this sees to it
+/// that the filesystem goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Still {
+    /// Until when at most.
+    pub until: Time,
+    /// Where it is mounted; none: a folder, which is not held, and only has something to run afterwards.
+    pub at: Option<String>,
+    /// What runs afterwards, as the file has it: its texts may name secrets.
+    pub after: Option<Hook>,
+}
+
 /// The home of a machine: everything about it is below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home(PathBuf);
@@ -188,7 +203,7 @@ places! {
     runtime = "runtime.json";
     /// What the agent says of itself.
     agent_log = "agent.log";
-    /// A note for each volume of which the filesystem is held still.
+    /// What is written down for each volume of which the filesystem is held still.
     still = "still";
     /// What is remembered of resources, and the contents that were given for them.
     resources = "resources";
@@ -208,6 +223,10 @@ impl Home {
     /// Where an attached volume is.
     pub fn volume(&self, id: &VolumeId) -> PathBuf {
         self.volumes().join(id.as_str())
+    }
+    /// What is written down while the filesystem of a volume is held still: a [`Still`].
+    pub fn held(&self, id: &VolumeId) -> PathBuf {
+        self.still().join(format!("{id}.json"))
     }
     /// What the provider says of an attached volume.
     pub fn attachment(&self, id: &VolumeId) -> PathBuf {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::MachineState;
-use ideal_core::time::Bytes;
+use ideal_core::time::{Bytes, Time};
 use ideal_host::Home;
 use ideal_host::durable::Lock;
 use ideal_host::home::Attached;
@@ -105,6 +105,14 @@ pub(crate) trait Volumes: fmt::Debug + Send + Sync {
     fn with(&self, home: &Home) -> io::Result<Vec<String>>;
     /// Gives a machine again what it had before it stopped. `data`: where that of each volume lies.
     fn again(&self, home: &Home, data: &dyn Fn(&VolumeId) -> io::Result<PathBuf>) -> io::Result<()>;
+    /// Lets filesystems go on that the agent of a machine held still for longer than until `before`: when it has died,
+    /// nobody else does, and what waits for its disk cannot even be ended. `data` as above.
+    fn let_go(
+        &self,
+        home: &Home,
+        before: Time,
+        data: &dyn Fn(&VolumeId) -> io::Result<PathBuf>,
+    ) -> io::Result<()>;
     /// Undoes what a crash left half done for volumes that are with no machine: those of which the data lies here.
     fn sweep(&self, detached: &[PathBuf]) -> io::Result<()>;
 }

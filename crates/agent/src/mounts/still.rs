@@ -1,19 +1,18 @@
 //! Filesystems held still while a snapshot is taken of their device.
 //!
-//! The kernel goes on holding one when the agent dies, and even when its machine does; so there is a note of it,
-//! written before and removed after. Whoever finds a note sees to it that the filesystem goes on: this agent when its
-//! time is over, the next one when it starts or mounts it again, the provider when it takes the device away.
+//! What is written down of each says who must let it go: this agent when its time is over, the next one when it starts
+//! or mounts it again, the provider when the agent has died and when it takes the device away.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ideal_core::id::VolumeId;
 use ideal_core::ideal::Hook;
 use ideal_core::time::{Span, Time};
+use ideal_host::home::Still;
 use ideal_host::{durable, now};
 use ideal_resources::exec::{self, Program};
-use serde::{Deserialize, Serialize};
 
 use super::device::{aside, run};
 use crate::hooks::USUAL;
@@ -22,21 +21,6 @@ use crate::render::render;
 
 /// No order holds a filesystem longer than this.
 const LONGEST: Span = Span::mins(5);
-
-/// What is written down of a filesystem that is held still.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Note {
-    /// Until when at most.
-    until: Time,
-    /// Where it is mounted; none: a folder, which is not held, and only has something to run afterwards.
-    at: Option<String>,
-    /// What runs afterwards, as the file has it: its texts may name secrets.
-    after: Option<Hook>,
-}
-
-fn note(node: &Node, volume: &VolumeId) -> PathBuf {
-    node.home.still().join(format!("{volume}.json"))
-}
 
 /// Runs `before`, and holds the filesystem of a mounted volume still.
 pub(crate) async fn freeze(
@@ -53,10 +37,10 @@ pub(crate) async fn freeze(
     // One of before whose engine has died.
     thaw(node, volume).await?;
     let at = mount.device.is_some().then_some(mount.at);
-    let held = Note { until: now() + at_most.min(LONGEST), at, after };
+    let held = Still { until: now() + at_most.min(LONGEST), at, after };
     durable::private_dir(&node.home.still()).map_err(|error| error.to_string())?;
     // First: what `before` stopped goes on again whatever happens to us.
-    durable::write_json(&note(node, volume), &held).map_err(|error| error.to_string())?;
+    durable::write_json(&node.home.held(volume), &held).map_err(|error| error.to_string())?;
     let mut done = match before {
         Some(hook) => hooked(node, "before", &hook).await,
         None => Ok(()),
@@ -75,8 +59,8 @@ pub(crate) async fn freeze(
 
 /// Lets a filesystem go on, and runs what was to run afterwards. Nothing when it is not held.
 pub(crate) async fn thaw(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
-    let path = note(node, volume);
-    let held: Option<Note> = durable::read_json(&path).map_err(|error| error.to_string())?;
+    let path = node.home.held(volume);
+    let held: Option<Still> = durable::read_json(&path).map_err(|error| error.to_string())?;
     let Some(held) = held else { return Ok(()) };
     let is_mounted = node.state().mounts.get(volume).is_some_and(|mount| mount.mounted);
     // Of one that is not mounted any more the note stays: it is held until it is mounted somewhere again.
@@ -101,7 +85,7 @@ pub(crate) async fn thaw_in_time(node: Rc<Node>) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(volume) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
-        let held = durable::read_json::<Note>(&entry.path()).ok().flatten();
+        let held = durable::read_json::<Still>(&entry.path()).ok().flatten();
         let until = held.map_or_else(now, |held| held.until);
         let (node, volume) = (node.clone(), VolumeId::new(volume));
         tokio::task::spawn_local(async move { thaw_at(&node, &volume, until).await });
@@ -110,9 +94,9 @@ pub(crate) async fn thaw_in_time(node: Rc<Node>) {
 
 async fn thaw_at(node: &Rc<Node>, volume: &VolumeId, until: Time) {
     tokio::time::sleep(until.since(now()).std()).await;
-    let path = note(node, volume);
+    let path = node.home.held(volume);
     // Thawed meanwhile, and perhaps held anew for longer.
-    let held = durable::read_json::<Note>(&path).ok().flatten();
+    let held = durable::read_json::<Still>(&path).ok().flatten();
     if held.is_none_or(|held| held.until > until) {
         return;
     }

@@ -85,7 +85,7 @@ fn spare<'a>(seen: &SlotSeen, part: &Part, some: impl Iterator<Item = &'a Snapsh
         .map(|own| Step {
             part: part.clone(),
             act: Act::Prune { snapshot: own.id.clone(), keep },
-            reason: format!("{} newer ones stay", newer(own)),
+            reason: format!("{} is old: {} newer of its kind stay", own.id, newer(own)),
             needs: Vec::new(),
             brings: Vec::new(),
             ends: Vec::new(),

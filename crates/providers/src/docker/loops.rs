@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use ideal_core::id::{MachineId, VolumeId};
-use ideal_core::time::{Bytes, Span};
+use ideal_core::time::{Bytes, Span, Time};
 use ideal_host::Home;
 use ideal_host::durable;
-use ideal_host::home::{Attached, Device};
+use ideal_host::home::{Attached, Device, Still};
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::image;
@@ -81,10 +81,7 @@ impl Volumes for Loops {
             Some(process) => format!("{id} is still mounted: process {process} sees it"),
             None if free(data)? => return Ok(()),
             // A filesystem that was held still when its machine died is mounted nowhere and lives on in the kernel.
-            None if still(home, id) && let_go(data, home)? && free(data)? => {
-                durable::remove(&note(home, id))?;
-                return Ok(());
-            }
+            None if home.held(id).exists() && let_go(data, home, id)? && free(data)? => return Ok(()),
             None => format!("the device of {id} is still open"),
         };
         if let Some(attached) = attached {
@@ -114,6 +111,22 @@ impl Volumes for Loops {
             if let Some(attached) = durable::read_json::<Attached>(&record)? {
                 let device = set_up(&data(&id)?)?;
                 durable::write_json(&record, &Attached { device: Some(device), ..attached })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(
+        &self,
+        home: &Home,
+        before: Time,
+        data: &dyn Fn(&VolumeId) -> io::Result<PathBuf>,
+    ) -> io::Result<()> {
+        for name in self.with(home)? {
+            let id = VolumeId::new(name);
+            let held = durable::read_json::<Still>(&home.held(&id))?;
+            if held.is_some_and(|held| held.at.is_some() && held.until < before) {
+                let_go(&data(&id)?, home, &id)?;
             }
         }
         Ok(())
@@ -201,18 +214,8 @@ fn set_up(data: &Path) -> io::Result<Device> {
     Err(io::Error::other(format!("no loop device could be set up for {}: {said}", data.display())))
 }
 
-/// What the agent writes down of a filesystem that it holds still.
-fn note(home: &Home, id: &VolumeId) -> PathBuf {
-    home.still().join(format!("{id}.json"))
-}
-
-fn still(home: &Home, id: &VolumeId) -> bool {
-    note(home, id).exists()
-}
-
-/// Lets a filesystem go on that is held still and mounted nowhere: mounted once more it can be told so. False: it has
-/// no device.
-fn let_go(data: &Path, home: &Home) -> io::Result<bool> {
+/// Lets a filesystem go on that is held still: mounted once more, here, it can be told so. False: it has no device.
+fn let_go(data: &Path, home: &Home, id: &VolumeId) -> io::Result<bool> {
     let Some(name) = of(data)? else { return Ok(false) };
     let at = home.still().join("mounted");
     fs::create_dir_all(&at)?;
@@ -221,7 +224,9 @@ fn let_go(data: &Path, home: &Home) -> io::Result<bool> {
     let thawed = run("fsfreeze", &["-u", &place]);
     run("umount", &[&place])?;
     fs::remove_dir(&at)?;
-    thawed.map(|_| true)
+    thawed?;
+    durable::remove(&home.held(id))?;
+    Ok(true)
 }
 
 /// Frees the device of a file. False: it is still open somewhere.

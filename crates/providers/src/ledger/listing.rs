@@ -6,9 +6,9 @@ use std::{fs, io};
 
 use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::Listing;
-use ideal_core::time::Span;
+use ideal_core::time::{Span, Time};
 use ideal_host::durable::{self, Lock, UNFINISHED};
-use ideal_host::now;
+use ideal_host::{Home, now};
 
 use super::Place;
 use super::records::{End, Ledger};
@@ -17,6 +17,8 @@ use crate::{Object, ObjectId, ProviderError};
 
 /// How long an ended machine is shown.
 const SHOWN: Span = Span::hours(1);
+/// How much later than it should an agent may let a filesystem go on before it counts as dead.
+const LATE: Span = Span::secs(5);
 
 impl Ledger {
     pub(crate) fn list(&self) -> Result<Listing, ProviderError> {
@@ -81,6 +83,9 @@ impl Ledger {
                 swept.push(path);
                 continue;
             }
+            // What the agent itself does in time is left to it. What cannot be done now is tried at the next look.
+            let late = Time(now().0.saturating_sub(LATE.0));
+            _ = self.let_go(&self.home(&meta.id)?, late);
             left.push(meta);
         }
         for name in self.names("volumes")? {
@@ -110,6 +115,11 @@ impl Ledger {
             durable::remove(&trash)?;
         }
         Ok(swept)
+    }
+
+    /// Lets filesystems of a machine go on that are held still for longer than until `before`.
+    pub(super) fn let_go(&self, home: &Home, before: Time) -> io::Result<()> {
+        self.volumes.let_go(home, before, &|volume| Ok(self.volume(volume)?.join("data")))
     }
 
     /// Whether nothing is left but machines that were ended (not `ended`: not even those).

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ideal_core::id::{MachineId, SlotId, Token, VolumeId};
 use ideal_core::observed::{Machine, MachineState, Tags};
-use ideal_core::time::Span;
+use ideal_core::time::{Span, Time};
 use ideal_host::durable::{self, Lock};
 use ideal_host::{Home, Identity, now};
 
@@ -162,6 +162,8 @@ impl Ledger {
         }
         // Killing takes a while, and others may go on meanwhile.
         let _ending = Lock::take(&ending(&home))?;
+        // A process that waits for a disk that is held still cannot be ended.
+        self.let_go(&home, Time(u64::MAX))?;
         let _kept_from_starting = self.machines.end(&home, &meta)?;
         self.point("end.killed");
         let trash = self.bury_machine(id, &home)?;

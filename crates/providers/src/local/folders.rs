@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use ideal_core::id::{MachineId, VolumeId};
-use ideal_core::time::Bytes;
+use ideal_core::time::{Bytes, Time};
 use ideal_host::Home;
 use ideal_host::durable;
 use ideal_host::home::Attached;
@@ -65,6 +65,9 @@ impl Volumes for Folders {
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
     fn again(&self, _: &Home, _: &dyn Fn(&VolumeId) -> io::Result<PathBuf>) -> io::Result<()> {
+        Ok(())
+    }
+    fn let_go(&self, _: &Home, _: Time, _: &dyn Fn(&VolumeId) -> io::Result<PathBuf>) -> io::Result<()> {
         Ok(())
     }
     fn sweep(&self, _: &[PathBuf]) -> io::Result<()> {

@@ -55,7 +55,7 @@ fn named(act: &Act) -> Option<String> {
 fn shown(world: &World, steps: &[ideal_core::plan::Step]) -> String {
     let line = |step: &ideal_core::plan::Step| {
         let part = ideal_core::plan::text::address(&world.ideal, &step.part);
-        format!("  -  {part:<22} {}   {}\n", named(&step.act).unwrap_or_default(), step.reason)
+        format!("  -  {part:<22} {}\n", step.reason)
     };
     steps.iter().map(line).collect()
 }
