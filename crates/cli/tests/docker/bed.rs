@@ -203,6 +203,13 @@ impl Bed {
     pub(crate) fn engine_stops(&self) {
         self.engine.stop();
     }
+    /// Without a word: what it started runs on.
+    pub(crate) fn engine_dies(&self) {
+        let text = std::fs::read_to_string(self.engine.folder.join("e/engine.pid")).unwrap();
+        let pid = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        self.engine.stop();
+    }
     pub(crate) fn engine_runs_again(&self) {
         self.engine.run();
     }
