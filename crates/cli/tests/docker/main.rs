@@ -17,3 +17,4 @@ mod failures;
 mod first;
 mod many;
 mod postgres;
+mod shipped;
