@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 # One that was left behind by a start that was killed.
 old=$(cat "$folder/engine.pid" 2> /dev/null || true)
-if [ -n "$old" ] && tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -qF -- "--data-root $folder/data"; then
+if [ -e "/proc/${old:-none}/cmdline" ] && tr '\0' ' ' < "/proc/$old/cmdline" | grep -qF -- "--data-root $folder/data"; then
     kill "$old"
     while [ -e "/proc/$old" ]; do sleep 0.1; done
 fi
@@ -20,8 +20,9 @@ engine=$!
 finish() {
     kill "$engine" 2> /dev/null || true
     wait "$engine" || true
-    # It leaves the name of the network that its containers shared with the host.
-    umount "$folder"/run/netns/* 2> /dev/null || true
+    # It leaves the name of the network that its containers shared with the host, and its folder where one before it
+    # was killed.
+    umount "$folder"/run/netns/* "$folder/data" 2> /dev/null || true
 }
 trap finish EXIT
 trap 'exit 1' INT TERM

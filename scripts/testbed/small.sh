@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes the smallest system that can be a node: busybox, the tools of its filesystems that the host has, and the
-# libraries that those and PROGRAM need, as one archive that an engine can import. Prints the path of the archive.
+# libraries that those and PROGRAM need, as one archive that an engine can import. Without PROGRAM it is busybox and
+# nothing else. Prints the path of the archive.
 #
-#     small.sh FOLDER PROGRAM
+#     small.sh FOLDER [PROGRAM]
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 root=$(mktemp -d "$folder/small.XXXXXX")
@@ -24,6 +25,15 @@ libraries() {
         cp -L "$library" ".$library"
     done
 }
+pack() {
+    tar --numeric-owner -cf "$folder/$1.part" .
+    mv "$folder/$1.part" "$folder/$1"
+    echo "$folder/$1"
+}
+if [ "$#" -lt 2 ]; then
+    pack bare.tar
+    exit
+fi
 for name in mkfs.ext4 fsck.ext4 resize2fs fsfreeze mkfs.xfs xfs_repair xfs_growfs; do
     if at=$(command -v "$name"); then
         cp -L "$at" "sbin/$name"
@@ -32,6 +42,4 @@ for name in mkfs.ext4 fsck.ext4 resize2fs fsfreeze mkfs.xfs xfs_repair xfs_growf
 done
 cp /etc/mke2fs.conf etc/
 libraries "$2"
-tar --numeric-owner -cf "$folder/small.tar.part" .
-mv "$folder/small.tar.part" "$folder/small.tar"
-echo "$folder/small.tar"
+pack small.tar

@@ -11,6 +11,8 @@ use serde_json::Value as Json;
 
 /// The image of every machine.
 pub(crate) const IMAGE: &str = "ideal-test:small";
+/// Busybox and nothing else; see `Bed::import_bare`.
+pub(crate) const BARE: &str = "ideal-test:bare";
 /// A whole Debian, where one is needed; see `Bed::with_system`.
 pub(crate) const SYSTEM: &str = "ideal-test:system";
 
@@ -92,6 +94,11 @@ impl Engine {
             let _ = process.wait();
         }
     }
+    /// Brings a small image there: busybox, and unless it is to have nothing else, what this program needs.
+    fn import_small(&self, program: &[&str], name: &str) {
+        let made = Command::new(scripts().join("small.sh")).arg(&self.folder).args(program).output().unwrap();
+        self.docker(&["import", Ran::of(&made).ended(0).out.trim(), name]).ended(0);
+    }
     fn docker(&self, words: &[&str]) -> Ran {
         let socket = format!("unix://{}", self.socket);
         Ran::of(&Command::new("docker").args(["-H", &socket]).args(words).output().unwrap())
@@ -169,12 +176,13 @@ impl Bed {
         std::fs::create_dir_all(&folder).unwrap();
         let socket = format!("{}/e/engine.sock", folder.display());
         let engine = Engine { process: Mutex::new(None), folder, socket };
-        let mut small = Command::new(scripts().join("small.sh"));
-        let made = small.arg(&engine.folder).arg(env!("CARGO_BIN_EXE_ideal")).output().unwrap();
-        let image = Ran::of(&made).ended(0).out.trim().to_owned();
         engine.run();
-        engine.docker(&["import", &image, IMAGE]).ended(0);
+        engine.import_small(&[env!("CARGO_BIN_EXE_ideal")], IMAGE);
         Some(Bed::on(Arc::new(engine), 0))
+    }
+    /// Brings an image there in which is nothing but busybox.
+    pub(crate) fn import_bare(&self) {
+        self.engine.import_small(&[], BARE);
     }
     /// The same, with a whole Debian among the images.
     pub(crate) fn with_system(name: &str) -> Option<Bed> {
@@ -201,6 +209,13 @@ impl Bed {
     }
 
     pub(crate) fn engine_stops(&self) {
+        self.engine.stop();
+    }
+    /// Without a word: what it started runs on.
+    pub(crate) fn engine_dies(&self) {
+        let text = std::fs::read_to_string(self.engine.folder.join("e/engine.pid")).unwrap();
+        let pid = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         self.engine.stop();
     }
     pub(crate) fn engine_runs_again(&self) {
@@ -231,7 +246,11 @@ impl Bed {
         std::fs::write(self.folder.join("p/ideal.yaml"), text).unwrap();
     }
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ideal"));
+        self.command_of(env!("CARGO_BIN_EXE_ideal"), arguments)
+    }
+    /// The same of another file of the program.
+    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.join("p")).stdin(Stdio::null());
         command.env("XDG_STATE_HOME", self.folder.join("state"));
         command.env("XDG_RUNTIME_DIR", self.folder.join("run"));

@@ -141,12 +141,16 @@ fn a_host_without_room_for_a_seal_keeps_the_volume() {
     assert_eq!(bed.left(), Vec::<String>::new());
 }
 
-/// Begins a command and takes the engine away after a while; how the command ended.
-fn without_engine(bed: &Bed, arguments: &[&str], after: Duration) -> Ran {
+/// Begins a command and takes the engine away after a while; how the command ended. `dies`: without a word.
+fn without_engine(bed: &Bed, arguments: &[&str], after: Duration, dies: bool) -> Ran {
     let mut command = bed.command(arguments);
     let child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(after);
-    bed.engine_stops();
+    if dies {
+        bed.engine_dies();
+    } else {
+        bed.engine_stops();
+    }
     Ran::of(&child.wait_with_output().unwrap())
 }
 
@@ -155,10 +159,12 @@ fn an_engine_that_stops_in_the_middle() {
     let Some(bed) = Bed::start("middle") else { return };
     bed.write(&file(&bed, 0, EXT4));
     let mut seen = 0;
-    for (number, millis) in [100, 200, 300].into_iter().enumerate() {
-        for act in ["up", "away"] {
+    for (number, millis) in [100, 200, 300, 400].into_iter().enumerate() {
+        for (other, act) in ["up", "away"].into_iter().enumerate() {
             let limit = ["--yes", "--timeout", "8s"];
-            let ran = without_engine(&bed, &[&[act][..], &limit].concat(), Duration::from_millis(millis));
+            let dies = (number + other) % 2 == 0;
+            let ran =
+                without_engine(&bed, &[&[act][..], &limit].concat(), Duration::from_millis(millis), dies);
             match ran.code {
                 Some(0) => eprintln!("{act} was over after {millis} ms"),
                 Some(_) => assert!(

@@ -18,3 +18,4 @@ mod failures;
 mod first;
 mod many;
 mod postgres;
+mod shipped;

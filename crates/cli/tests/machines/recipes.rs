@@ -56,8 +56,8 @@ fn serve(bed: &Bed, password: &str) -> Result<(), String> {
 pub(crate) fn serve_and_are_mended(bed: &Bed) -> Result<(), String> {
     let text = file().to_string().replace('\'', "'\\''");
     bed.shell(&format!("printf %s '{text}' > {FILE}"))?;
-    // From nothing on: the image has the server already.
-    bed.shell("apt-get purge -qq -y --autoremove 'postgresql*' > /dev/null; rm -rf /etc/postgresql* /var/lib/postgresql")?;
+    // The package is there already, and no cluster of databases.
+    bed.shell("test -x /usr/bin/pg_createcluster; ! test -e /etc/postgresql/15")?;
     pass(bed, "first-password")?;
     serve(bed, "first-password")?;
     let again = pass(bed, "first-password")?;
@@ -67,6 +67,13 @@ pub(crate) fn serve_and_are_mended(bed: &Bed) -> Result<(), String> {
     bed.shell("echo 'nonsense;' >> /etc/nginx/nginx.conf; rm /etc/postgresql/*/main/pg_hba.conf")?;
     pass(bed, "first-password")?;
     serve(bed, "first-password")?;
+    pass(bed, "second-password")?;
+    serve(bed, "second-password")?;
+    // From nothing on.
+    bed.shell(
+        "systemctl stop postgresql; apt-get purge -qq -y --autoremove 'postgresql*' > /dev/null
+         rm -rf /etc/postgresql* /var/lib/postgresql",
+    )?;
     pass(bed, "second-password")?;
     serve(bed, "second-password")?;
     bed.shell("! grep -rqs 'first-password\\|second-password' /var/lib/ideal /var/log/ideal")?;
