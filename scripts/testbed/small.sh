@@ -13,7 +13,7 @@ cd "$root"
 mkdir -p bin sbin etc proc sys dev tmp root run var/lib usr/local/bin
 PATH=$PATH:/usr/sbin:/sbin
 cp "$(command -v busybox)" bin/busybox
-for name in sh ls cat cp mv rm mkdir rmdir ln chmod sleep sync echo mount umount df ps kill id stat touch tar dd sha256sum tail head wc; do
+for name in sh ls cat cp mv rm mkdir rmdir ln chmod sleep sync echo mount umount df ps kill id stat touch tar dd sha256sum tail head wc date test; do
     ln -s busybox "bin/$name"
 done
 echo 'root:x:0:0:root:/root:/bin/sh' > etc/passwd

@@ -139,16 +139,27 @@ fn script(block: &str) -> String {
 
 #[test]
 fn the_tutorial_is_true() {
-    let bench = Bench::new("tutorial");
+    is_true("tutorial", 10);
+}
+
+#[test]
+fn the_page_on_data_is_true() {
+    is_true("data", 5);
+}
+
+/// Runs every block of a page, in one folder that begins with the file of the quickstart.
+fn is_true(page: &str, most: usize) {
+    let bench = Bench::new(page);
     std::fs::copy(root().join("examples/quickstart/ideal.yaml"), bench.0.join("shop/ideal.yaml"))
         .unwrap_or_else(|why| panic!("{why}"));
-    let blocks = blocks(&read("docs/tutorial.md"), "sh");
-    assert!(blocks.len() > 10, "the tutorial has {} blocks", blocks.len());
+    let page = format!("docs/{page}.md");
+    let blocks = blocks(&read(&page), "sh");
+    assert!(blocks.len() > most, "{page} has {} blocks", blocks.len());
     for (line, block) in blocks {
         let ran = bench.sh(&script(&block));
         assert!(
             ran.status.success(),
-            "docs/tutorial.md:{line}: {}\n{block}\n{}{}",
+            "{page}:{line}: {}\n{block}\n{}{}",
             ran.status,
             String::from_utf8_lossy(&ran.stdout),
             String::from_utf8_lossy(&ran.stderr)
@@ -225,7 +236,14 @@ fn the_command_line_is_described() {
 #[test]
 fn files_in_documents_are_good() {
     let bench = Bench::new("files");
-    let documents = ["README.md", "docs/file.md", "docs/recipes.md", "docs/secrets.md", "docs/plugins.md"];
+    let documents = [
+        "README.md",
+        "docs/file.md",
+        "docs/recipes.md",
+        "docs/secrets.md",
+        "docs/plugins.md",
+        "docs/one-line.md",
+    ];
     for document in documents.into_iter().chain(["docs/coming-from-ideal-rb.md"]) {
         let whole =
             blocks(&read(document), "yaml").into_iter().filter(|(_, text)| text.starts_with("ideal: 1"));

@@ -17,5 +17,6 @@ mod devices;
 mod failures;
 mod first;
 mod many;
+mod one_line;
 mod postgres;
 mod shipped;
