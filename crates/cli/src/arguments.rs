@@ -20,7 +20,7 @@ pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
 pub(crate) use listing::Listing;
-pub(crate) use nodes::{Nodes, NodesAction, NodesList, NodesShow};
+pub(crate) use nodes::{Nodes, NodesAction, NodesCopy, NodesExec, NodesList, NodesShow, NodesSsh};
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 
 /// Describe what should be; ideal makes it so and keeps it so.
@@ -139,8 +139,10 @@ pub(crate) enum Command {
     /// Ideal against actual, on one screen
     #[command(after_help = "Examples:\n  ideal status\n  ideal status --check\n  ideal status --watch")]
     Status(Status),
-    /// Nodes: list them, show one
-    #[command(after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]")]
+    /// Nodes: list them, show one, run programs on them, copy files, open a terminal
+    #[command(
+        after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]\n  ideal nodes exec shop.web -- uptime"
+    )]
     Nodes(Nodes),
     /// What happened, newest last
     #[command(

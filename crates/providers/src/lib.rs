@@ -16,8 +16,10 @@ pub use docker::{Docker, DockerOptions};
 pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
@@ -40,6 +42,23 @@ pub trait Provider: fmt::Debug {
     fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>>;
     /// One shove. Accepted does not mean done: done is what is observed later.
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer>;
+    /// How a person gets into a machine that runs. `terminal`: whether there is one at this end.
+    fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
+        let _ = (machine, terminal);
+        let refused = ProviderError::refused("its provider knows no way into it for people");
+        Box::pin(std::future::ready(Err(refused)))
+    }
+}
+
+/// A program of this host that leads into a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// Its words; those of the program to be run there follow.
+    pub words: Vec<String>,
+    /// Where it is started.
+    pub at: Option<PathBuf>,
+    /// Added to its environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What can be relied upon at a provider.

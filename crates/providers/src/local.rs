@@ -15,12 +15,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ideal_core::observed::Listing;
+use ideal_core::observed::{Listing, Machine};
 use ideal_core::time::Span;
-use ideal_host::{AgentCommand, durable};
+use ideal_host::{AgentCommand, Identity, durable};
 
 use crate::ledger::Ledger;
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError};
+use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, WayIn};
 pub(crate) use folders::Folders;
 use keeper::Keepers;
 
@@ -92,5 +92,15 @@ impl Provider for Local {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         self.ledger.issuing(call)
+    }
+    /// A program of this host in the node's root, with the marks of the machine: it ends with it.
+    fn way_in<'a>(&'a self, machine: &'a Machine, _: bool) -> Answering<'a, WayIn> {
+        let id = machine.id.clone();
+        self.ledger.aside(move |ledger| {
+            let home = ledger.home(&id)?;
+            let identity: Identity = durable::read_json(&home.identity())?
+                .ok_or_else(|| ProviderError::refused(format!("{id} has no identity.json")))?;
+            Ok(WayIn { words: Vec::new(), at: Some(home.root()), environment: identity.marks(&home) })
+        })
     }
 }

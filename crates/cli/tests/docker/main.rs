@@ -13,3 +13,4 @@ mod contract;
 #[cfg(debug_assertions)]
 mod crashes;
 mod devices;
+mod hand;

@@ -7,4 +7,5 @@ mod cluster;
 #[cfg(debug_assertions)]
 mod crashes;
 mod drift;
+mod nodes;
 mod recipes;
