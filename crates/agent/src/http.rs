@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,6 +21,8 @@ use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::exec::{self, Place};
+
 /// Something asked of the node, which lives on one thread.
 #[derive(Debug)]
 pub(crate) enum Asked {
@@ -32,17 +34,19 @@ pub(crate) enum Asked {
 struct Edge {
     node: mpsc::Sender<Asked>,
     home: Home,
+    place: Place,
 }
 
 /// The paths and what serves them.
-pub(crate) fn router(node: mpsc::Sender<Asked>, home: Home) -> Router {
+pub(crate) fn router(node: mpsc::Sender<Asked>, home: Home, place: Place) -> Router {
     Router::new()
         .route(routes::ORDERS, post(order))
         .route(routes::REPORT, get(report))
         .route(routes::LOGS, get(logs))
+        .route(routes::EXEC, post(exec))
         .route(routes::HEALTH, get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(routes::BODY_LIMIT))
-        .with_state(Edge { node, home })
+        .with_state(Edge { node, home, place })
 }
 
 fn refusal(error: &LinkError) -> Response {
@@ -78,6 +82,14 @@ async fn report(State(edge): State<Edge>) -> Response {
     match answer.await {
         Ok(report) => Json(report).into_response(),
         Err(_) => ending(),
+    }
+}
+
+/// Without the node: it has its hands full, and a person may be looking why.
+async fn exec(State(edge): State<Edge>, request: Request) -> Response {
+    match exec::answer(&edge.place, request.into_body()).await {
+        Ok(body) => body.into_response(),
+        Err(error) => refusal(&error),
     }
 }
 

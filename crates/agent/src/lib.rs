@@ -1,7 +1,8 @@
 //! The half of the product that lives on a node: holds its slice of the ideal and heals the node alone.
 //!
-//! Three programs, each a hidden subcommand of the one binary: [`keep`] is the machine (tiny, no logic), [`run`]
-//! is the agent under it, [`shim`] is what a service is for the instant before it becomes itself.
+//! Five programs, each a hidden subcommand of the one binary: [`keep`] is the machine (tiny, no logic), [`run`]
+//! is the agent under it, [`shim`] is what a service is for the instant before it becomes itself; [`give`] and [`take`]
+//! are the far ends of a copy.
 //!
 //! Reading order: [`keep`], `run` (start and the loop), `orders` (what is accepted), `state`, then one file for
 //! each thing that is kept right: `resources`, `services`, `mounts`, `hooks`.
@@ -10,6 +11,8 @@
 //! started twice; nothing outside the node's root is written by a resource.
 
 mod contents;
+mod exec;
+mod files;
 mod health;
 mod hooks;
 mod http;
@@ -28,6 +31,7 @@ mod services;
 mod shim;
 mod state;
 
+pub use files::{give, take};
 pub use ideal_host::AgentCommand;
 pub use keep::{KeepOptions, keep};
 pub use pace::Pace;
@@ -35,7 +39,7 @@ pub use run::{AgentOptions, run};
 pub use shim::shim;
 pub use state::at_hand;
 
-/// Why one of the three programs came to an end.
+/// Why one of the programs came to an end.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The world said no.
@@ -46,6 +50,9 @@ pub enum AgentError {
         /// What came of it.
         source: std::io::Error,
     },
+    /// What a person asked for cannot be had.
+    #[error("{0}")]
+    Said(String),
     /// What is on disk cannot be relied upon, and is not guessed at.
     #[error("{0}")]
     Damaged(String),

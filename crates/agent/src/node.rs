@@ -281,23 +281,7 @@ impl Node {
 impl Ground for Node {
     /// Within its root, or within the volume of the mount that the path lies below.
     fn below(&self, path: &str) -> io::Result<(Root, String)> {
-        let state = self.state.borrow();
-        let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
-        for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
-            let at = mount.at.trim_end_matches('/');
-            let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
-            let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
-            if let Some(rest) = rest.filter(|_| longer) {
-                found = Some((volume, mount, rest));
-            }
-        }
-        match found {
-            // A device is mounted within the root.
-            Some((volume, mount, rest)) if mount.device.is_none() => {
-                Ok((Root::open(&self.home.volume(volume))?, rest.to_owned()))
-            }
-            _ => Ok((Root::open(&self.root())?, path.to_owned())),
-        }
+        crate::state::below(&self.state.borrow(), &self.home, &self.root(), path)
     }
     fn root(&self) -> PathBuf {
         if self.identity.whole { PathBuf::from("/") } else { self.home.root() }

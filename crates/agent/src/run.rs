@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::exec::Place;
 use crate::http::{self, Asked};
 use crate::node::Node;
 use crate::pace::Pace;
@@ -78,7 +79,7 @@ async fn serve(node: Rc<Node>, work: mpsc::UnboundedReceiver<resources::Asked>) 
     spawn_local(mounts::thaw_in_time(node.clone()));
     let listener =
         http::listen(socket).map_err(AgentError::io(format!("listening at {}", socket.display())))?;
-    let router = http::router(asking, node.home.clone());
+    let router = http::router(asking, node.home.clone(), Place::of(&node));
     spawn_local(async move {
         let _ = axum::serve(listener, router).await;
     });

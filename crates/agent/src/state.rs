@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use ideal_core::demand::Demands;
@@ -12,6 +13,7 @@ use ideal_core::slice::Slice;
 use ideal_core::time::{Bytes, Time};
 use ideal_host::home::Device;
 use ideal_host::{Home, ProcessId, durable};
+use ideal_resources::root::Root;
 use serde::{Deserialize, Serialize};
 
 /// What the agent was told and what it did once. Unknown fields are kept out on purpose: an older agent that
@@ -90,6 +92,27 @@ pub(crate) struct Started {
     pub recent: Vec<Time>,
     /// Why it was given up, and under which slice.
     pub suspended: Option<(String, String)>,
+}
+
+/// In which root a path of a node lies, and as which path of that: that of the node itself, or the volume of the mount
+/// that the path lies below.
+pub(crate) fn below(state: &State, home: &Home, root: &Path, path: &str) -> io::Result<(Root, String)> {
+    let mut found: Option<(&VolumeId, &Mounted, &str)> = None;
+    for (volume, mount) in state.mounts.iter().filter(|(_, mount)| mount.mounted) {
+        let at = mount.at.trim_end_matches('/');
+        let rest = path.strip_prefix(at).filter(|rest| rest.starts_with('/'));
+        let longer = found.is_none_or(|(_, other, _)| at.len() > other.at.len());
+        if let Some(rest) = rest.filter(|_| longer) {
+            found = Some((volume, mount, rest));
+        }
+    }
+    match found {
+        // A device is mounted within the root.
+        Some((volume, mount, rest)) if mount.device.is_none() => {
+            Ok((Root::open(&home.volume(volume))?, rest.to_owned()))
+        }
+        _ => Ok((Root::open(root)?, path.to_owned())),
+    }
 }
 
 /// The slice that the agent of this home was brought last, put in force or not, and its hash.

@@ -4,6 +4,8 @@
 //! the agent asks the kernel who connected. Each question has a connection of its own: they are few, and a
 //! connection that died unnoticed would make answers unknown.
 
+mod exec;
+
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -98,6 +100,18 @@ fn garbled(error: &serde_json::Error) -> Failure {
     Failure::After(format!("the answer of the agent cannot be read: {error}"))
 }
 
+/// A connection to an agent, or why there is none.
+async fn connect(address: &str, limit: Duration) -> Result<UnixStream, String> {
+    let Some(socket) = address.strip_prefix("unix:") else {
+        return Err(format!("`{address}` is not the address of an agent on this host"));
+    };
+    match tokio::time::timeout(limit, UnixStream::connect(socket)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("no agent answers at {address}: {error}")),
+        Err(_) => Err(format!("no agent answers at {address} within {limit:?}")),
+    }
+}
+
 async fn exchange(
     address: &str,
     method: Method,
@@ -105,16 +119,8 @@ async fn exchange(
     body: Vec<u8>,
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), Failure> {
-    let Some(socket) = address.strip_prefix("unix:") else {
-        return Err(Failure::Before(format!("`{address}` is not the address of an agent on this host")));
-    };
     let deadline = tokio::time::Instant::now() + limit;
-    let connecting = tokio::time::timeout_at(deadline, UnixStream::connect(socket));
-    let stream = match connecting.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(Failure::Before(format!("no agent answers at {address}: {error}"))),
-        Err(_) => return Err(Failure::Before(format!("no agent answers at {address} within {limit:?}"))),
-    };
+    let stream = connect(address, limit).await.map_err(Failure::Before)?;
     let request = Request::builder()
         .method(method)
         .uri(path)

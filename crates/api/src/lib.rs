@@ -5,6 +5,7 @@
 
 mod bytes;
 pub mod client;
+pub mod exec;
 pub mod routes;
 
 pub use bytes::Bytes;

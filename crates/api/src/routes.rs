@@ -7,6 +7,8 @@ pub const ORDERS: &str = "/v1/orders";
 pub const REPORT: &str = "/v1/report";
 /// `GET`: the last lines of a replica's log as text; `?lines=N`.
 pub const LOGS: &str = "/v1/logs/{service}";
+/// `POST`: runs a program for a person, see [`exec`](crate::exec).
+pub const EXEC: &str = "/v1/exec";
 /// `GET`: `ok` while the agent serves.
 pub const HEALTH: &str = "/v1/health";
 

@@ -22,7 +22,7 @@ pub(crate) use cluster::{
 };
 pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
 pub(crate) use listing::Listing;
-pub(crate) use nodes::{Nodes, NodesAction, NodesList, NodesMove, NodesShow};
+pub(crate) use nodes::{Nodes, NodesAction, NodesCopy, NodesExec, NodesList, NodesMove, NodesShow, NodesSsh};
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 
 /// Describe what should be; ideal makes it so and keeps it so.
@@ -141,8 +141,10 @@ pub(crate) enum Command {
     /// Ideal against actual, on one screen
     #[command(after_help = "Examples:\n  ideal status\n  ideal status --check\n  ideal status --watch")]
     Status(Status),
-    /// Nodes: list them, show one
-    #[command(after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]")]
+    /// Nodes: list them, show one, run programs on them, copy files, open a terminal
+    #[command(
+        after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]\n  ideal nodes exec shop.web -- uptime"
+    )]
     Nodes(Nodes),
     /// Volumes: list, show and grow them, take, try and restore their snapshots
     #[command(

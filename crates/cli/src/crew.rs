@@ -4,7 +4,7 @@ use ideal_api::{LinkError, Reply, Verb};
 use ideal_core::id::SlotId;
 use ideal_core::resource::Row;
 use ideal_engine::orders::Answers;
-use ideal_engine::{Engine, Glance};
+use ideal_engine::{Engine, Glance, Way};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -44,6 +44,32 @@ pub(crate) fn node(world: &World, address: &str) -> anyhow::Result<SlotId> {
             Err(failure.next(format!("write which: {first}")).into())
         }
     }
+}
+
+/// The ways to nodes, for what a person does by hand.
+pub(crate) async fn ways(
+    world: &World,
+    slots: &[SlotId],
+) -> anyhow::Result<Vec<(SlotId, Result<Way, LinkError>)>> {
+    let mut ways = ideal_engine::ways(&world.outside_to_look()?, slots).await;
+    Ok(slots.iter().filter_map(|slot| Some((*slot, ways.remove(slot)?))).collect())
+}
+
+/// The way to one node.
+pub(crate) async fn way(world: &World, slot: SlotId) -> anyhow::Result<Way> {
+    let way = ways(world, &[slot]).await?.pop().map(|(_, way)| way);
+    let way = way.unwrap_or_else(|| Err(LinkError::Unreachable { why: "it has no machine".to_owned() }));
+    way.map_err(|error| out_of_reach(&world.ideal.address(slot), &error))
+}
+
+/// Why a node could not be reached, as the end of a command.
+pub(crate) fn out_of_reach(node: &str, error: &LinkError) -> anyhow::Error {
+    let message = format!("{node}: {error}");
+    let failure = match error {
+        LinkError::Refused { .. } => Failure::new("refused", Exit::Failed, message),
+        _ => Failure::new("unreachable", Exit::Unreachable, message),
+    };
+    failure.next(format!("ideal nodes show {node}        tells more")).into()
 }
 
 /// Asks nodes something that needs no authority.

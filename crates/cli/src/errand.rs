@@ -129,7 +129,7 @@ async fn listening(engine: &mut Engine, teller: &Rc<Teller>) -> Result<Ending, E
         }
         if stop.replace(true) {
             teller.end();
-            std::process::exit(i32::from(Exit::Stopped as u8));
+            std::process::exit(i32::from(Exit::Stopped.number()));
         }
         teller.note("stopping after the calls under way; Ctrl-C again stops at once");
     }
@@ -192,7 +192,7 @@ impl Pursued {
         let exit = self.exit();
         if output.is_json() {
             let data = json!({
-                "kind": "result", "status": word(&self.ending), "exit": exit as u8, "run": self.run,
+                "kind": "result", "status": word(&self.ending), "exit": exit.number(), "run": self.run,
                 "took_ms": self.took.0, "right": self.tally.right, "parts": self.tally.parts,
                 "steps": self.tally.done, "failed": self.tally.failed,
                 "waiting": card::for_scripts(&world.ideal, self.waiting()), "more": more,
@@ -209,7 +209,7 @@ impl Pursued {
             Ending::TimedOut(waiting) => {
                 output.problem(&format!(
                     "\u{2717} the time is over; `{again}` goes on   [exit {}]",
-                    exit as u8
+                    exit.number()
                 ));
                 output.problem(&card::cards(&world.ideal, waiting));
             }
@@ -221,7 +221,7 @@ impl Pursued {
                     self.run,
                     words::counted(count, "part"),
                     if count == 1 { "s" } else { "" },
-                    exit as u8
+                    exit.number()
                 ));
                 output.problem(&card::cards(&world.ideal, waiting));
                 output.problem(&format!(

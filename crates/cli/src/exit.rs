@@ -6,29 +6,49 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// As wanted, or done.
-    Done = 0,
+    Done,
     /// Failed, refused at a question, or a fault of ours.
-    Failed = 1,
+    Failed,
     /// Bad flags or a bad file; nothing was touched.
-    BadInput = 2,
+    BadInput,
     /// `--check`: something is not as wanted.
-    Differs = 3,
+    Differs,
     /// Sign-in is needed, or something is not permitted.
-    Denied = 4,
-    /// A provider or server could not be reached.
-    Unreachable = 5,
+    Denied,
+    /// A provider, server or node could not be reached.
+    Unreachable,
     /// Nothing more happens until a person acts.
-    Suspended = 6,
+    Suspended,
     /// `--timeout` passed; what was set going goes on.
-    TimedOut = 7,
+    TimedOut,
     /// Somebody else works on the cluster, or a saved plan is stale.
-    Held = 8,
+    Held,
     /// Stopped by Ctrl-C.
-    Stopped = 130,
+    Stopped,
+    /// As a program on a node did, which was run for its own sake.
+    Program(u8),
+}
+
+impl Exit {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::BadInput => 2,
+            Exit::Differs => 3,
+            Exit::Denied => 4,
+            Exit::Unreachable => 5,
+            Exit::Suspended => 6,
+            Exit::TimedOut => 7,
+            Exit::Held => 8,
+            Exit::Stopped => 130,
+            Exit::Program(number) => number,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.number())
     }
 }

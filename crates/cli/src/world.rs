@@ -86,6 +86,11 @@ impl World {
         Ok(Some(World { ideal, around, store, link: Rc::default(), goods, providers: BTreeMap::new() }))
     }
 
+    /// A provider by its name in the file.
+    pub(crate) fn provider(&self, name: &Name) -> Option<&Rc<dyn Provider>> {
+        self.providers.get(name)
+    }
+
     /// Outermost clouds, in the order of the file.
     pub(crate) fn roots(&self) -> impl Iterator<Item = &Cloud> {
         self.ideal.clouds.iter().map(AsRef::as_ref).filter(|cloud| cloud.path.0.len() == 1)

@@ -19,9 +19,11 @@ pub mod outside;
 pub mod progress;
 pub mod reconcile;
 pub mod simulation;
+mod ways;
 
 pub use glance::Glance;
 pub use lease::LEASE;
 pub use outside::{Boundaries, Clock, Goods, Outside};
 pub use progress::{Event, Progress};
 pub use reconcile::{Ending, Engine, EngineError, Settings};
+pub use ways::{Way, ways};

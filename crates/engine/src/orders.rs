@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt};
 use ideal_api::{LinkError, Order, Reply, Verb};
 use ideal_core::id::SlotId;
-use ideal_core::observed::{Authority, MachineState, Observed};
+use ideal_core::observed::{Authority, Observed};
 use ideal_core::planner::{slice_hash, slice_of};
-use ideal_core::slice::ForNode;
 
 use crate::act::name_of;
 use crate::glance::Glance;
@@ -16,23 +15,10 @@ use crate::lease;
 use crate::observe::{AGENTS_AT_ONCE, nobody};
 use crate::outside::Outside;
 use crate::reconcile::{Engine, EngineError};
+use crate::ways::agent_of;
 
 /// What each node answered.
 pub type Answers = BTreeMap<SlotId, Result<Reply, LinkError>>;
-
-/// The way to the agent of a slot, or why there is none.
-fn way(observed: &Observed, slot: SlotId) -> Result<(ForNode, String), LinkError> {
-    let unreachable = |why: &str| LinkError::Unreachable { why: why.to_owned() };
-    let seen = observed.slots.get(&slot).ok_or_else(|| unreachable("it has no machine"))?;
-    let alive = seen.machines.iter().filter(|machine| !machine.state.is_over());
-    let machine = alive.max_by_key(|machine| (machine.tags.generation, &machine.id));
-    let machine = machine.ok_or_else(|| unreachable("it has no machine"))?;
-    if machine.state != MachineState::Running {
-        return Err(unreachable("its machine does not run"));
-    }
-    let address = machine.agent.clone().ok_or_else(|| unreachable("its agent has no address yet"))?;
-    Ok((ForNode { slot, generation: machine.tags.generation }, address))
-}
 
 async fn send(
     outside: &Outside,
@@ -41,7 +27,8 @@ async fn send(
     slot: SlotId,
     verbs: Vec<Verb>,
 ) -> Result<Reply, LinkError> {
-    let (node, address) = way(observed, slot)?;
+    let machines = observed.slots.get(&slot).map(|seen| seen.machines.as_slice()).unwrap_or_default();
+    let (node, address, _) = agent_of(slot, machines)?;
     let mut reply = Reply::Accepted;
     for verb in verbs {
         let name = name_of(&verb);

@@ -13,6 +13,7 @@ mod engine;
 mod image;
 mod init;
 mod loops;
+mod way_in;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,13 +22,15 @@ use std::sync::Arc;
 
 use ideal_core::id::{CloudId, SnapshotId};
 use ideal_core::ideal::{DockerSpec, VolumesOf};
-use ideal_core::observed::Listing;
+use ideal_core::observed::{Listing, Machine};
 use ideal_core::time::Span;
 use ideal_host::{AgentCommand, durable};
 
 use crate::ledger::{Ledger, Machines, Volumes};
 use crate::local::Folders;
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
+use crate::{
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict, WayIn,
+};
 use containers::Containers;
 pub use engine::Engine;
 pub use init::lacks;
@@ -57,6 +60,10 @@ pub struct DockerOptions {
 pub struct Docker {
     ledger: Arc<Ledger>,
     run: PathBuf,
+    /// Where the engine listens, without `unix://`.
+    socket: String,
+    /// The id of the data folder.
+    owner: String,
 }
 
 impl Docker {
@@ -67,8 +74,12 @@ impl Docker {
         let program = options.agent.program.canonicalize()?;
         let spec = options.spec;
         let loops = spec.volumes == VolumesOf::Loop;
-        let engine = Engine::new(spec.socket.as_deref().unwrap_or(SOCKET));
+        let socket = spec.socket.as_deref().unwrap_or(SOCKET);
+        let socket = socket.strip_prefix("unix://").unwrap_or(socket).to_owned();
+        let engine = Engine::new(&socket);
+        let mut owner = String::new();
         let ledger = Ledger::open(&options.data, "docker", |data, id| {
+            id.clone_into(&mut owner);
             let volumes: Box<dyn Volumes> =
                 if loops { Box::new(Loops { trash: data.join("trash") }) } else { Box::new(Folders) };
             let machines: Box<dyn Machines> = Box::new(Containers {
@@ -83,7 +94,7 @@ impl Docker {
             });
             Ok((machines, volumes))
         })?;
-        Ok(Docker { ledger: Arc::new(ledger), run })
+        Ok(Docker { ledger: Arc::new(ledger), run, socket, owner })
     }
 
     /// Removes the data folder and all that the engine has of it when nothing is in it but machines that were
@@ -117,5 +128,9 @@ impl Provider for Docker {
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         self.ledger.verifying(id)
+    }
+    fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
+        let (socket, owner, machine) = (self.socket.clone(), self.owner.clone(), machine.clone());
+        self.ledger.aside(move |_| way_in::way_in(&socket, &owner, &machine, terminal))
     }
 }

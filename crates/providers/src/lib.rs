@@ -16,8 +16,10 @@ pub use docker::{Docker, DockerOptions};
 pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use ideal_core::demand::Demands;
@@ -42,6 +44,12 @@ pub trait Provider: fmt::Debug {
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer>;
     /// A trial: restores a completed snapshot to where nobody uses it, reads it back, compares, and removes it.
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict>;
+    /// How a person gets into a machine that runs. `terminal`: whether there is one at this end.
+    fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
+        let _ = (machine, terminal);
+        let refused = ProviderError::refused("its provider knows no way into it for people");
+        Box::pin(std::future::ready(Err(refused)))
+    }
 }
 
 /// What came of the trial of a snapshot.
@@ -58,6 +66,17 @@ impl Verdict {
     pub fn holds(&self) -> bool {
         self.taken == self.restored
     }
+}
+
+/// A program of this host that leads into a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// Its words; those of the program to be run there follow.
+    pub words: Vec<String>,
+    /// Where it is started.
+    pub at: Option<PathBuf>,
+    /// Added to its environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What can be relied upon at a provider.

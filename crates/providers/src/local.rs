@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ideal_core::id::SnapshotId;
-use ideal_core::observed::Listing;
+use ideal_core::observed::{Listing, Machine};
 use ideal_core::time::Span;
-use ideal_host::{AgentCommand, durable};
+use ideal_host::{AgentCommand, Identity, durable};
 
 use crate::ledger::Ledger;
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
+use crate::{
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict, WayIn,
+};
 pub(crate) use folders::Folders;
 use keeper::Keepers;
 
@@ -96,5 +98,15 @@ impl Provider for Local {
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         self.ledger.verifying(id)
+    }
+    /// A program of this host in the node's root, with the marks of the machine: it ends with it.
+    fn way_in<'a>(&'a self, machine: &'a Machine, _: bool) -> Answering<'a, WayIn> {
+        let id = machine.id.clone();
+        self.ledger.aside(move |ledger| {
+            let home = ledger.home(&id)?;
+            let identity: Identity = durable::read_json(&home.identity())?
+                .ok_or_else(|| ProviderError::refused(format!("{id} has no identity.json")))?;
+            Ok(WayIn { words: Vec::new(), at: Some(home.root()), environment: identity.marks(&home) })
+        })
     }
 }

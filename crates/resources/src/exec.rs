@@ -9,7 +9,7 @@ use std::time::Duration;
 use ideal_host::process;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::ground::Ground;
 
@@ -104,8 +104,21 @@ impl Outcome {
     }
 }
 
-/// Kills a group of processes unless it is told not to: also when the future that waits for it is dropped.
-struct Group(Option<Pid>);
+/// The group of processes that a program leads. It is killed when this is dropped, unless it was let go: so also when
+/// nobody waits for the program any more.
+#[derive(Debug)]
+pub struct Group(Option<Pid>);
+
+impl Group {
+    /// Of a program that was just started as the leader of its group.
+    pub fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw))
+    }
+    /// The program ended by itself: what it left running may stay.
+    pub fn let_go(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -140,7 +153,7 @@ pub async fn run(ground: &dyn Ground, label: &str, program: &Program) -> Outcome
         Ok(child) => child,
         Err(error) => return failed(format!("cannot start {name}: {error}")),
     };
-    let mut group = Group(child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw));
+    let group = Group::of(&child);
     let feeding = child.stdin.take().zip(program.stdin.clone()).map(|(mut pipe, text)| async move {
         // A program that does not read all of it may still succeed.
         let _ = pipe.write_all(&text).await;
@@ -177,7 +190,7 @@ pub async fn run(ground: &dyn Ground, label: &str, program: &Program) -> Outcome
         None => Some(format!("{name} took longer than {:?} and was killed", program.limit)),
         Some(Err(error)) => Some(format!("{name} cannot be waited for: {error}")),
         Some(Ok(status)) => {
-            group.0 = None;
+            group.let_go();
             (!status.success()).then(|| format!("{name} ended with {status}"))
         }
     };

@@ -6,12 +6,13 @@
 //!
 //! Reading order: [`ground`] (what resources stand on), [`eyes`], [`hands`], [`kinds`] (one is enough), [`prepare`]
 //! (from a slice to rendered resources), [`pass`] (what is done in which order), [`keeper`] (what is remembered
-//! between passes), [`watch`] (who notices drift).
+//! between passes), [`watch`] (who notices drift). Beside it stands [`bundle`]: files that a person copies.
 //!
 //! Invariants: no path and no link in one leads out of the node's root; a file is at each moment the old or the new;
 //! what is owed after a crash is written down before the change that owes it.
 
 pub mod accounts;
+pub mod bundle;
 pub mod digest;
 pub mod exec;
 pub mod eyes;
@@ -26,6 +27,7 @@ pub mod plugins;
 pub mod prepare;
 pub mod question;
 pub mod root;
+mod tarball;
 pub mod watch;
 
 pub use eyes::Eyes;

@@ -35,14 +35,17 @@ impl std::ops::Deref for Spot {
 }
 
 /// Names are checked where they are written; what is left to refuse are paths that name no thing.
-fn relative(path: &str) -> io::Result<PathBuf> {
+fn relative(path: &Path) -> io::Result<PathBuf> {
     let mut out = PathBuf::new();
-    for part in Path::new(path).components() {
+    for part in path.components() {
         match part {
             Component::RootDir | Component::CurDir => {}
             Component::Normal(name) => out.push(name),
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{path}` holds `..`")));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("`{}` holds `..`", path.display()),
+                ));
             }
         }
     }
@@ -50,7 +53,7 @@ fn relative(path: &str) -> io::Result<PathBuf> {
 }
 
 /// The folder that a path lies in, and its last name.
-fn divided(path: &str) -> io::Result<(PathBuf, PathBuf)> {
+fn divided(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let path = relative(path)?;
     let name = path.file_name().ok_or_else(|| io::Error::other("the root itself is not a thing in it"))?;
     Ok((path.parent().unwrap_or(Path::new("")).to_owned(), name.into()))
@@ -81,8 +84,8 @@ impl Root {
     }
 
     /// Where `path` is or would be; none when a folder above it is missing.
-    pub fn sight(&self, path: &str) -> io::Result<Option<Sight>> {
-        let (parent, name) = divided(path)?;
+    pub fn sight(&self, path: impl AsRef<Path>) -> io::Result<Option<Sight>> {
+        let (parent, name) = divided(path.as_ref())?;
         match self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(folder) => Ok(Some(Sight { folder, name })),
             Err(Errno::NOENT) => Ok(None),
@@ -90,13 +93,13 @@ impl Root {
         }
     }
     /// Where `path` is or would be, to change it; the folders above it are made.
-    pub fn spot(&self, path: &str) -> io::Result<Spot> {
-        let (parent, name) = divided(path)?;
+    pub fn spot(&self, path: impl AsRef<Path>) -> io::Result<Spot> {
+        let (parent, name) = divided(path.as_ref())?;
         Ok(Spot(Sight { folder: self.make_folders(&parent)?, name }))
     }
     /// The folder at `path`, opened only to name it; none when there is none.
-    pub fn folder(&self, path: &str) -> io::Result<Option<OwnedFd>> {
-        match self.resolve(&relative(path)?, OFlags::PATH | OFlags::DIRECTORY) {
+    pub fn folder(&self, path: impl AsRef<Path>) -> io::Result<Option<OwnedFd>> {
+        match self.resolve(&relative(path.as_ref())?, OFlags::PATH | OFlags::DIRECTORY) {
             Ok(folder) => Ok(Some(folder)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -137,13 +140,23 @@ impl Root {
     }
 
     /// The directory at `path` as a root of its own; made when it is missing.
-    pub fn made_within(&self, path: &str) -> io::Result<Root> {
-        Ok(Root(self.make_folders(&relative(path)?)?))
+    pub fn made_within(&self, path: impl AsRef<Path>) -> io::Result<Root> {
+        Ok(Root(self.make_folders(&relative(path.as_ref())?)?))
+    }
+
+    /// What is at `path`, links followed within the root, opened for reading; none when nothing is.
+    pub fn open_followed(&self, path: impl AsRef<Path>) -> io::Result<Option<File>> {
+        // Not waiting for one who writes, where it is a pipe.
+        match self.resolve(&relative(path.as_ref())?, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether anything is at `path`, links followed within the root.
-    pub fn exists(&self, path: &str) -> bool {
-        relative(path).is_ok_and(|path| self.resolve(&path, OFlags::PATH).is_ok())
+    pub fn exists(&self, path: impl AsRef<Path>) -> bool {
+        relative(path.as_ref()).is_ok_and(|path| self.resolve(&path, OFlags::PATH).is_ok())
     }
 }
 
@@ -186,7 +199,7 @@ fn walk(
     does(folder, name, AtFlags::REMOVEDIR)
 }
 
-fn names_in(folder: &OwnedFd) -> io::Result<Vec<std::ffi::OsString>> {
+pub(crate) fn names_in(folder: impl AsFd) -> io::Result<Vec<std::ffi::OsString>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(folder)? {
         let name = entry?.file_name().to_bytes().to_owned();
@@ -237,7 +250,7 @@ impl Sight {
     /// The names in a folder, without `.` and `..`, in no order.
     pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        names_in(&rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?)
+        names_in(rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty())?)
     }
     /// Whether a folder has nothing in it.
     pub fn is_empty(&self) -> io::Result<bool> {
@@ -309,14 +322,20 @@ impl Spot {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file =
             File::from(rustix::fs::openat(&self.folder, &temporary, flags, Mode::from_raw_mode(0o600))?);
-        io::copy(content, &mut file)?;
-        if attributes.owner.is_some() || attributes.group.is_some() {
-            rustix::fs::fchown(&file, attributes.owner, attributes.group)?;
+        let mut fill = || {
+            io::copy(content, &mut file)?;
+            if attributes.owner.is_some() || attributes.group.is_some() {
+                rustix::fs::fchown(&file, attributes.owner, attributes.group)?;
+            }
+            rustix::fs::fchmod(&file, attributes.mode)?;
+            Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, &self.name)?)
+        };
+        let filled: io::Result<()> = fill();
+        if filled.is_err() {
+            let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
         }
-        rustix::fs::fchmod(&file, attributes.mode)?;
-        rustix::fs::renameat(&self.folder, &temporary, &self.folder, &self.name)?;
         crash_point("file-put");
-        Ok(())
+        filled
     }
     /// Gives what is here the name of another place, which holds nothing or an empty directory.
     pub fn rename(&self, to: &Spot) -> io::Result<()> {
@@ -380,10 +399,10 @@ impl Spot {
         })
     }
     /// Puts a link there, in place of a file or link.
-    pub fn put_link(&self, to: &str) -> io::Result<()> {
+    pub fn put_link(&self, to: impl AsRef<Path>) -> io::Result<()> {
         let temporary = self.temporary();
         let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
-        rustix::fs::symlinkat(to, &self.folder, &temporary)?;
+        rustix::fs::symlinkat(to.as_ref(), &self.folder, &temporary)?;
         crash_point("link-begun");
         rustix::fs::renameat(&self.folder, &temporary, &self.folder, &self.name)?;
         crash_point("link-live");

@@ -32,8 +32,13 @@ pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
             ideal_agent::keep(&KeepOptions::new(home, own, detach))
         }
         Some("run") => ideal_agent::run(AgentOptions { home, own, pace: Pace::default() }),
+        Some(verb @ ("give" | "take")) => {
+            let path = words.last().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+            let many = words.iter().any(|word| word == "--many");
+            if verb == "give" { ideal_agent::give(home, &path) } else { ideal_agent::take(home, &path, many) }
+        }
         _ => {
-            complain("`ideal agent` has keep, run and shim");
+            complain("`ideal agent` has keep, run, shim, give and take");
             return ExitCode::from(2);
         }
     };

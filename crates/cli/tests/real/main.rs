@@ -8,4 +8,5 @@ mod cluster;
 mod crashes;
 mod data;
 mod drift;
+mod nodes;
 mod recipes;

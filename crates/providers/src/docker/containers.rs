@@ -22,9 +22,9 @@ use crate::ledger::{End, Glance, MachineMeta, Machines, STARTS_WITHIN, Seen, Way
 use crate::{ProviderError, crash_point};
 
 /// Which data folder a thing of an engine is of.
-const OWNER: &str = "ideal.owner";
+pub(super) const OWNER: &str = "ideal.owner";
 /// Which machine a container is.
-const MACHINE: &str = "ideal.machine";
+pub(super) const MACHINE: &str = "ideal.machine";
 /// Which cloud a container or network is of.
 const CLOUD: &str = "ideal.cloud";
 /// Where the binary is in a container.

@@ -1,12 +1,10 @@
 //! The content of an archive. Every path of it is resolved within the directory that it is unpacked in, so that
 //! neither `..` nor a link of the archive's own leads out; each file is put whole.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
-use std::rc::Rc;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,13 +13,13 @@ use ideal_core::resource::archive::{ArchiveSeen, ArchiveSpec};
 use ideal_host::crash_point;
 use rustix::fs::{FileType, Gid, Mode, Uid};
 use sha2::{Digest, Sha256};
-use tar::EntryType;
 
 use super::{About, Keep};
 use crate::eyes::{Eyes, Seal, Trouble};
 use crate::hands::Hands;
 use crate::prepare::given;
-use crate::root::{Attributes, Root};
+use crate::root::Attributes;
+use crate::tarball::{Made, each, unpack};
 
 /// What archives were found to be, for as long as they are the same file.
 pub(crate) type Said = BTreeMap<String, (Seal, String)>;
@@ -124,91 +122,6 @@ fn stream(mut file: File) -> Result<Box<dyn Read>, Trouble> {
     }
 }
 
-/// Where a path of the archive goes; none when nothing of it is left. A path that climbs is refused.
-fn place(path: &Path, strip: usize) -> Result<Option<PathBuf>, Trouble> {
-    let mut parts = Vec::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(part) => parts.push(part),
-            Component::CurDir => {}
-            _ => {
-                let why = format!("the archive names {}, which lies outside of it", path.display());
-                return Err(Trouble::failed(why));
-            }
-        }
-    }
-    Ok((parts.len() > strip).then(|| parts[strip..].iter().collect()))
-}
-
-/// One entry of an archive.
-struct Found<'e, R: Read> {
-    entry: tar::Entry<'e, R>,
-    path: PathBuf,
-}
-
-/// How long what stands before one entry may be: its name, its extended attributes. All of it is held in memory.
-const LONGEST_HEADER: u64 = 4 << 20;
-
-/// A stream of which only so much may be read now.
-struct Bounded {
-    stream: Box<dyn Read>,
-    left: Rc<Cell<u64>>,
-}
-
-impl Read for Bounded {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(into.len());
-        if most == 0 && !into.is_empty() {
-            let why = format!("what stands before an entry of it is longer than {LONGEST_HEADER} bytes");
-            return Err(io::Error::other(why));
-        }
-        let count = self.stream.read(&mut into[..most])?;
-        self.left.set(self.left.get() - count as u64);
-        Ok(count)
-    }
-}
-
-/// Goes through an archive. Special files and paths that climb are refused.
-fn each(
-    file: File,
-    strip: usize,
-    mut does: impl FnMut(Found<'_, Bounded>) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    let left = Rc::new(Cell::new(LONGEST_HEADER));
-    let mut archive = tar::Archive::new(Bounded { stream: stream(file)?, left: left.clone() });
-    let mut entries = archive.entries()?;
-    while let Some(entry) = {
-        left.set(LONGEST_HEADER);
-        entries.next()
-    } {
-        let mut entry = entry?;
-        left.set(u64::MAX);
-        let path = entry.path()?.into_owned();
-        let kind = entry.header().entry_type();
-        let known = matches!(
-            kind,
-            EntryType::Regular
-                | EntryType::Continuous
-                | EntryType::Directory
-                | EntryType::Symlink
-                | EntryType::Link
-        );
-        if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader) {
-            continue;
-        }
-        if !known {
-            let why =
-                format!("the archive holds {}, which is neither file, directory nor link", path.display());
-            return Err(Trouble::failed(why));
-        }
-        match place(&path, strip)? {
-            Some(path) => does(Found { entry, path })?,
-            None => _ = io::copy(&mut entry, &mut io::sink())?,
-        }
-    }
-    Ok(())
-}
-
 /// The largest content that is unpacked, in bytes.
 const LARGEST: u64 = 64 << 30;
 /// The most entries that an archive may have.
@@ -225,7 +138,7 @@ fn room(eyes: &Eyes<'_>, to: &str) -> Result<u64, Trouble> {
 /// Reads all of an archive, within bounds; how many directories it holds.
 fn looked_through(file: File, strip: usize, room: u64, awaited: &Awaited) -> Result<usize, Trouble> {
     let (mut folders, mut entries, mut size) = (0usize, 0usize, 0u64);
-    each(file, strip, |mut found| {
+    each(stream(file)?, strip, |mut found| {
         awaited.check()?;
         entries += 1;
         size = size.saturating_add(found.entry.size());
@@ -275,7 +188,7 @@ impl Keep for ArchiveSpec {
         let put = aside(move |awaited| {
             let mut later: Vec<(PathBuf, Attributes)> = Vec::with_capacity(folders);
             let mut put = 0usize;
-            each(whole, strip, |found| {
+            each(stream(whole)?, strip, |found| {
                 awaited.check()?;
                 let mode = found.entry.header().mode()? & 0o777;
                 let attributes = Attributes { mode: Mode::from_raw_mode(mode), owner, group };
@@ -288,7 +201,7 @@ impl Keep for ArchiveSpec {
                 Ok(())
             })?;
             for (path, attributes) in later.iter().rev() {
-                root.spot(&path.to_string_lossy())?.set_attributes(*attributes)?;
+                root.spot(path)?.set_attributes(*attributes)?;
             }
             Ok(put)
         })
@@ -303,67 +216,11 @@ impl Keep for ArchiveSpec {
     }
 }
 
-enum Made {
-    Folder,
-    Other,
-}
-
-/// Puts one entry in its place, in place of whatever file or link is there.
-fn unpack(
-    root: &Root,
-    found: Found<'_, Bounded>,
-    attributes: Attributes,
-    strip: usize,
-) -> Result<Made, Trouble> {
-    let Found { mut entry, path } = found;
-    let at = path.to_string_lossy().into_owned();
-    let spot = root.spot(&at)?;
-    let kind = spot.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode));
-    let to = entry.link_name()?.map(std::borrow::Cow::into_owned);
-    match (entry.header().entry_type(), to) {
-        (EntryType::Directory, _) => {
-            match kind {
-                Some(FileType::Directory) => {}
-                None => spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o700), ..attributes })?,
-                // A link to a directory would lead elsewhere than the archive says.
-                Some(_) => {
-                    spot.remove()?;
-                    spot.make_folder(Attributes { mode: Mode::from_raw_mode(0o700), ..attributes })?;
-                }
-            }
-            return Ok(Made::Folder);
-        }
-        _ if kind == Some(FileType::Directory) => {
-            return Err(Trouble::failed(format!("a directory is in the place of {at}")));
-        }
-        (EntryType::Symlink, Some(to)) => spot.put_link(&to.to_string_lossy())?,
-        (EntryType::Link, Some(to)) => {
-            // Another name of a file that came before: a copy is as good, and cannot tie two files of the node.
-            let from =
-                place(&to, strip)?.ok_or_else(|| Trouble::failed(format!("{at} links to nothing here")))?;
-            let from = root.sight(&from.to_string_lossy())?;
-            let from = from.ok_or_else(|| Trouble::failed(format!("{at} links to nothing here")))?;
-            spot.put_now(&mut from.open()?, attributes)?;
-        }
-        _ => spot.put_now(&mut entry, attributes)?,
-    }
-    Ok(Made::Other)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_path_climbs() {
-        let at = |path: &str, strip| {
-            place(Path::new(path), strip).map(|place| place.map(|path| path.display().to_string()))
-        };
-        assert_eq!(at("./a/b", 0), Ok(Some("a/b".into())));
-        assert_eq!(at("a/b", 1), Ok(Some("b".into())));
-        assert_eq!(at("a", 1), Ok(None));
-        assert!(at("../a", 0).is_err() && at("/etc/x", 0).is_err() && at("a/../../b", 1).is_err());
-    }
+    use crate::tarball::LONGEST_HEADER;
+    use tar::EntryType;
 
     #[test]
     fn no_header_fills_the_memory() {
