@@ -179,7 +179,8 @@ fn programs_run_on_several_nodes() {
 
     // Somebody who works on the cluster is not in the way.
     let healing = bench.start(&["heal", "--watch"]);
-    eventually("a lease", || bench.run(&["push", "shop.web"]).code == Some(8));
+    eventually("it works", || bench.run(&["history"]).ended(0).out.contains("heal"));
+    bench.run(&["push", "shop.web"]).ended(8);
     bench.run(&["nodes", "exec", "shop.web", "--", "true"]).ended(0);
     kill(healing.id(), Signal::KILL);
     Bench::end(healing);

@@ -32,9 +32,7 @@ const COLUMNS: &[Column] = &[
     }),
     // Last, for the reason of a silence is long.
     Column::told("agent", |row| match row["agent_why"].as_str() {
-        Some(why) => {
-            format!("{} {}: {}", plain(&row["agent"]), plain(&row["agent_for"]), words::line(why, 60))
-        }
+        Some(why) => format!("{}: {}", plain(&row["agent"]), words::line(why, 120)),
         None => plain(&row["agent"]),
     }),
 ];

@@ -57,7 +57,7 @@ fn card(view: &View<'_>) -> String {
         "agent",
         match view.agent() {
             (word, None) => word.to_owned(),
-            (word, Some((span, why))) => format!("{word} for {span}: {why}"),
+            (word, Some(why)) => format!("{word}: {why}"),
         },
     );
     for (volume, seen) in view.volumes() {

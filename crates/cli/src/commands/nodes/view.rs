@@ -12,7 +12,6 @@ use ideal_engine::Glance;
 use serde_json::{Value as Json, json};
 
 use crate::ladder;
-use crate::render::words;
 use crate::scopes;
 
 /// One node.
@@ -79,14 +78,12 @@ impl View<'_> {
         let provider = self.seen.provider.clone().or_else(|| Some(cloud?.provider.clone()));
         provider.map(|name| name.to_string())
     }
-    /// Whether its agent answers; when it does not, for how long and why.
-    pub(crate) fn agent(&self) -> (&'static str, Option<(String, &str)>) {
+    /// Whether its agent answers; when it does not, why. For how long one look cannot know.
+    pub(crate) fn agent(&self) -> (&'static str, Option<&str>) {
         match &self.seen.agent {
             AgentSeen::NotAsked => ("none", None),
             AgentSeen::Answered(_) => ("answers", None),
-            AgentSeen::Silent { since, why } => {
-                ("silent", Some((words::span(self.glance.observed.at.since(*since)), why)))
-            }
+            AgentSeen::Silent { why, .. } => ("silent", Some(why)),
         }
     }
     /// Its volumes that are there, each with how its agent sees it.
@@ -125,8 +122,7 @@ impl View<'_> {
             "provider": self.provider(),
             "generation": machine.map(|machine| machine.tags.generation),
             "agent": agent,
-            "agent_for": silence.as_ref().map(|(span, _)| span),
-            "agent_why": silence.as_ref().map(|(_, why)| why),
+            "agent_why": silence,
             "mounted": mounted,
             "mounts": self.wanted_mounts(),
             "healthy": healthy,
