@@ -8,10 +8,13 @@ mod still;
 mod superblock;
 mod table;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use ideal_core::id::VolumeId;
+use ideal_core::observed::Problem;
 use ideal_core::slice::MountOrder;
+use ideal_core::time::Bytes;
 use ideal_host::home::{Attached, Device};
 use ideal_host::{durable, now};
 
@@ -19,6 +22,9 @@ use crate::node::Node;
 use crate::state::Mounted;
 
 pub(crate) use still::{freeze, thaw, thaw_in_time};
+
+/// A filesystem with less room than this, and less than a hundredth, is full for all that matters.
+const LEFT: u64 = 64 << 20;
 
 /// Mounts a volume that is attached. Again is as good as once. The error is the reason of a refusal.
 pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), String> {
@@ -107,6 +113,25 @@ enum Kept {
     Busy(String),
     /// The world said no.
     Failed(String),
+}
+
+/// What people should know of the mounts: those on which nothing more can be written.
+pub(crate) fn full(node: &Node) -> Vec<Problem> {
+    let state = node.state();
+    let mounted = state.mounts.iter().filter(|(_, mount)| mount.mounted);
+    let full = mounted.filter_map(|(volume, mount)| {
+        let at = match mount.device {
+            Some(_) => PathBuf::from(&mount.at),
+            None => node.home.volume(volume),
+        };
+        let room = rustix::fs::statvfs(&at).ok()?;
+        let (all, left) = (room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize);
+        let is_full = left < (all / 100).min(LEFT);
+        let what = format!("mount {}", mount.name);
+        let why = format!("it is full: {} of {} are left", Bytes(left >> 10 << 10), Bytes(all >> 20 << 20));
+        is_full.then_some(Problem { what, why, waiting: false })
+    });
+    full.collect()
 }
 
 /// Forgets mounts that ended with the machine's last run: a machine that was stopped comes up without them.

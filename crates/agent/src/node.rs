@@ -271,7 +271,7 @@ impl Node {
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
             heals: seen.heals.clone(),
-            left: seen.left.clone(),
+            left: seen.left.iter().cloned().chain(crate::mounts::full(self)).collect(),
             pauses: state.pauses.iter().filter(|pause| now() < pause.until).cloned().collect(),
         }
     }

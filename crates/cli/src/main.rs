@@ -2,7 +2,7 @@
 //!
 //! Reading order: `arguments` (the tree of commands), `commands` (one file each), `output` (where words go),
 //! `exit` (what the number at the end means), `project` (which file is meant), `world` (what the file stands
-//! for), `errand` (an engine sent out), `render` (how things look).
+//! for), `errand` (an engine sent out), `handwork` (steps that a person asks for), `render` (how things look).
 
 mod arguments;
 mod ask;

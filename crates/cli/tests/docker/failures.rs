@@ -93,6 +93,7 @@ fn a_full_volume_is_told_and_put_away_whole() {
     let wanted = "counter[0] on shop.db[0]: it ended with exit status: 3";
     let told = || bed.ideal(&["status"]).out.contains(wanted);
     assert!(until(30, told), "{:?}", bed.ideal(&["status"]));
+    bed.ideal(&["status"]).ended(0).says("mount data: it is full");
     assert_ne!(bed.ideal(&["status", "--check"]).code, Some(0));
     bed.ideal(&["logs", "counter[0]"]).ended(0).says("no space");
     assert_eq!(bed.container(), node, "a node with a full volume stays");
@@ -210,6 +211,17 @@ fn xfs_on_a_device() {
     bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("grew the filesystem");
     let size = bed.within("df -k --output=size /var/lib/data | tail -n 1").ended(0).out;
     assert!(size.trim().parse::<u64>().unwrap() > 500 << 10, "{size}");
+
+    // In use, it grows and is copied while the counter goes on.
+    bed.ideal(&["volumes", "grow", "shop.db[0]:data", "960MiB", "--yes"]).ended(0).says("has 960MiB");
+    let size = bed.within("df -k --output=size /var/lib/data | tail -n 1").ended(0).out;
+    assert!(size.trim().parse::<u64>().unwrap() > 800 << 10, "{size}");
+    let history = bed.ideal(&["history", "--limit", "200", "-v"]).ended(0).out;
+    let (_, since) = history.rsplit_once("volumes grow").unwrap();
+    assert!(!since.contains("unmount"), "xfs grows while it is mounted: {since}");
+    bed.ideal(&["volumes", "snapshot"]).ended(0).says("1 snapshot taken");
+    bed.ideal(&["volumes", "verify"]).ended(0);
+    seen = bed.numbers_rise_above(seen);
 
     // Behind the superblock: what the first group of blocks is free to give.
     bed.to("separated").ended(0);
