@@ -276,6 +276,11 @@ pub fn backup(cloud: CloudId, volume: &Volume, life: Life) -> Result<BackupPermi
     }
 }
 
+/// May this volume be made larger? It may be in use.
+pub fn grow(cloud: CloudId, volume: &Volume) -> Result<(), Refusal> {
+    backup(cloud, volume, volume.life).map(|_| ())
+}
+
 /// Whether `newer` can stand in for `old`: whole, of the same mount, and later. A seal is outdone by seals of later
 /// lives only; a backup by whatever was taken after it.
 pub fn outdone(old: &Snapshot, newer: &Snapshot) -> bool {

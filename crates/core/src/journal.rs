@@ -121,6 +121,15 @@ pub enum Record {
         /// What.
         heal: Heal,
     },
+    /// The agent told which filesystem is on a volume.
+    FilesystemSeen {
+        /// Which mount.
+        part: Part,
+        /// On which volume.
+        volume: VolumeId,
+        /// Its uuid.
+        uuid: String,
+    },
     /// The agent reported a clean unmount.
     UnmountSeen {
         /// Which mount.
@@ -230,6 +239,9 @@ pub struct MountMemory {
     pub snapshots: BTreeSet<SnapshotId>,
     /// The last clean unmount that an agent reported.
     pub clean: Option<(VolumeId, Life)>,
+    /// The filesystem that was last seen on a volume of it, by its uuid.
+    #[serde(default)]
+    pub filesystem: Option<(VolumeId, String)>,
     /// It was mounted, or may have been: what is on it is not blank.
     pub written: bool,
     /// Its data was given up on purpose: a blank volume may follow.
@@ -249,6 +261,7 @@ impl MountMemory {
         self.volumes.extend(old.volumes);
         self.snapshots.extend(old.snapshots);
         self.clean = self.clean.take().or(old.clean);
+        self.filesystem = self.filesystem.take().or(old.filesystem);
         self.given_up |= old.given_up;
         self.written |= old.written;
         self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
@@ -433,6 +446,11 @@ impl View {
             Record::Gone { part, object } => self.forget(part, object),
             Record::Healed { part, generation, heal } => {
                 self.heals.insert(part.slot, (*generation, heal.number));
+            }
+            Record::FilesystemSeen { part, volume, uuid } => {
+                if let Some(mount) = self.mount(part) {
+                    mount.filesystem = Some((volume.clone(), uuid.clone()));
+                }
             }
             Record::UnmountSeen { part, volume, life } => {
                 if let Some(mount) = self.mount(part) {

@@ -15,6 +15,7 @@ pub fn catch_up(view: &View, observed: &Observed, settle: impl Fn(&Part) -> Span
     for (slot, seen) in &observed.slots {
         found(view, &Part::node(*slot), seen, &mut records);
         unmounted(view, &Part::node(*slot), seen, &mut records);
+        filesystems(view, &Part::node(*slot), seen, &mut records);
         healed(view, &Part::node(*slot), seen, &mut records);
     }
     gone(view, observed, settle, now, &mut records);
@@ -134,6 +135,21 @@ fn taken_in(
         return Record::Outcome { part: part.clone(), act, outcome };
     }
     Record::Adopted { part: part.clone(), object: id.to_owned(), kind, generation: tags.generation, life }
+}
+
+/// Filesystems that agents report: so that another in the same place is noticed.
+fn filesystems(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+    let Some(report) = seen.agent.report() else { return };
+    for (volume, mount) in report.mounts.iter().filter(|(_, mount)| mount.mounted) {
+        let tags = seen.volumes.iter().find(|own| own.id == *volume && own.life == mount.life);
+        let name = tags.and_then(|own| own.tags.mount.as_ref());
+        let (Some(name), Some(filesystem)) = (name, &mount.filesystem) else { continue };
+        let known = view.slot(node.slot).and_then(|known| known.mounts.get(name)?.filesystem.as_ref());
+        if known.is_none_or(|(id, uuid)| id != volume || *uuid != filesystem.uuid) {
+            let (part, uuid) = (Part::mount(node.slot, name), filesystem.uuid.clone());
+            records.push(Record::FilesystemSeen { part, volume: volume.clone(), uuid });
+        }
+    }
 }
 
 /// Clean unmounts that agents report: so that it is still known when the agent is gone.

@@ -10,6 +10,7 @@ use crate::id::{Generation, Life, Name, SlotId, VolumeId};
 use crate::ideal::{Filesystem, Hooks, ServiceSpec};
 use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
+use crate::time::Bytes;
 
 /// What one node is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +74,12 @@ pub struct MountOrder {
     pub filesystem: Filesystem,
     /// Whether the volume is new and blank: only then may a filesystem be made.
     pub blank: bool,
+    /// How large the volume is: a device that has less was cut, and is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Bytes>,
+    /// The uuid of the filesystem that was seen on it before: another is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
 }
 
 /// Which node an order is meant for: refused by any other.

@@ -292,7 +292,7 @@ impl Doing<'_> {
             }
             Act::Grow { volume, size } => {
                 let fresh = self.volume(volume).await?;
-                guard::backup(cloud, &fresh, fresh.life)?;
+                guard::grow(cloud, &fresh)?;
                 self.accept(&Call::Grow { volume: volume.clone(), size: *size }).await
             }
             Act::Detach { volume, machine, life } => {

@@ -459,7 +459,13 @@ impl Engine {
         let name = step.part.mount.as_ref()?;
         let cloud = self.ideal.cloud(step.part.slot.cloud)?;
         let mount = cloud.mounts.iter().find(|mount| mount.name == *name)?;
+        let seen = self.observed.slots.get(&step.part.slot);
+        let own = seen.and_then(|seen| seen.volumes.iter().find(|own| own.id == *volume));
+        let memory = self.view.slot(step.part.slot).and_then(|known| known.mounts.get(name));
+        let known = memory.and_then(|memory| memory.filesystem.as_ref()).filter(|(id, _)| id == volume);
         Some(MountOrder {
+            size: own.map(|own| own.size),
+            uuid: known.map(|(_, uuid)| uuid.clone()),
             name: name.clone(),
             volume: volume.clone(),
             life,

@@ -32,6 +32,8 @@ const NAMES: &str = "/dev/ideal";
 /// A filesystem that is smaller than its device by less than this is not grown: the last part of a device may be
 /// too small for anything.
 const SLACK: u64 = 8 << 20;
+/// The largest block of a device.
+const BLOCK: u64 = 4096;
 /// How much of what a program says is told.
 const SAID: usize = 400;
 
@@ -126,6 +128,10 @@ impl Work {
         let look = || superblock::read(name);
         let cannot_read = |error: io::Error| format!("{} cannot be read: {error}", name.display());
         let (mut content, size) = look().map_err(cannot_read)?;
+        // A device has whole blocks only.
+        if let Some(wanted) = self.order.size.filter(|wanted| wanted.0 > size.saturating_add(BLOCK)) {
+            return Err(format!("its device has {}, and the volume has {wanted}: it was cut", Bytes(size)));
+        }
         let half_made = self.order.blank && self.note.exists() && matches!(content, Content::Foreign(_));
         if self.order.blank && (content == Content::Blank || half_made) {
             // What a crash leaves half made is known to be ours by this note.
@@ -148,6 +154,12 @@ impl Work {
         };
         if known.kind != wanted {
             return Err(format!("it holds {}, and {} is wanted", word(known.kind), word(wanted)));
+        }
+        if let Some(before) = self.order.uuid.as_ref().filter(|before| **before != known.uuid) {
+            return Err(format!(
+                "the filesystem on it is {}, and {before} was there before: bring that back, or restore a snapshot",
+                known.uuid
+            ));
         }
         let is_small = size.saturating_sub(known.size.0) > SLACK;
         said.extend(check(&known, name, is_small)?);

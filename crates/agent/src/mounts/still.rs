@@ -10,11 +10,12 @@ use std::time::Duration;
 use ideal_core::id::VolumeId;
 use ideal_core::ideal::Hook;
 use ideal_core::time::{Span, Time};
-use ideal_host::home::Still;
+use ideal_host::home::{Device, Still};
 use ideal_host::{durable, now};
 use ideal_resources::exec::{self, Program};
 
 use super::device::{aside, run};
+use super::table;
 use crate::hooks::USUAL;
 use crate::node::Node;
 use crate::render::render;
@@ -45,8 +46,10 @@ pub(crate) async fn freeze(
         Some(hook) => hooked(node, "before", &hook).await,
         None => Ok(()),
     };
-    if let (Ok(()), Some(at)) = (&done, held.at.clone()) {
-        done = freezer("-f", at).await;
+    if done.is_ok()
+        && let Some(device) = mount.device
+    {
+        done = hold(node, volume, device).await;
     }
     if let Err(why) = done {
         let undone = thaw(node, volume).await.err().map(|why| format!("; {why}")).unwrap_or_default();
@@ -55,6 +58,19 @@ pub(crate) async fn freeze(
     let (node, volume) = (node.clone(), volume.clone());
     tokio::task::spawn_local(async move { thaw_at(&node, &volume, held.until).await });
     Ok(())
+}
+
+/// Holds a filesystem still. Nobody mounts or unmounts meanwhile, and it is looked at once more: were it gone from
+/// there, the filesystem below would be held, which may be that of the whole system.
+async fn hold(node: &Node, volume: &VolumeId, device: Device) -> Result<(), String> {
+    let _alone = node.mounting.lock().await;
+    let mount = node.state().mounts.get(volume).filter(|mount| mount.mounted).cloned();
+    let at = mount.map(|mount| mount.at).ok_or_else(|| format!("{volume} is not mounted any more"))?;
+    let points = table::points(device).map_err(|error| error.to_string())?;
+    if !points.contains(&at) {
+        return Err(format!("{volume} is not mounted at {at} any more"));
+    }
+    freezer("-f", at).await
 }
 
 /// Lets a filesystem go on, and runs what was to run afterwards. Nothing when it is not held.
@@ -71,12 +87,15 @@ pub(crate) async fn thaw(node: &Rc<Node>, volume: &VolumeId) -> Result<(), Strin
     end(node, &path, held.after).await
 }
 
+/// What runs afterwards holds nothing up: that it failed is said in the log.
 async fn end(node: &Rc<Node>, path: &Path, after: Option<Hook>) -> Result<(), String> {
     durable::remove(path).map_err(|error| error.to_string())?;
-    match after {
-        Some(hook) => hooked(node, "after", &hook).await,
-        None => Ok(()),
+    if let Some(hook) = after
+        && let Err(why) = hooked(node, "after", &hook).await
+    {
+        node.log.say(why);
     }
+    Ok(())
 }
 
 /// Sees to it that what an agent of before held still goes on in time.

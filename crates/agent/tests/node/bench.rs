@@ -237,6 +237,8 @@ impl Bench {
             at: "/var/lib/data".to_owned(),
             filesystem: Default::default(),
             blank: true,
+            size: None,
+            uuid: None,
         }
     }
 }

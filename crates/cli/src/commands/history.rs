@@ -88,7 +88,10 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
             let (word, label) = (heal.standing.word(), say::line(&heal.label, 80));
             format!("{word:>10}  {label} of {}: {}", address(ideal, part), say::line(&heal.why, 200))
         }
-        Record::UnmountSeen { .. } if !verbose => return None,
+        Record::UnmountSeen { .. } | Record::FilesystemSeen { .. } if !verbose => return None,
+        Record::FilesystemSeen { part, volume, uuid } => {
+            format!("      seen  {} {volume} holds the filesystem {uuid}", address(ideal, part))
+        }
         Record::UnmountSeen { part, volume, life } => {
             format!("      seen  {} unmounted ({volume}, life {life})", address(ideal, part))
         }

@@ -86,6 +86,30 @@ fn a_filesystem_that_needs_a_person_is_left_as_it_is() {
 }
 
 #[test]
+fn another_filesystem_and_a_cut_device_are_refused() {
+    let Some(bed) = Bed::start("another") else { return };
+    bed.write(&file(&bed, 0, EXT4));
+    bed.ideal(&["up", "--yes"]).ended(0);
+    let seen = bed.numbers_rise_above(5);
+    bed.to("separated").ended(0);
+    let whole = std::fs::read(bed.image()).unwrap();
+    let made = std::process::Command::new("mkfs.ext4").args(["-q", "-F"]).arg(bed.image()).status().unwrap();
+    assert!(made.success());
+    let refused = bed.to("launched");
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    refused.says("was there before");
+    bed.to("separated").ended(0);
+    std::fs::write(bed.image(), &whole[..whole.len() / 2]).unwrap();
+    let refused = bed.to("launched");
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    refused.says("it was cut");
+    bed.to("separated").ended(0);
+    std::fs::write(bed.image(), whole).unwrap();
+    bed.ideal(&["up", "--yes"]).ended(0);
+    bed.numbers_rise_above(seen);
+}
+
+#[test]
 fn a_file_that_was_taken_away_is_told() {
     let Some(bed) = Bed::start("gone") else { return };
     bed.write(&file(&bed, 0, EXT4));

@@ -81,7 +81,10 @@ impl Volumes for Loops {
             Some(process) => format!("{id} is still mounted: process {process} sees it"),
             None if free(data)? => return Ok(()),
             // A filesystem that was held still when its machine died is mounted nowhere and lives on in the kernel.
-            None if home.held(id).exists() && let_go(data, home, id)? && free(data)? => return Ok(()),
+            None if home.held(id).exists() && let_go(data, home)? && free(data)? => {
+                durable::remove(&home.held(id))?;
+                return Ok(());
+            }
             None => format!("the device of {id} is still open"),
         };
         if let Some(attached) = attached {
@@ -125,8 +128,10 @@ impl Volumes for Loops {
         for name in self.with(home)? {
             let id = VolumeId::new(name);
             let held = durable::read_json::<Still>(&home.held(&id))?;
-            if held.is_some_and(|held| held.at.is_some() && held.until < before) {
-                let_go(&data(&id)?, home, &id)?;
+            if let Some(held) = held.filter(|held| held.at.is_some() && held.until < before) {
+                let_go(&data(&id)?, home)?;
+                // What is to run afterwards is still the agent's to do.
+                durable::write_json(&home.held(&id), &Still { at: None, ..held })?;
             }
         }
         Ok(())
@@ -215,7 +220,7 @@ fn set_up(data: &Path) -> io::Result<Device> {
 }
 
 /// Lets a filesystem go on that is held still: mounted once more, here, it can be told so. False: it has no device.
-fn let_go(data: &Path, home: &Home, id: &VolumeId) -> io::Result<bool> {
+fn let_go(data: &Path, home: &Home) -> io::Result<bool> {
     let Some(name) = of(data)? else { return Ok(false) };
     let at = home.still().join("mounted");
     fs::create_dir_all(&at)?;
@@ -224,9 +229,11 @@ fn let_go(data: &Path, home: &Home, id: &VolumeId) -> io::Result<bool> {
     let thawed = run("fsfreeze", &["-u", &place]);
     run("umount", &[&place])?;
     fs::remove_dir(&at)?;
-    thawed?;
-    durable::remove(&home.held(id))?;
-    Ok(true)
+    match thawed {
+        // It was not held, or not any more.
+        Err(error) if !error.to_string().contains("Invalid argument") => Err(error),
+        _ => Ok(true),
+    }
 }
 
 /// Frees the device of a file. False: it is still open somewhere.

@@ -66,10 +66,11 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
             return Ok(Exit::Done);
         }
         let covered = vec![Scope::Cloud(cloud.id)];
-        for state in [State::Unmounted, State::Launched] {
+        let before = glance.standing.demands.of(small.part.slot).unwrap_or(State::Launched);
+        for state in [State::Unmounted, before] {
             let demand = Some((covered.clone(), state, Ending::No));
             let pursued = errand(&what, demand, wanted).run(&world, output).await?;
-            if pursued.exit() != Exit::Done || state == State::Launched {
+            if pursued.exit() != Exit::Done || state == before {
                 return tell(&pursued, &world, wanted, &what, output);
             }
         }

@@ -55,7 +55,9 @@ pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> a
         if !agreed_already && !ask::question(&question, pursuit.yes, output)? {
             return Ok(Exit::Failed);
         }
-        let demand = (covered, State::Launched, Ending::No);
+        // As far up as it was wanted before; all the way, when it was wanted down.
+        let before = glance.standing.demands.of(slot).filter(|state| state.is_up());
+        let demand = (covered, before.unwrap_or(State::Launched), Ending::No);
         let back = up::errand(&what, demand, restore, pursuit).run(&world, output).await?;
         let met = format!("{address} is what {chosen} holds   {}", words::span(back.took));
         back.tell(&world, output, &format!("ideal {what}"), &met)
