@@ -17,6 +17,11 @@ impl Bed {
         let image = std::fs::OpenOptions::new().write(true).open(self.image()).unwrap();
         image.write_all_at(bytes, offset).unwrap();
     }
+    /// How large the filesystem is, in KiB.
+    pub(crate) fn room(&self) -> u64 {
+        let text = self.within("df -k /var/lib/data | tail -n 1").ended(0).out;
+        text.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
     /// Brings the node to a state, and no further.
     pub(crate) fn to(&self, state: &str) -> Ran {
         self.ideal(&["demand", "shop.db", state]).ended(0);
@@ -132,15 +137,11 @@ fn a_volume_comes_back_larger_when_it_is_wanted_larger() {
     bed.write(&file(&bed, 0, EXT4));
     bed.ideal(&["up", "--yes"]).ended(0);
     let seen = bed.numbers_rise_above(5);
-    let size = || {
-        let text = bed.within("df -k /var/lib/data | tail -n 1").ended(0).out;
-        text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let before = size();
+    let before = bed.room();
     bed.ideal(&["away", "--yes"]).ended(0);
     bed.write(&file(&bed, 0, "{size: 192MiB, at: /var/lib/data}"));
     bed.ideal(&["wake", "--yes"]).ended(0);
     bed.numbers_rise_above(seen);
-    assert!(before < 64 << 10 && size() > 150 << 10, "{before} and {} KiB", size());
+    assert!(before < 64 << 10 && bed.room() > 150 << 10, "{before} and {} KiB", bed.room());
     bed.ideal(&["logs", "shop.db[0]"]).ended(0).says("grew the filesystem");
 }

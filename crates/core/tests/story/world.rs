@@ -645,6 +645,14 @@ impl World {
                     guard::prune(slot.cloud, own, self.view.demands.ending, *given_up).map(drop)
                 })
             }
+            Act::Prune { snapshot, keep } => {
+                let own = seen.snapshots.iter().find(|own| own.id == *snapshot);
+                own.map_or(Ok(()), |own| guard::prune_old(slot.cloud, own, &seen.snapshots, *keep).map(drop))
+            }
+            Act::Backup { volume: id, life, .. } => {
+                volume(id).map_or(Ok(()), |own| guard::backup(slot.cloud, own, *life).map(drop))
+            }
+            Act::Grow { volume: id, .. } => volume(id).map_or(Ok(()), |own| guard::grow(slot.cloud, own)),
             _ => Ok(()),
         }
     }
