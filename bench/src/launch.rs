@@ -90,6 +90,7 @@ async fn launch(parts: usize) -> anyhow::Result<()> {
         take_over: false,
         poll: (Span::millis(10), Span::millis(100)),
         deadline: None,
+        only: None,
         forever: false,
     };
     let begin = Instant::now();

@@ -69,7 +69,8 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
     kept.map_err(|error| format!("the mount cannot be kept in mind: {error}"))?;
     node.seen.borrow_mut().busy.remove(&order.volume);
     // One that was held still when this machine stopped goes on now.
-    still::thaw(node, &order.volume).await?;
+    still::let_go(node, &order.volume).await?;
+    finish_aside(node, &order.volume);
     node.log.say(format_args!("mounted {} at {}", order.volume, order.at));
     Ok(())
 }
@@ -82,7 +83,8 @@ pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), St
         _ => return Ok(()),
     };
     // What is held still could not be written out.
-    still::thaw(node, volume).await.map_err(|why| format!("{volume} cannot be unmounted: {why}"))?;
+    still::let_go(node, volume).await.map_err(|why| format!("{volume} cannot be unmounted: {why}"))?;
+    finish_aside(node, volume);
     let done = match mount.device {
         Some(device) => device::unmount(volume, &mount, device).await,
         None => folder::unmount(node, volume, &mount),
@@ -105,6 +107,12 @@ pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), St
     node.seen.borrow_mut().busy.remove(volume);
     node.log.say(format_args!("unmounted {volume}"));
     Ok(())
+}
+
+/// What runs after a backup holds no mount up; that it failed is in the log.
+fn finish_aside(node: &Rc<Node>, volume: &VolumeId) {
+    let (node, volume) = (node.clone(), volume.clone());
+    tokio::task::spawn_local(async move { still::finish(&node, &volume).await });
 }
 
 /// Why a volume stays mounted.

@@ -69,6 +69,8 @@ pub(crate) struct Seen {
     pub left: Vec<Problem>,
     /// What is not right with services beyond what they show.
     pub services_wait: BTreeMap<String, Problem>,
+    /// Volumes of which what runs after a backup runs now.
+    pub finishing: BTreeSet<VolumeId>,
     /// What kept a volume busy when its unmount was refused.
     pub busy: BTreeMap<VolumeId, String>,
 }

@@ -62,6 +62,10 @@ impl NodeLink for UnixLink {
             let limit = match &order.verb {
                 Verb::Report | Verb::Lacks { .. } => self.report_timeout,
                 Verb::Work(_) | Verb::Facts { .. } => self.work_timeout,
+                // What runs first has a time of its own, and so has what runs afterwards, which is not known here.
+                Verb::Freeze { before: Some(hook), .. } => {
+                    self.order_timeout + hook.timeout.map_or(self.order_timeout, |limit| limit.std())
+                }
                 _ => self.order_timeout,
             };
             let body = serde_json::to_vec(order).map_err(|error| LinkError::Refused {

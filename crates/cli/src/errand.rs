@@ -1,10 +1,11 @@
 //! An engine sent out with a demand: opened, run to its end, and what came of it.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ideal_core::demand::{Ending as ForGood, Scope, State};
 use ideal_core::observed::Observed;
-use ideal_core::plan::{Cause, Waiting};
+use ideal_core::plan::{Cause, Part, Waiting};
 use ideal_core::planner::{Consent, How};
 use ideal_core::time::Span;
 use ideal_engine::{Ending, Engine, EngineError, Settings};
@@ -27,6 +28,10 @@ pub(crate) struct Errand {
     pub(crate) what: String,
     /// What is demanded of what; none: what is demanded already.
     pub(crate) demand: Option<(Vec<Scope>, State, ForGood)>,
+    /// Demanded as well, each of its own scope.
+    pub(crate) again: Vec<(Scope, State)>,
+    /// Only these parts are touched; none: all.
+    pub(crate) only: Option<BTreeSet<Part>>,
     /// What a person agreed to.
     pub(crate) consent: Consent,
     pub(crate) timeout: Option<Span>,
@@ -50,6 +55,8 @@ impl Errand {
         Errand {
             what,
             demand: None,
+            again: Vec::new(),
+            only: None,
             consent: Consent::default(),
             timeout: None,
             take_over: false,
@@ -73,6 +80,7 @@ impl Errand {
         let settings = Settings {
             deadline: self.timeout.map(|timeout| began + timeout),
             forever: self.forever,
+            only: self.only.clone(),
             ..settings(self.take_over)
         };
         let failure = |error: EngineError| world.engine_failure(error);
@@ -93,6 +101,9 @@ impl Errand {
             && (self.take_over || !is_demanded(&engine, scopes, *state, *ending))
         {
             engine.demand(scopes, *state, *ending).await.map_err(failure)?;
+        }
+        for (scope, state) in &self.again {
+            engine.demand(&[*scope], *state, ForGood::No).await.map_err(failure)?;
         }
         let ending = listening(&mut engine, teller).await.map_err(failure)?;
         engine.close_run(&run, word(&ending)).await.map_err(failure)?;

@@ -236,7 +236,7 @@ const POLL: (Span, Span) = (Span::millis(15), Span::secs(1));
 
 /// How an engine works that runs until its demand is met.
 pub(crate) fn settings(take_over: bool) -> Settings {
-    Settings { holder: holder(), take_over, poll: POLL, deadline: None, forever: false }
+    Settings { holder: holder(), take_over, poll: POLL, deadline: None, forever: false, only: None }
 }
 
 /// Who works here, for leases and history.

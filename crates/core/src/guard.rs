@@ -6,7 +6,7 @@
 
 use crate::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
 use crate::observed::{
-    AttachmentState, Machine, MachineState, Report, Snapshot, SnapshotState, Volume, VolumeState,
+    AttachmentState, Machine, MachineState, Report, SealKind, Snapshot, SnapshotState, Volume, VolumeState,
 };
 use crate::time::Time;
 
@@ -281,16 +281,18 @@ pub fn grow(cloud: CloudId, volume: &Volume) -> Result<(), Refusal> {
     backup(cloud, volume, volume.life).map(|_| ())
 }
 
-/// Whether `newer` can stand in for `old`: whole, of the same mount, and later. A seal is outdone by seals of later
-/// lives only; a backup by whatever was taken after it.
+/// Whether `newer` can stand in for `old`: whole, of the same mount, of its kind, and later. A clean seal is outdone by
+/// clean seals of later lives only, a dirty one by any seal of a later life, a backup by backups that were taken later.
 pub fn outdone(old: &Snapshot, newer: &Snapshot) -> bool {
     let same = newer.id != old.id
         && newer.state == SnapshotState::Completed
         && newer.tags.mount_id().is_some()
         && newer.tags.mount_id() == old.tags.mount_id();
-    same && match old.seal {
-        Some(_) => newer.seal.is_some() && newer.life > old.life,
-        None => (newer.life, newer.at) > (old.life, old.at),
+    same && match (old.seal, newer.seal) {
+        (Some(SealKind::Clean), Some(SealKind::Clean)) => newer.life > old.life,
+        (Some(SealKind::Dirty), Some(_)) => newer.life > old.life,
+        (None, None) => (newer.life, newer.at) > (old.life, old.at),
+        _ => false,
     }
 }
 

@@ -4,6 +4,8 @@
 //! The journal is never the only knowledge of what exists: everything here can be lost, and the next run finds
 //! it again in tags (see [`crate::planner`]). It makes recovery quick and history readable.
 
+mod pairs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -576,29 +578,5 @@ impl View {
     fn forget(&mut self, part: &Part, object: &str) {
         self.adopted.remove(object);
         self.slot_mut(part).forget(object);
-    }
-}
-
-/// JSON has text keys only: maps with other keys are written as lists of pairs.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K, V, S>(map: &BTreeMap<K, V>, to: S) -> Result<S::Ok, S::Error>
-    where
-        K: Serialize,
-        V: Serialize,
-        S: Serializer,
-    {
-        to.collect_seq(map)
-    }
-    pub(super) fn deserialize<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
     }
 }

@@ -49,7 +49,7 @@ fn mount(text: &str, keep: Keep) -> Mount {
         filesystem: Filesystem::Ext4,
         keep,
         from: None,
-        backup: None,
+        backup: Some(ideal_core::ideal::Backup { every: Span::hours(1), keep: 1, before: None, after: None }),
     }
 }
 
@@ -266,9 +266,23 @@ fn touched(step: &Step) -> Vec<String> {
         | Act::Unmount { volume }
         | Act::Seal { volume, .. }
         | Act::Retire { volume, .. }
+        | Act::Grow { volume, .. }
+        | Act::Backup { volume, .. }
         | Act::DeleteVolume { volume, .. } => vec![volume.to_string()],
-        Act::DeleteSnapshot { snapshot, .. } => vec![snapshot.to_string()],
-        _ => Vec::new(),
+        Act::DeleteSnapshot { snapshot, .. } | Act::Prune { snapshot, .. } => vec![snapshot.to_string()],
+        Act::Mirror { machines, volumes, snapshots, .. } => {
+            let things =
+                machines.iter().map(ToString::to_string).chain(volumes.iter().map(ToString::to_string));
+            things.chain(snapshots.iter().map(ToString::to_string)).collect()
+        }
+        Act::Rename { volumes, snapshots, .. } => {
+            volumes.iter().map(ToString::to_string).chain(snapshots.iter().map(ToString::to_string)).collect()
+        }
+        Act::CreateMachine { .. }
+        | Act::CreateVolume { .. }
+        | Act::ClaimVolume { .. }
+        | Act::Apply { .. }
+        | Act::RunHook { .. } => Vec::new(),
     }
 }
 

@@ -25,6 +25,7 @@ use ideal_store::JournalError;
 use crate::goods;
 use crate::lease;
 use crate::outside::Outside;
+use crate::progress::Event;
 
 /// How long a filesystem is held still at most: few programs bear to wait longer for their disk.
 const STILL: Span = Span::secs(60);
@@ -261,20 +262,33 @@ impl Doing<'_> {
         if holds {
             let hooks = self.task.backup.clone();
             let (before, after) = hooks.map_or((None, None), |hooks| (hooks.before, hooks.after));
-            self.order(Verb::Freeze { volume: volume.clone(), at_most: STILL, before, after }).await?;
+            let freeze = Verb::Freeze { volume: volume.clone(), at_most: STILL, before, after };
+            if let Err(stop) = self.order(freeze).await {
+                // It may have been heard all the same.
+                self.thaw(volume).await?;
+                return Err(stop);
+            }
         }
         let token = token(&self.task.step.part, &format!("backup/{volume}/{life}/{}", at.0), 0);
         let machine = self.task.machine.as_ref().map_or(0, |machine| machine.tags.generation);
         let tags = self.tags(fresh.tags.generation.max(machine), Some(token.clone()));
         let taken = self.make(&Call::Backup { permit, token, tags }).await;
         if holds {
-            // Whatever came of it; when this does not arrive either, its time ends it.
-            let thawed = self.order(Verb::Thaw { volume: volume.clone() }).await;
-            if let Err(Stop::Overtaken(error)) = thawed {
-                return Err(Stop::Overtaken(error));
-            }
+            self.thaw(volume).await?;
         }
         taken
+    }
+
+    /// Lets a filesystem go on, whatever came of its snapshot. When this does not arrive, its time ends it.
+    async fn thaw(&self, volume: &VolumeId) -> Result<(), Stop> {
+        match self.order(Verb::Thaw { volume: volume.clone() }).await {
+            Err(Stop::Overtaken(error)) => Err(Stop::Overtaken(error)),
+            Err(Stop::Outcome(Outcome::Failed { why, .. } | Outcome::Unknown { why })) => {
+                self.common.outside.progress.tell(&Event::Noted(format!("{volume}: {why}")));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Acts on a volume that exists: each read by id and guarded anew.

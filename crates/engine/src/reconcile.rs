@@ -2,6 +2,7 @@
 //! next pass is the retry.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use ideal_core::id::SlotId;
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::observed::Observed;
-use ideal_core::plan::{Act, Plan, Step, Waiting};
+use ideal_core::plan::{Act, Part, Plan, Step, Waiting};
 use ideal_core::planner::{
     Consent, Decision, How, Input, Patience, Standing, decide, forecast, slice_of, standing,
 };
@@ -46,6 +47,8 @@ pub struct Settings {
     pub deadline: Option<Time>,
     /// Keep going when all is met (`heal --watch`).
     pub forever: bool,
+    /// Only these parts are touched and waited for; none: all.
+    pub only: Option<BTreeSet<Part>>,
 }
 
 /// How a pursuit ended.
@@ -220,7 +223,14 @@ impl Engine {
     pub fn decide(&self) -> Decision {
         let demands = self.common.demands.borrow().clone();
         let traits = self.common.outside.traits();
-        decide(&self.input(&demands, &traits))
+        let mut decision = decide(&self.input(&demands, &traits));
+        if let Some(only) = &self.settings.only {
+            // What is demanded is written on everything that lasts, whatever else is done.
+            let is_mirror = |step: &Step| matches!(step.act, Act::Mirror { .. });
+            decision.steps.retain(|step| is_mirror(step) || only.contains(&step.part));
+            decision.waiting.retain(|waiting| only.contains(&waiting.part));
+        }
+        decision
     }
 
     fn input<'a>(

@@ -155,9 +155,11 @@ pub struct Device {
 /// that the filesystem goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Still {
+    /// Of which order: another may have taken its place.
+    pub id: String,
     /// Until when at most.
     pub until: Time,
-    /// Where it is mounted; none: a folder, which is not held, and only has something to run afterwards.
+    /// Where it is mounted; none: it is not held, not yet or not any more, and only has something to run afterwards.
     pub at: Option<String>,
     /// What runs afterwards, as the file has it: its texts may name secrets.
     pub after: Option<Hook>,

@@ -93,6 +93,8 @@ pub(crate) trait Volumes: fmt::Debug + Send + Sync {
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Brings data to the size of its volume, when that is larger; whoever has it as a device sees that.
     fn fit(&self, at: &Path, size: Bytes) -> io::Result<()>;
+    /// Whether who writes to it can be held still while it is copied. Else an instant without a write is waited for.
+    fn can_be_held(&self) -> bool;
     /// Where its data can be read; `data` and `on` are as for [`Volumes::place`].
     fn readable(&self, data: &Path, on: Option<&Home>, id: &VolumeId) -> PathBuf;
     /// A checksum over data.

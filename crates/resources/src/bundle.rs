@@ -141,6 +141,8 @@ pub struct Target {
     root: Root,
     /// In place of the name that a thing was given with; none: it keeps its name.
     name: Option<OsString>,
+    /// The only name that a thing may be given with; none: any.
+    only: Option<OsString>,
 }
 
 impl Target {
@@ -149,7 +151,7 @@ impl Target {
     /// several things.
     pub fn open(root: &Root, path: &str, shown: &str, many: bool) -> io::Result<Target> {
         if root.folder(path)?.is_some() || path.ends_with('/') {
-            return Ok(Target { root: root.made_within(path)?, name: None });
+            return Ok(Target { root: root.made_within(path)?, name: None, only: None });
         }
         let missing = |path: &Path| {
             io::Error::new(io::ErrorKind::NotFound, format!("there is no directory {}", path.display()))
@@ -162,7 +164,12 @@ impl Target {
         let (Some(name), Some(_)) = (path.file_name(), root.folder(folder)?) else {
             return Err(missing(Path::new(shown).parent().unwrap_or(Path::new("/"))));
         };
-        Ok(Target { root: root.made_within(folder)?, name: Some(name.to_owned()) })
+        Ok(Target { root: root.made_within(folder)?, name: Some(name.to_owned()), only: None })
+    }
+
+    /// Takes what was asked for and nothing else: who gives may give more.
+    pub fn only(self, name: &OsStr) -> Target {
+        Target { only: Some(name.to_owned()), ..self }
     }
 }
 
@@ -171,6 +178,13 @@ pub fn take(target: &Target, from: Box<dyn Read>) -> Result<Count, String> {
     let mut count = Count::default();
     let mut later: Vec<(PathBuf, Attributes)> = Vec::new();
     each(Box::new(io::BufReader::with_capacity(PART, from)), 0, |mut found| {
+        let first = found.path.iter().next();
+        if target.only.as_deref().is_some_and(|only| first != Some(only)) {
+            let what = found.path.display().to_string();
+            return Err(Trouble::failed(format!(
+                "{what} came along, which nobody asked for; nothing more is taken"
+            )));
+        }
         if let Some(name) = &target.name {
             let mut parts = found.path.iter();
             parts.next();

@@ -37,8 +37,9 @@ pub(crate) async fn freeze(
     };
     // One of before whose engine has died.
     thaw(node, volume).await?;
-    let at = mount.device.is_some().then_some(mount.at);
-    let held = Still { until: now() + at_most.min(LONGEST), at, after };
+    let at_most = at_most.min(LONGEST);
+    let patience = before.as_ref().map_or(Span::ZERO, |hook| hook.timeout.unwrap_or(LONGEST));
+    let held = Still { id: node.next_start(), until: now() + patience + at_most, at: None, after };
     durable::private_dir(&node.home.still()).map_err(|error| error.to_string())?;
     // First: what `before` stopped goes on again whatever happens to us.
     durable::write_json(&node.home.held(volume), &held).map_err(|error| error.to_string())?;
@@ -46,56 +47,89 @@ pub(crate) async fn freeze(
         Some(hook) => hooked(node, "before", &hook).await,
         None => Ok(()),
     };
-    if done.is_ok()
-        && let Some(device) = mount.device
-    {
-        done = hold(node, volume, device).await;
+    if done.is_ok() {
+        done = hold(node, volume, mount.device, &held, at_most).await;
     }
     if let Err(why) = done {
         let undone = thaw(node, volume).await.err().map(|why| format!("; {why}")).unwrap_or_default();
         return Err(format!("{why}{undone}"));
     }
-    let (node, volume) = (node.clone(), volume.clone());
-    tokio::task::spawn_local(async move { thaw_at(&node, &volume, held.until).await });
     Ok(())
 }
 
-/// Holds a filesystem still. Nobody mounts or unmounts meanwhile, and it is looked at once more: were it gone from
-/// there, the filesystem below would be held, which may be that of the whole system.
-async fn hold(node: &Node, volume: &VolumeId, device: Device) -> Result<(), String> {
+/// Holds a filesystem still, if its note is still the one of this order. Nobody mounts, unmounts or lets go meanwhile,
+/// and it is looked at once more: were it gone from there, the filesystem below would be held, which may be that of
+/// the whole system.
+async fn hold(
+    node: &Rc<Node>,
+    volume: &VolumeId,
+    device: Option<Device>,
+    held: &Still,
+    at_most: Span,
+) -> Result<(), String> {
     let _alone = node.mounting.lock().await;
+    if read(node, volume)?.is_none_or(|known| known.id != held.id) {
+        return Err("somebody let it go on before it was held".to_owned());
+    }
     let mount = node.state().mounts.get(volume).filter(|mount| mount.mounted).cloned();
     let at = mount.map(|mount| mount.at).ok_or_else(|| format!("{volume} is not mounted any more"))?;
-    let points = table::points(device).map_err(|error| error.to_string())?;
-    if !points.contains(&at) {
-        return Err(format!("{volume} is not mounted at {at} any more"));
+    if let Some(device) = device {
+        let points = table::points(device).map_err(|error| error.to_string())?;
+        if !points.contains(&at) {
+            return Err(format!("{volume} is not mounted at {at} any more"));
+        }
     }
-    freezer("-f", at).await
+    let until = now() + at_most;
+    let held = Still { until, at: device.map(|_| at.clone()), ..held.clone() };
+    durable::write_json(&node.home.held(volume), &held).map_err(|error| error.to_string())?;
+    let (in_time, of) = (node.clone(), volume.clone());
+    tokio::task::spawn_local(async move { thaw_at(&in_time, &of, until).await });
+    match device {
+        Some(_) => freezer("-f", at).await,
+        None => Ok(()),
+    }
+}
+
+fn read(node: &Node, volume: &VolumeId) -> Result<Option<Still>, String> {
+    durable::read_json(&node.home.held(volume)).map_err(|error| error.to_string())
 }
 
 /// Lets a filesystem go on, and runs what was to run afterwards. Nothing when it is not held.
 pub(crate) async fn thaw(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
-    let path = node.home.held(volume);
-    let held: Option<Still> = durable::read_json(&path).map_err(|error| error.to_string())?;
-    let Some(held) = held else { return Ok(()) };
-    let is_mounted = node.state().mounts.get(volume).is_some_and(|mount| mount.mounted);
-    // Of one that is not mounted any more the note stays: it is held until it is mounted somewhere again.
-    let Some(at) = held.at.filter(|_| is_mounted) else {
-        return if is_mounted { end(node, &path, held.after).await } else { Ok(()) };
-    };
-    freezer("-u", at).await?;
-    end(node, &path, held.after).await
+    {
+        let _alone = node.mounting.lock().await;
+        let_go(node, volume).await?;
+    }
+    finish(node, volume).await
 }
 
-/// What runs afterwards holds nothing up: that it failed is said in the log.
-async fn end(node: &Rc<Node>, path: &Path, after: Option<Hook>) -> Result<(), String> {
-    durable::remove(path).map_err(|error| error.to_string())?;
-    if let Some(hook) = after
-        && let Err(why) = hooked(node, "after", &hook).await
-    {
-        node.log.say(why);
+/// Lets a filesystem go on. For who keeps others from mounting and unmounting meanwhile.
+pub(super) async fn let_go(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
+    let Some(held) = read(node, volume)? else { return Ok(()) };
+    let is_mounted = node.state().mounts.get(volume).is_some_and(|mount| mount.mounted);
+    // Of one that is not mounted any more the note stays as it is: it is held until it is mounted somewhere again.
+    let Some(at) = held.at.clone().filter(|_| is_mounted) else { return Ok(()) };
+    freezer("-u", at).await?;
+    durable::write_json(&node.home.held(volume), &Still { at: None, ..held })
+        .map_err(|error| error.to_string())
+}
+
+/// Runs what was to run once a filesystem goes on, and forgets that it was held. Should this agent die in the middle,
+/// the next one runs it again.
+pub(super) async fn finish(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
+    let Some(held) = read(node, volume)?.filter(|held| held.at.is_none()) else { return Ok(()) };
+    if !node.seen.borrow_mut().finishing.insert(volume.clone()) {
+        return Ok(());
     }
-    Ok(())
+    let done = match &held.after {
+        Some(hook) => hooked(node, "after", hook).await,
+        None => Ok(()),
+    };
+    node.seen.borrow_mut().finishing.remove(volume);
+    if read(node, volume)?.is_some_and(|known| known.id == held.id) {
+        durable::remove(&node.home.held(volume)).map_err(|error| error.to_string())?;
+    }
+    done.inspect_err(|why| node.log.say(why))
 }
 
 /// Sees to it that what an agent of before held still goes on in time.
@@ -104,24 +138,25 @@ pub(crate) async fn thaw_in_time(node: Rc<Node>) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(volume) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
-        let held = durable::read_json::<Still>(&entry.path()).ok().flatten();
-        let until = held.map_or_else(now, |held| held.until);
-        let (node, volume) = (node.clone(), VolumeId::new(volume));
+        let volume = VolumeId::new(volume);
+        let held = read(&node, &volume).ok().flatten();
+        // What is not held any more only waits for what runs afterwards.
+        let until = held.filter(|held| held.at.is_some()).map_or_else(now, |held| held.until);
+        let node = node.clone();
         tokio::task::spawn_local(async move { thaw_at(&node, &volume, until).await });
     }
 }
 
 async fn thaw_at(node: &Rc<Node>, volume: &VolumeId, until: Time) {
     tokio::time::sleep(until.since(now()).std()).await;
-    let path = node.home.held(volume);
-    // Thawed meanwhile, and perhaps held anew for longer.
-    let held = durable::read_json::<Still>(&path).ok().flatten();
-    if held.is_none_or(|held| held.until > until) {
+    // Let go meanwhile, and perhaps held anew for longer.
+    let late = |held: &Still| held.at.is_none() || held.until <= until;
+    if !read(node, volume).ok().flatten().is_some_and(|held| late(&held)) {
         return;
     }
     match thaw(node, volume).await {
         Ok(()) => node.log.say(format_args!("{volume} was held still for too long, and goes on")),
-        Err(why) => node.log.say(format_args!("{volume} is held still: {why}")),
+        Err(why) => node.log.say(format_args!("{volume}: {why}")),
     }
 }
 

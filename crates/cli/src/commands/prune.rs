@@ -38,7 +38,11 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
             return Ok(Exit::Failed);
         }
         let what = if wanted.snapshots { "prune --snapshots" } else { "prune" };
-        let errand = Errand { ..up::with_flags(what, losses.consent(given), &wanted.pursuit) };
+        // What was shown, and nothing else that is demanded.
+        let parts = plan.steps.iter().map(|planned| planned.step.part.clone());
+        let parts = parts.chain(plan.waiting.iter().map(|waiting| waiting.part.clone())).collect();
+        let errand = up::with_flags(what, losses.consent(given), &wanted.pursuit);
+        let errand = Errand { only: Some(parts), ..errand };
         let pursued = errand.run(&world, output).await?;
         let everything = [ideal_core::demand::Scope::Whole];
         let retired = receipt::retired(&world.ideal, &pursued.observed, &everything);

@@ -30,7 +30,7 @@ impl Ladder<'_, '_> {
             self.out.wake(due);
         } else if let Some(pending) = own().find(|own| own.state == SnapshotState::Pending) {
             let what = format!("snapshot {} is being taken", pending.id);
-            return self.wait(part, crate::plan::Cause::Under { what });
+            return self.put_off(part, &crate::plan::Cause::Under { what }, None);
         } else {
             let reason = match newest {
                 Some(at) => format!("the newest snapshot is {} old", now.since(at).rough()),
@@ -74,10 +74,7 @@ fn of<'a>(seen: &'a SlotSeen, name: &'a Name) -> impl Iterator<Item = &'a Snapsh
 /// Those of `some` that at least `keep` others of their kind outdo.
 fn spare<'a>(seen: &SlotSeen, part: &Part, some: impl Iterator<Item = &'a Snapshot>, keep: u32) -> Vec<Step> {
     let keep = keep.max(1);
-    let newer = |old: &Snapshot| {
-        let alike = seen.snapshots.iter().filter(|other| other.seal.is_some() == old.seal.is_some());
-        alike.filter(|other| outdone(old, other)).count()
-    };
+    let newer = |old: &Snapshot| seen.snapshots.iter().filter(|other| outdone(old, other)).count();
     let mut old: Vec<&Snapshot> =
         some.filter(|own| own.state == SnapshotState::Completed && newer(own) >= keep as usize).collect();
     old.sort_by_key(|own| (own.life, own.at, &own.id));
@@ -154,6 +151,11 @@ mod tests {
         assert!(pruned(&all, 1, 1).is_empty());
         let refused = guard::prune_old(all[0].tags.cloud, &all[0], &all[1..], 1).unwrap_err();
         assert!(refused.to_string().contains("one of the last"), "{refused}");
+        // Of a node that died: it does not stand in for one that was closed.
+        let mut died = snapshot("s2", "data", 2, 20, true);
+        died.seal = Some(SealKind::Dirty);
+        assert!(pruned(&[all[0].clone(), died.clone()], 1, 1).is_empty());
+        assert_eq!(pruned(&[died, snapshot("s3", "data", 3, 30, true)], 1, 1), ["s2"]);
         // A seal taken twice of one life: neither outdoes the other.
         let twice = [snapshot("s1", "data", 1, 10, true), snapshot("s2", "data", 1, 20, true)];
         assert!(pruned(&twice, 1, 1).is_empty());

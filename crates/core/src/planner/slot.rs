@@ -177,6 +177,9 @@ impl<'a> Ladder<'a, '_> {
             return;
         }
         if let Err((cause, wake)) = gate::verb(self.context, part, act.verb()) {
+            if matches!(act, Act::Backup { .. } | Act::Prune { .. }) {
+                return self.put_off(part, &cause, wake);
+            }
             self.out.waiting.push(Waiting { part: part.clone(), cause, overdue: false });
             if let Some(at) = wake {
                 self.out.wake(at);
@@ -213,6 +216,15 @@ impl<'a> Ladder<'a, '_> {
             ends: facts.ends.iter().map(fact).collect(),
             danger,
         });
+    }
+
+    /// Upkeep that cannot be done now is told; nothing waits for it.
+    pub(super) fn put_off(&mut self, part: &Part, cause: &Cause, wake: Option<Time>) {
+        let address = crate::plan::text::address(&self.context.input.ideal, part);
+        self.out.notes.push(format!("{address}: {cause}"));
+        if let Some(at) = wake {
+            self.out.wake(at);
+        }
     }
 
     /// Whether a step ends something that is known by its tags only: no policy agrees to that.

@@ -6,11 +6,13 @@
 use std::rc::Rc;
 
 use ideal_api::{Asking, LinkError, NodeLink, Order, Reply, Verb};
+use ideal_core::demand::Ending;
+use ideal_core::guard;
 use ideal_core::id::{Epoch, MachineId, SnapshotId, Token};
 use ideal_core::journal::{Record, View};
 use ideal_core::observed::{Listing, MachineState, Snapshot, SnapshotState, Volume};
 use ideal_core::time::{Span, Time};
-use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, BEGINNING, Sim};
+use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim};
 use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider, Verdict};
 use ideal_store::{Entry, Journal, JournalError, Wish};
 
@@ -41,8 +43,8 @@ pub enum Plant {
     NoNewLife,
     /// A machine that is not seen is taken for one that never was: its generation begins anew.
     ForgetGenerations,
-    /// The newest snapshot is taken for the oldest.
-    NewestIsOldest,
+    /// Of the snapshots of a mount the newest is deleted in the place of the oldest.
+    NewestIsPruned,
 }
 
 impl Plant {
@@ -60,7 +62,7 @@ impl Plant {
         Plant::OneAct,
         Plant::NoNewLife,
         Plant::ForgetGenerations,
-        Plant::NewestIsOldest,
+        Plant::NewestIsPruned,
     ];
 }
 
@@ -179,9 +181,6 @@ impl BadProvider {
     }
 
     fn spoil_snapshot(&self, snapshot: &mut Snapshot, volume: Option<&Volume>) {
-        if self.plant == Plant::NewestIsOldest {
-            snapshot.at = Time((2 * BEGINNING.0).saturating_sub(snapshot.at.0));
-        }
         if self.plant == Plant::PendingIsComplete && snapshot.state == SnapshotState::Pending {
             snapshot.state = SnapshotState::Completed;
         }
@@ -243,6 +242,19 @@ impl BadProvider {
             (Call::NewLife { volume, .. }, Plant::NoNewLife) => {
                 self.unmark(volume);
                 return Ok(Answer::Accepted);
+            }
+            (Call::DeleteSnapshot(permit), Plant::NewestIsPruned) => {
+                let snapshots = self.inner.describe().await?.snapshots;
+                let meant = snapshots.iter().find(|own| own.id == *permit.snapshot());
+                let alike = snapshots.iter().filter(|own| {
+                    own.state == SnapshotState::Completed
+                        && meant.is_some_and(|meant| own.tags.mount_id() == meant.tags.mount_id())
+                });
+                let newest = alike.max_by_key(|own| (own.life, own.at));
+                let wrong = newest.map(|own| guard::prune(own.tags.cloud, own, Ending::Everything, true));
+                if let Some(Ok(wrong)) = wrong {
+                    *permit = wrong;
+                }
             }
             (Call::Retire { .. }, Plant::OneAct) => return Ok(Answer::Accepted),
             (Call::Attach { volume, life, .. }, Plant::NoNewLife) => {

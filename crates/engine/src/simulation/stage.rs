@@ -444,6 +444,7 @@ impl<'a> Stage<'a> {
             poll: (Span::millis(200), Span::secs(5)),
             deadline: None,
             forever: false,
+            only: None,
         };
         let mut engine = Engine::open(self.outside(journal), ideal, settings).await?;
         engine.consent = Consent::to_all();

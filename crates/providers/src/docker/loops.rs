@@ -56,6 +56,9 @@ impl Volumes for Loops {
             None => Ok(()),
         }
     }
+    fn can_be_held(&self) -> bool {
+        true
+    }
     fn readable(&self, data: &Path, _: Option<&Home>, _: &VolumeId) -> PathBuf {
         data.to_owned()
     }
@@ -77,15 +80,10 @@ impl Volumes for Loops {
         // First: from now on no agent mounts it.
         durable::remove(&record)?;
         crash_point("docker.detach.unsaid");
-        let why = match mounted_by(data)? {
-            Some(process) => format!("{id} is still mounted: process {process} sees it"),
-            None if free(data)? => return Ok(()),
-            // A filesystem that was held still when its machine died is mounted nowhere and lives on in the kernel.
-            None if home.held(id).exists() && let_go(data, home)? && free(data)? => {
-                durable::remove(&home.held(id))?;
-                return Ok(());
-            }
-            None => format!("the device of {id} is still open"),
+        let why = match freed(data, home, id) {
+            Ok(None) => return Ok(()),
+            Ok(Some(why)) => why,
+            Err(error) => format!("the device of {id} cannot be freed: {error}"),
         };
         if let Some(attached) = attached {
             durable::write_json(&record, &attached)?;
@@ -217,6 +215,19 @@ fn set_up(data: &Path) -> io::Result<Device> {
         }
     }
     Err(io::Error::other(format!("no loop device could be set up for {}: {said}", data.display())))
+}
+
+/// Frees the device of a volume; else why it is not free.
+fn freed(data: &Path, home: &Home, id: &VolumeId) -> io::Result<Option<String>> {
+    if let Some(process) = mounted_by(data)? {
+        return Ok(Some(format!("{id} is still mounted: process {process} sees it")));
+    }
+    // A filesystem that was held still when its machine died is mounted nowhere and lives on in the kernel.
+    let done = free(data)? || (home.held(id).exists() && let_go(data, home)? && free(data)?);
+    if done {
+        durable::remove(&home.held(id))?;
+    }
+    Ok((!done).then(|| format!("the device of {id} is still open")))
 }
 
 /// Lets a filesystem go on that is held still: mounted once more, here, it can be told so. False: it has no device.

@@ -96,7 +96,7 @@ impl Ledger {
         let data = folder.join("data");
         durable::remove(&data)?;
         // Of what is in use and cannot be held still, an instant without a write may come.
-        let tries = if seal.is_some() { 1 } else { TRIES };
+        let tries = if seal.is_some() || self.volumes.can_be_held() { 1 } else { TRIES };
         let copied = (0..tries).find_map(|_| self.same_copy(&original, &data).transpose());
         let checksum = match copied {
             Some(Ok(checksum)) => checksum,
@@ -104,9 +104,16 @@ impl Ledger {
                 // What is not whole must not take the room that may have been lacking.
                 _ = durable::remove(&folder);
                 let id = &source.id;
+                // The token of a backup is of one instant: nobody comes back with it.
+                if seal.is_none() {
+                    self.forget_token(token)?;
+                }
                 return Err(ProviderError::retry(match failed {
                     Some(Err(error)) => format!("{id} cannot be copied: {error}"),
-                    _ => format!("{id} changed while it was copied"),
+                    _ if seal.is_some() => format!("{id} changed while it was copied"),
+                    _ => {
+                        format!("{id} changed while it was copied: let `before` stop what writes for longer")
+                    }
                 }));
             }
         };
@@ -168,9 +175,16 @@ impl Ledger {
             if snapshot.state != SnapshotState::Completed {
                 return Err(ProviderError::retry(format!("{id} is being taken")));
             }
+            let folder = self.snapshot(id)?;
+            let Some(_own) = Lock::try_take(&folder.join("lock"))? else {
+                return Err(ProviderError::retry(format!("{id} is being used")));
+            };
             let token = snapshot.tags.token.clone();
-            self.bury(token.as_ref(), Object::Snapshot(snapshot))?;
-            self.discard(&self.snapshot(id)?)?
+            match &token {
+                Some(token) if snapshot.seal.is_none() => self.forget_token(token)?,
+                _ => self.bury(token.as_ref(), Object::Snapshot(snapshot))?,
+            }
+            self.discard(&folder)?
         };
         durable::remove(&trash)?;
         self.point("snapshot.deleted");

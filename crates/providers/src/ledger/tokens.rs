@@ -73,6 +73,11 @@ impl Ledger {
         }
     }
 
+    /// Forgets a token that nobody will use again.
+    pub(super) fn forget_token(&self, token: &Token) -> io::Result<()> {
+        durable::remove(&self.token_path(token))
+    }
+
     /// Remembers a thing beyond its end. Before it is removed: a token must never make a second one.
     pub(super) fn bury(&self, token: Option<&Token>, object: Object) -> io::Result<()> {
         let Some(token) = token else { return Ok(()) };

@@ -38,6 +38,9 @@ impl Volumes for Folders {
     fn fit(&self, _: &Path, _: Bytes) -> io::Result<()> {
         Ok(())
     }
+    fn can_be_held(&self) -> bool {
+        false
+    }
     fn readable(&self, data: &Path, on: Option<&Home>, id: &VolumeId) -> PathBuf {
         on.map_or_else(|| data.to_owned(), |home| home.volume(id))
     }

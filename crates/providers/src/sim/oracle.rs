@@ -123,22 +123,23 @@ impl State {
         }
     }
 
-    /// I-5: the newest snapshot of a mount is not deleted, unless all of it ends.
+    /// I-5: the newest seal and the newest backup of a mount are not deleted, unless all of it ends.
     pub(super) fn judge_prune(&mut self, id: &SnapshotId) {
         let Some(own) = self.snapshots.get(id) else { return };
         let ends =
             own.snapshot.tags.demand.as_ref().is_some_and(|demand| demand.ending == Ending::Everything);
         let whole = own.snapshot.state == SnapshotState::Completed;
         let Some(mount) = own.snapshot.tags.mount_id().filter(|_| whole && !ends) else { return };
-        let data = own.data;
+        let (data, is_seal) = (own.data, own.snapshot.seal.is_some());
         let newer = self.snapshots.values().any(|own| {
             own.snapshot.id != *id
                 && own.snapshot.tags.mount_id().as_ref() == Some(&mount)
                 && own.snapshot.state == SnapshotState::Completed
+                && own.snapshot.seal.is_some() == is_seal
                 && own.data >= data
         });
         if !newer {
-            self.violated("I-5", format!("{id} is deleted, the newest snapshot of {}", mount.name));
+            self.violated("I-5", format!("{id} is deleted, the newest of its kind of {}", mount.name));
         }
     }
 

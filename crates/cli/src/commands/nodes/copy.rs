@@ -133,6 +133,9 @@ async fn copy(
     match what {
         Course::From { path, target, many } => {
             let target = ends::target(target, *many).map_err(|error| Broken::Failed(error.to_string()))?;
+            // The agent names what it gives, and a node may be another's by now.
+            let name = std::path::Path::new(path).file_name().unwrap_or_default();
+            let target = target.only(name);
             fetch(world, way, path, target, meter, output).await
         }
         Course::To(sources, path) => bring(world, way, sources, path, meter).await,

@@ -48,33 +48,39 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
             return tell(&pursued, &world, wanted, &what, output);
         }
         let glance = world.glance().await?;
-        let small = mounts::of(&glance, &[cloud.path.to_string()])?.into_iter().find(|view| {
+        let views = mounts::of(&glance, &[cloud.path.to_string()])?;
+        let is_small = |view: &&mounts::View<'_>| {
             Some(&view.name) == address.mount.as_ref()
                 && view.mount().is_some_and(|seen| seen.small.is_some())
-        });
-        let Some(small) = small else { return tell(&pursued, &world, wanted, &what, output) };
-        let why = small.mount().and_then(|seen| seen.small.clone()).unwrap_or_default();
+        };
+        let small: Vec<&mounts::View<'_>> = views.iter().filter(is_small).collect();
+        let Some(first) = small.first() else { return tell(&pursued, &world, wanted, &what, output) };
+        let why = first.mount().and_then(|seen| seen.small.clone()).unwrap_or_default();
         output.note(&format!(
             "{} cannot grow while it is mounted: {}",
-            small.address(),
+            first.address(),
             words::line(&why, 120)
         ));
+        let nodes: Vec<String> = small.iter().map(|view| world.ideal.address(view.part.slot)).collect();
         let question =
-            format!("Services of {} stop for a moment while it is mounted again. Go on?", cloud.path);
+            format!("Services of {} stop for a moment while it is mounted again. Go on?", nodes.join(", "));
         if !ask::question(&question, wanted.pursuit.yes, output)? {
             output.note("it grows whenever it is mounted next");
             return Ok(Exit::Done);
         }
-        let covered = vec![Scope::Cloud(cloud.id)];
-        let before = glance.standing.demands.of(small.part.slot).unwrap_or(State::Launched);
-        for state in [State::Unmounted, before] {
-            let demand = Some((covered.clone(), state, Ending::No));
-            let pursued = errand(&what, demand, wanted).run(&world, output).await?;
-            if pursued.exit() != Exit::Done || state == before {
-                return tell(&pursued, &world, wanted, &what, output);
-            }
-        }
-        Ok(Exit::Done)
+        let demanded = &glance.standing.demands;
+        let before: Vec<(Scope, State)> = small
+            .iter()
+            .map(|view| (Scope::Slot(view.part.slot), demanded.of(view.part.slot).unwrap_or(State::Launched)))
+            .collect();
+        let slots: Vec<Scope> = before.iter().map(|(slot, _)| *slot).collect();
+        let down = errand(&what, Some((slots, State::Unmounted, Ending::No)), wanted);
+        let down = down.run(&world, output).await;
+        // Whatever came of it: nothing stays down that was up.
+        let up = Errand { again: before, ..errand(&what, None, wanted) }.run(&world, output).await?;
+        let down = down?;
+        let told = if down.exit() == Exit::Done { &up } else { &down };
+        tell(told, &world, wanted, &what, output)
     })
 }
 

@@ -3,6 +3,7 @@
 
 use ideal_core::demand::{Ending, Scope, State};
 use ideal_core::id::{MountId, SnapshotId};
+use ideal_core::ideal::Keep;
 use ideal_core::observed::SnapshotState;
 use ideal_core::planner::Consent;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> a
         let glance = world.glance().await?;
         let view = mounts::one(&glance, &wanted.address)?;
         let chosen = chosen(&view, &wanted.from)?;
+        can_be_restored(&view)?;
         let (address, slot) = (view.address(), view.part.slot);
         let node = glance.ideal.address(slot);
         let covered = vec![Scope::Slot(slot)];
@@ -59,9 +61,35 @@ pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> a
         let before = glance.standing.demands.of(slot).filter(|state| state.is_up());
         let demand = (covered, before.unwrap_or(State::Launched), Ending::No);
         let back = up::errand(&what, demand, restore, pursuit).run(&world, output).await?;
+        let seen = back.observed.slots.get(&slot);
+        let made =
+            seen.is_some_and(|seen| seen.volumes.iter().any(|own| own.origin.as_ref() == Some(&chosen)));
+        if back.exit() == Exit::Done && !made {
+            let message = format!("{address} was not made of {chosen}: something else is there by now");
+            let failure = Failure::new("not-restored", Exit::Failed, message);
+            return Err(failure.next(format!("ideal volumes show {address}")).into());
+        }
         let met = format!("{address} is what {chosen} holds   {}", words::span(back.took));
         back.tell(&world, output, &format!("ideal {what}"), &met)
     })
+}
+
+/// Only a mount that the file wants is made again, and only one that is sealed when it is put away makes room.
+fn can_be_restored(view: &View<'_>) -> anyhow::Result<()> {
+    let address = view.address();
+    let failure = match view.wanted {
+        None => {
+            Failure::new("not-wanted", Exit::BadInput, format!("the file has no mount {address} any more"))
+                .next("write it into the file again, then the same")
+        }
+        Some(mount) if mount.keep == Keep::Delete && view.volume().is_some() => {
+            let message = format!("{address} says `keep: delete`: what is there now would not be sealed");
+            Failure::new("not-kept", Exit::BadInput, message)
+                .next("take `keep: delete` from the file for the time, then the same")
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(failure.into())
 }
 
 /// The snapshot that was named: of this mount, and whole.
