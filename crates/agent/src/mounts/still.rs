@@ -164,12 +164,7 @@ async fn thaw_at(node: &Rc<Node>, volume: &VolumeId, until: Time) {
 async fn freezer(flag: &'static str, at: String) -> Result<(), String> {
     let ran = aside(move || run("fsfreeze", &[flag], Path::new(&at))).await??;
     let is_free = flag == "-u" && ran.said.contains("Invalid argument");
-    let is_held = flag == "-f" && ran.said.contains("Device or resource busy");
-    if ran.code == 0 || is_free || is_held {
-        Ok(())
-    } else {
-        Err(format!("fsfreeze {flag} failed: {}", ran.said))
-    }
+    if ran.code == 0 || is_free { Ok(()) } else { Err(format!("fsfreeze {flag} failed: {}", ran.said)) }
 }
 
 /// Runs a program of the file. Without a slice there is nothing to read its texts with.

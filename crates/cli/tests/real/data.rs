@@ -107,6 +107,15 @@ fn a_backup_whose_hook_refuses_is_not_taken() {
     let volume = bench.numbers();
     let after = volume[0].parent().unwrap().join("after");
     crate::bench::eventually("what was to run afterwards", || after.exists());
+    // When one is due by itself and fails, the cluster is as launched as it was.
+    let begun = std::time::Instant::now();
+    while !bench.run(&["plan"]).ended(0).out.contains("backup") {
+        assert!(begun.elapsed() < Duration::from_secs(100), "no backup is ever due");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    bench.run(&["up"]).ended(0).says("is launched").says("not now");
+    bench.run(&["status"]).ended(0).says("`backup` failed and is tried again");
+    assert!(bench.metas("snapshots").is_empty());
 }
 
 #[test]
