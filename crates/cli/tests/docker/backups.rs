@@ -69,6 +69,26 @@ fn who_dies_while_a_filesystem_is_held_still_leaves_it_free() {
 }
 
 #[test]
+fn an_order_whose_giver_has_died_holds_nothing_still() {
+    let Some(bed) = Bed::start("orphan") else { return };
+    let before = "before: {run: [/bin/sh, -c, 'touch /root/before; sleep 2']}";
+    let mount = format!("{{size: 64MiB, at: /var/lib/data, backup: {{every: 1h, {before}}}}}");
+    bed.write(&file(&bed, 0, &mount));
+    bed.ideal(&["up", "--yes"]).ended(0);
+    let seen = bed.numbers_rise_above(5);
+    let mut dying = bed.command(&["volumes", "snapshot"]).spawn().unwrap();
+    let began = || bed.docker(&["exec", &bed.container(), "test", "-e", "/root/before"]).code == Some(0);
+    assert!(until(20, began), "what runs first");
+    dying.kill().unwrap();
+    dying.wait().unwrap();
+    // What was to be held is put away instead, while what runs first goes on.
+    bed.ideal(&["away", "--yes"]).ended(0);
+    assert_eq!((bed.left(), bed.metas("snapshots").len()), (Vec::new(), 1));
+    bed.ideal(&["wake", "--yes"]).ended(0);
+    bed.numbers_rise_above(seen);
+}
+
+#[test]
 fn a_mounted_filesystem_grows() {
     let Some(bed) = Bed::start("grow") else { return };
     bed.write(&file(&bed, 0, EXT4));
