@@ -84,7 +84,8 @@ pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), St
     };
     // What is held still could not be written out.
     still::let_go(node, volume).await.map_err(|why| format!("{volume} cannot be unmounted: {why}"))?;
-    finish_aside(node, volume);
+    // That it failed is in the log.
+    _ = still::finish(node, volume).await;
     let done = match mount.device {
         Some(device) => device::unmount(volume, &mount, device).await,
         None => folder::unmount(node, volume, &mount),

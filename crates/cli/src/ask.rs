@@ -206,12 +206,17 @@ pub(crate) fn agree(
         _ => {}
     }
     let text = format!("{}.\nType the name of the cluster, {name}, to go on: ", losses.words());
-    let answer = answer(&text, &format!("--yes --name {name}"))?;
+    let answer = answer(&text, &format!("--yes --name {}", quoted(name)))?;
     if answer == name {
         return Ok(true);
     }
     output.problem("that is not its name; nothing was changed");
     Ok(false)
+}
+
+/// As one word for a shell.
+fn quoted(name: &str) -> String {
+    if name.contains(' ') { format!("'{name}'") } else { name.to_owned() }
 }
 
 /// A question that is answered with y or N.

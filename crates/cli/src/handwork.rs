@@ -1,5 +1,6 @@
 //! Steps that a person asks for and no demand: carried out, and what came of them.
 
+use std::future::Future;
 use std::rc::Rc;
 
 use ideal_core::journal::Outcome;
@@ -8,6 +9,7 @@ use ideal_core::plan::{Act, Step};
 use ideal_engine::Engine;
 use ideal_engine::reconcile::why;
 use serde_json::{Value as Json, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::output::Output;
@@ -31,7 +33,7 @@ pub(crate) async fn carry_out(
     let opened = Engine::open(outside, world.ideal.clone(), settings(take_over)).await;
     let mut engine = opened.map_err(|why| world.engine_failure(why))?;
     let run = engine.open_run(what).await.map_err(|why| world.engine_failure(why))?;
-    let done = engine.carry_out(steps).await;
+    let done = undisturbed(engine.carry_out(steps), &teller).await;
     teller.end();
     let good = done.as_ref().is_ok_and(|done| done.iter().all(|(_, outcome)| is_good(outcome)));
     let closed = engine.close_run(&run, if good { "done" } else { "not all done" }).await;
@@ -39,6 +41,24 @@ pub(crate) async fn carry_out(
     let done = done.map_err(|why| world.engine_failure(why))?;
     closed.and(released).map_err(|why| world.engine_failure(why))?;
     Ok(Done(done))
+}
+
+/// Ctrl-C once waits for the calls under way, for half a snapshot is none; twice ends at once.
+async fn undisturbed<T>(work: impl Future<Output = T>, teller: &Teller) -> T {
+    let mut work = std::pin::pin!(work);
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else { return work.await };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = interrupt.recv() => {}
+        }
+        if std::mem::replace(&mut asked, true) {
+            teller.end();
+            std::process::exit(i32::from(Exit::Stopped.number()));
+        }
+        teller.note("what was begun comes to its end first; Ctrl-C again stops at once");
+    }
 }
 
 fn is_good(outcome: &Outcome) -> bool {

@@ -259,6 +259,11 @@ impl Doing<'_> {
             machine.state == MachineState::Running
                 && fresh.attachment.as_ref().is_some_and(|at| at.machine == machine.id)
         });
+        if let Some(at) = fresh.attachment.as_ref().filter(|_| !holds) {
+            let why =
+                format!("{volume} is with {}, which does not run: nobody can hold it still", at.machine);
+            return Ok(Outcome::Failed { why, after: None });
+        }
         if holds {
             let hooks = self.task.backup.clone();
             let (before, after) = hooks.map_or((None, None), |hooks| (hooks.before, hooks.after));

@@ -94,7 +94,7 @@ impl Work {
                 None => {}
             },
             Some(point) => return Err(format!("its device is mounted at {point}")),
-            None => said = self.mount_at(&name)?,
+            None => (said, small) = self.mount_at(&name)?,
         }
         // Read again: it may just have been made, or have grown.
         match superblock::read(&name) {
@@ -122,7 +122,8 @@ impl Work {
         Ok(Some(grown))
     }
 
-    fn mount_at(&self, name: &Path) -> Result<Vec<String>, String> {
+    /// Answers what is worth telling, and why the filesystem does not fill its device.
+    fn mount_at(&self, name: &Path) -> Result<(Vec<String>, Option<String>), String> {
         let mut said = Vec::new();
         let wanted = self.order.filesystem;
         let look = || superblock::read(name);
@@ -165,29 +166,27 @@ impl Work {
         said.extend(check(&known, name, is_small)?);
         let at = Path::new(&self.at);
         place(at)?;
-        // Of ext4 the kernel wants a right that containers do not have to grow it while it is mounted.
+        let mut small = None;
+        // Of ext4 the kernel wants a right that containers do not have to grow it while it is mounted. One that cannot
+        // grow is as good as it was, once it was looked at again.
         if is_small && wanted == Filesystem::Ext4 {
-            grow("resize2fs", name)?;
+            small = grow("resize2fs", name).err();
+            if small.is_some() {
+                check(&known, name, true)?;
+            }
         }
         rustix::mount::mount(name, at, word(wanted), MountFlags::empty(), None)
             .map_err(|error| format!("the kernel does not mount it: {error}"))?;
         durable::remove(&self.note).map_err(|error| error.to_string())?;
-        // And xfs grows only while it is mounted; when it does not, the same order must come here again.
-        if is_small
-            && wanted == Filesystem::Xfs
-            && let Err(why) = grow("xfs_growfs", at)
-        {
-            let off = rustix::mount::unmount(at, UnmountFlags::NOFOLLOW);
-            return Err(match off {
-                Ok(()) => why,
-                Err(error) => format!("{why}, and it cannot be unmounted: {error}"),
-            });
+        // And xfs grows only while it is mounted.
+        if is_small && wanted == Filesystem::Xfs {
+            small = grow("xfs_growfs", at).err();
         }
-        if is_small {
+        if is_small && small.is_none() {
             said.push(format!("grew the filesystem of {} to {size} bytes", self.order.volume));
         }
         said.push(format!("{} holds {} {}", self.order.volume, word(wanted), known.uuid));
-        Ok(said)
+        Ok((said, small))
     }
 
     /// Numbers of devices are given away again: behind them must be the file of this volume.

@@ -118,6 +118,10 @@ pub(super) async fn let_go(node: &Rc<Node>, volume: &VolumeId) -> Result<(), Str
 /// the next one runs it again.
 pub(super) async fn finish(node: &Rc<Node>, volume: &VolumeId) -> Result<(), String> {
     let Some(held) = read(node, volume)?.filter(|held| held.at.is_none()) else { return Ok(()) };
+    // Of what is not mounted now it runs when it is again: it may be about what is on it.
+    if !node.state().mounts.get(volume).is_some_and(|mount| mount.mounted) {
+        return Ok(());
+    }
     if !node.seen.borrow_mut().finishing.insert(volume.clone()) {
         return Ok(());
     }
@@ -151,10 +155,9 @@ async fn thaw_at(node: &Rc<Node>, volume: &VolumeId, until: Time) {
     tokio::time::sleep(until.since(now()).std()).await;
     // Let go meanwhile, and perhaps held anew for longer.
     let late = |held: &Still| held.at.is_none() || held.until <= until;
-    if !read(node, volume).ok().flatten().is_some_and(|held| late(&held)) {
-        return;
-    }
+    let Some(held) = read(node, volume).ok().flatten().filter(late) else { return };
     match thaw(node, volume).await {
+        Ok(()) if held.at.is_none() => {}
         Ok(()) => node.log.say(format_args!("{volume} was held still for too long, and goes on")),
         Err(why) => node.log.say(format_args!("{volume}: {why}")),
     }

@@ -26,10 +26,18 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
         let losses = Losses::of(&glance, demands, &plan);
         let ends = plan.steps.iter().any(|planned| !planned.step.act.is_upkeep());
         if !ends || wanted.dry_run {
+            let everything = [ideal_core::demand::Scope::Whole];
+            let retired = receipt::retired(&world.ideal, &glance.observed, &everything);
             match (output.is_json(), ends) {
-                (true, _) => output.document("plan", json!({"steps": plan.steps}))?,
+                (true, _) => output.document("plan", json!({"steps": plan.steps, "retired": retired}))?,
                 (false, true) => output.result(&text::render(&world.ideal, &plan, false)),
-                (false, false) => output.result("the file wants all that there is; nothing is pruned"),
+                (false, false) if retired.is_empty() => {
+                    output.result("the file wants all that there is; nothing is pruned");
+                }
+                (false, false) => output.result(&format!(
+                    "{}nothing more is pruned until then; writing it into the file again brings it back",
+                    receipt::render(&[], &retired)
+                )),
             }
             return Ok(Exit::Done);
         }
@@ -46,7 +54,13 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
         let pursued = errand.run(&world, output).await?;
         let everything = [ideal_core::demand::Scope::Whole];
         let retired = receipt::retired(&world.ideal, &pursued.observed, &everything);
-        let later = if retired.is_empty() { "" } else { "; `ideal prune` again, after that, deletes them" };
+        let later = match (retired.is_empty(), wanted.snapshots) {
+            (true, _) => "",
+            (false, false) => "; when its time has come, the same again deletes what is retired",
+            (false, true) => {
+                "; when its time has come, the same again deletes what is retired, and its snapshots"
+            }
+        };
         let met = format!(
             "{}what the file does not want is ended{later}   {}",
             receipt::render(&[], &retired),

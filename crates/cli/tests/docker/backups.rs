@@ -99,4 +99,9 @@ fn a_mounted_filesystem_grows() {
     assert!(before < 64 << 10 && bed.room() > 200 << 10, "{before} and {} KiB", bed.room());
     bed.numbers_rise_above(seen);
     bed.ideal(&["up", "--yes"]).ended(0).says("nothing had to be done");
+    // What no filesystem of its kind can fill is told, and what is there works on.
+    let seen = bed.numbers_rise_above(seen);
+    let told = bed.ideal(&["volumes", "grow", "shop.db[0]:data", "512TiB", "--yes"]);
+    assert_ne!(told.code, Some(0), "{told:?}");
+    bed.numbers_rise_above(seen);
 }

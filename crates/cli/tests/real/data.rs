@@ -64,6 +64,10 @@ fn a_backup_is_taken_tried_and_gone_back_to() {
     let path = bench.local().join("snapshots").join(&first[0]).join("data/numbers");
     std::fs::write(&path, "another\n").unwrap();
     bench.run(&["volumes", "verify", "--snapshot", &first[0]]).ended(1).says("would not bring back");
+    let machines = bench.machines();
+    let refused = bench.run(&["volumes", "restore", "shop.db[0]:data", "--from", &first[0], "--yes"]);
+    refused.ended(1).says("is damaged").says("nothing was changed");
+    assert_eq!(bench.machines(), machines);
     assert!(!bench.local().join("snapshots").join(&first[0]).join("trial").exists());
 }
 
@@ -156,6 +160,11 @@ fn what_left_the_file_is_pruned_when_a_person_says_so() {
     assert_eq!(bench.machines().len(), 1);
     assert_eq!(bench.metas("volumes").len(), 1, "a night's sleep, to change one's mind");
     bench.counted(1);
+    // Until then it is told, and nobody seals what was given up.
+    bench.run(&["prune", "--dry-run"]).ended(0).says("goes after").says("nothing more is pruned until then");
+    bench.run(&["up"]).ended(0);
+    bench.run(&["status", "--check"]).ended(0).says("was given up and is retired");
+    assert_eq!(bench.metas("snapshots").len(), 1, "the backup of before, and no seal");
 }
 
 #[test]
@@ -182,6 +191,7 @@ fn a_volume_grows_in_the_file_and_in_fact() {
     let before = bench.counted(3);
     bench.run(&["volumes", "grow", "shop.db[0]:data", "32MiB", "--yes"]).ended(2).says("ever made smaller");
     bench.run(&["volumes", "grow", "shop.db[0]:dtaa", "128MiB", "--yes"]).ended(2).says("no mount");
+    bench.run(&["volumes", "grow", "shop.db[7]:data", "128MiB", "--yes"]).ended(2).says("no mount");
     bench.run(&["volumes", "grow", "shop.db[0]:data", "128MiB", "--yes"]).ended(0).says("has 128MiB");
     let text = std::fs::read_to_string(bench.folder.join("p/ideal.yaml")).unwrap();
     assert_eq!(text, file(0).replace("64MiB", "128MiB"), "nothing else was changed");

@@ -148,6 +148,12 @@ pub fn verdict(plan: &Plan) -> String {
         1 => "DATA IS DESTROYED by 1 step".to_owned(),
         n => format!("DATA IS DESTROYED by {n} steps"),
     };
+    let old = plan.steps.iter().filter(|planned| planned.step.danger == Danger::EndsOldSnapshot).count();
+    let data = match old {
+        0 => data,
+        1 => format!("{data} · 1 old snapshot goes"),
+        n => format!("{data} · {n} old snapshots go"),
+    };
     let waits = match plan.waiting.len() {
         0 => String::new(),
         n => format!(" · {n} waiting"),

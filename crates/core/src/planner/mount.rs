@@ -154,6 +154,12 @@ impl Ladder<'_, '_> {
             self.step(part, act, reason, facts, Danger::None);
             return false;
         }
+        if let Some(wanted) = spec.map(|mount| mount.size).filter(|wanted| *wanted < volume.size) {
+            let address = crate::plan::text::address(self.context.input.ideal, part);
+            let note =
+                format!("{address} has {}, and the file wants {wanted}: none is made smaller", volume.size);
+            self.out.notes.push(note);
+        }
         if target == Target::Exists {
             return true;
         }
@@ -336,6 +342,13 @@ impl Ladder<'_, '_> {
         if target <= Target::Separated {
             return true;
         }
+        if self.was_given_up(volume) {
+            let address = crate::plan::text::address(self.context.input.ideal, part);
+            self.out
+                .notes
+                .push(format!("{address} was given up and is retired; `ideal prune` deletes it in time"));
+            return true;
+        }
         let given_up =
             spec.is_some_and(|mount| mount.keep == Keep::Delete) || self.leftover == Some(Leftover::Prune);
         let sealed = given_up || self.sealed(part, volume);
@@ -343,6 +356,17 @@ impl Ladder<'_, '_> {
             return sealed;
         }
         self.delete(part, volume, given_up)
+    }
+
+    /// Whether a person pruned it: nothing in the file wants it, and it is retired although no seal holds it. Who pruned
+    /// it goes on pruning it; nobody else seals or deletes it, unless the whole cluster ends.
+    fn was_given_up(&self, volume: &Volume) -> bool {
+        let input = self.context.input;
+        self.leftover == Some(Leftover::Ask)
+            && input.consent.prune == Prune::Nothing
+            && input.demands.ending == Ending::No
+            && volume.retired.is_some_and(|mark| mark.life == volume.life)
+            && !self.seen.snapshots.iter().any(|snapshot| covers(snapshot, volume))
     }
 
     /// Unmounts and detaches. True when the target is reached.

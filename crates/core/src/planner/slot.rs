@@ -220,7 +220,7 @@ impl<'a> Ladder<'a, '_> {
 
     /// Upkeep that cannot be done now is told; nothing waits for it.
     pub(super) fn put_off(&mut self, part: &Part, cause: &Cause, wake: Option<Time>) {
-        let address = crate::plan::text::address(&self.context.input.ideal, part);
+        let address = crate::plan::text::address(self.context.input.ideal, part);
         self.out.notes.push(format!("{address}: {cause}"));
         if let Some(at) = wake {
             self.out.wake(at);

@@ -4,7 +4,7 @@ use ideal_core::address::Address;
 use ideal_core::demand::{Ending, Scope, State};
 use ideal_core::diagnostic::Points;
 use ideal_core::ideal::{Cloud, place_of};
-use ideal_core::planner::Consent;
+use ideal_core::planner::{Consent, How};
 use ideal_core::time::Bytes;
 
 use crate::arguments::{Global, data};
@@ -31,7 +31,11 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
             .into());
     }
     let nodes = words::counted(cloud.nodes as usize, "volume");
-    let question = format!("{nodes} of {} grow from {size} to {}. Go on?", cloud.path, wanted.size);
+    let question = format!(
+        "{nodes} of {} grow from {size} to {}; where the kernel cannot grow a filesystem in use, services stop for a \
+         moment. Go on?",
+        cloud.path, wanted.size
+    );
     if !ask::question(&question, wanted.pursuit.yes, output)? {
         return Ok(Exit::Failed);
     }
@@ -42,6 +46,14 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
     drop(world);
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
     wait_for(async {
+        let standing = world.glance().await?.standing;
+        if !matches!(standing.how, How::Recorded | How::Mirrored) {
+            output.result(&format!(
+                "the file wants {}; nothing is up, so there is nothing to grow yet",
+                wanted.size
+            ));
+            return Ok(Exit::Done);
+        }
         let what = format!("volumes grow {} {}", wanted.address, wanted.size);
         let pursued = errand(&what, None, wanted).run(&world, output).await?;
         if pursued.exit() != Exit::Done {
@@ -61,13 +73,6 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
             first.address(),
             words::line(&why, 120)
         ));
-        let nodes: Vec<String> = small.iter().map(|view| world.ideal.address(view.part.slot)).collect();
-        let question =
-            format!("Services of {} stop for a moment while it is mounted again. Go on?", nodes.join(", "));
-        if !ask::question(&question, wanted.pursuit.yes, output)? {
-            output.note("it grows whenever it is mounted next");
-            return Ok(Exit::Done);
-        }
         let demanded = &glance.standing.demands;
         let before: Vec<(Scope, State)> = small
             .iter()
@@ -79,8 +84,26 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
         // Whatever came of it: nothing stays down that was up.
         let up = Errand { again: before, ..errand(&what, None, wanted) }.run(&world, output).await?;
         let down = down?;
+        if let Some(why) = still_small(&up, &cloud, &address) {
+            let message = format!(
+                "{} has a volume of {}, and its filesystem stays as it is: {why}",
+                wanted.address, wanted.size
+            );
+            return Err(Failure::new("not-grown", Exit::Failed, message)
+                .next("nothing on it is touched; a new mount of another size, and a copy by hand, is the way on")
+                .into());
+        }
         let told = if down.exit() == Exit::Done { &up } else { &down };
         tell(told, &world, wanted, &what, output)
+    })
+}
+
+/// Why a filesystem of this mount does not fill its volume, even though it was mounted anew.
+fn still_small(pursued: &Pursued, cloud: &Cloud, address: &Address) -> Option<String> {
+    let slots = pursued.observed.slots.iter().filter(|(slot, _)| slot.cloud == cloud.id);
+    slots.filter_map(|(_, seen)| Some((seen, seen.agent.report()?))).find_map(|(seen, report)| {
+        let own = seen.volumes.iter().filter(|own| own.tags.mount == address.mount);
+        own.filter_map(|own| report.mounts.get(&own.id)?.small.clone()).next()
     })
 }
 
@@ -104,7 +127,12 @@ fn tell(
 fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<(std::sync::Arc<Cloud>, Bytes)> {
     let cloud = world.ideal.cloud_at(&address.path);
     let found = cloud.and_then(|cloud| {
-        let own = cloud.mounts.iter().find(|mount| Some(&mount.name) == address.mount.as_ref())?;
+        let there = address.index.is_some_and(|index| index < cloud.nodes);
+        let own = cloud
+            .mounts
+            .iter()
+            .filter(|_| there)
+            .find(|mount| Some(&mount.name) == address.mount.as_ref())?;
         Some((cloud.clone(), own.size))
     });
     found.ok_or_else(|| {

@@ -6,6 +6,7 @@ use ideal_core::id::{MountId, SnapshotId};
 use ideal_core::ideal::Keep;
 use ideal_core::observed::SnapshotState;
 use ideal_core::planner::Consent;
+use ideal_engine::Glance;
 
 use super::kind;
 use crate::arguments::{Global, data};
@@ -26,6 +27,7 @@ pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> a
         let view = mounts::one(&glance, &wanted.address)?;
         let chosen = chosen(&view, &wanted.from)?;
         can_be_restored(&view)?;
+        tried(&world, &glance, &view, &chosen).await?;
         let (address, slot) = (view.address(), view.part.slot);
         let node = glance.ideal.address(slot);
         let covered = vec![Scope::Slot(slot)];
@@ -72,6 +74,18 @@ pub(crate) fn run(wanted: &data::Restore, global: &Global, output: &Output) -> a
         let met = format!("{address} is what {chosen} holds   {}", words::span(back.took));
         back.tell(&world, output, &format!("ideal {what}"), &met)
     })
+}
+
+/// Before anything ends: one that would not bring back what was taken is of no use.
+async fn tried(world: &World, glance: &Glance, view: &View<'_>, chosen: &SnapshotId) -> anyhow::Result<()> {
+    let verdict = glance.verify(&world.outside_to_look()?, view.part.slot, chosen).await;
+    let why = match verdict {
+        Ok(verdict) if verdict.holds() => return Ok(()),
+        Ok(_) => format!("{chosen} is damaged: it would not bring back what was taken"),
+        Err(error) => error.to_string(),
+    };
+    let failure = Failure::new("not-whole", Exit::Failed, format!("{why}; nothing was changed"));
+    Err(failure.next(format!("ideal volumes verify {} --all        tries the others", view.address())).into())
 }
 
 /// Only a mount that the file wants is made again, and only one that is sealed when it is put away makes room.
