@@ -190,7 +190,7 @@ fn a_volume_grows_in_the_file_and_in_fact() {
     bench.run(&["up"]).ended(0);
     let before = bench.counted(3);
     bench.run(&["volumes", "grow", "shop.db[0]:data", "32MiB", "--yes"]).ended(2).says("ever made smaller");
-    bench.run(&["volumes", "grow", "shop.db[0]:dtaa", "128MiB", "--yes"]).ended(2).says("no mount");
+    bench.run(&["volumes", "grow", "shop.db[0]:files", "128MiB", "--yes"]).ended(2).says("no mount");
     bench.run(&["volumes", "grow", "shop.db[7]:data", "128MiB", "--yes"]).ended(2).says("no mount");
     bench.run(&["volumes", "grow", "shop.db[0]:data", "128MiB", "--yes"]).ended(0).says("has 128MiB");
     let text = std::fs::read_to_string(bench.folder.join("p/ideal.yaml")).unwrap();
