@@ -11,6 +11,12 @@ if [ -e "/proc/${old:-none}/cmdline" ] && tr '\0' ' ' < "/proc/$old/cmdline" | g
     kill "$old"
     while [ -e "/proc/$old" ]; do sleep 0.1; done
 fi
+# What an engine that was killed has left behind may hang. Containers do without it, and the next engine starts it anew.
+old=$(cat "$folder/run/containerd/containerd.pid" 2> /dev/null || true)
+if [ -n "$old" ] && tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -qF -- "$folder/run/containerd/"; then
+    kill -KILL "$old" 2> /dev/null || true
+    while tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -q .; do sleep 0.1; done
+fi
 rm -f "$folder/engine.pid" "$folder/engine.sock"
 exec 3<&0
 dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/engine.pid" \
