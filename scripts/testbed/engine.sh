@@ -11,12 +11,15 @@ if [ -e "/proc/${old:-none}/cmdline" ] && tr '\0' ' ' < "/proc/$old/cmdline" | g
     kill "$old"
     while [ -e "/proc/$old" ]; do sleep 0.1; done
 fi
-# What an engine that was killed has left behind may hang. Containers do without it, and the next engine starts it anew.
+# The containerd of an engine that was killed dies with it, and nobody may have taken note of its death yet: then the
+# next engine would take it for alive and wait for it. Containers do without; it is started anew.
+words() { { tr '\0' ' ' < "/proc/$1/cmdline"; } 2> /dev/null || true; }
 old=$(cat "$folder/run/containerd/containerd.pid" 2> /dev/null || true)
-if [ -n "$old" ] && tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -qF -- "$folder/run/containerd/"; then
+if [ -n "$old" ] && [[ $(words "$old") == *"$folder/run/containerd/"* ]]; then
     kill -KILL "$old" 2> /dev/null || true
-    while tr '\0' ' ' < "/proc/$old/cmdline" 2> /dev/null | grep -q .; do sleep 0.1; done
+    while [ -n "$(words "$old")" ]; do sleep 0.1; done
 fi
+rm -f "$folder/run/containerd/containerd.pid"
 rm -f "$folder/engine.pid" "$folder/engine.sock"
 exec 3<&0
 dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/engine.pid" \
