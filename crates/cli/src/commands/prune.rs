@@ -71,12 +71,11 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
 }
 
 /// The steps of what the file does not want: of slots beyond it, and of mounts that it has no more.
-fn only_leftovers(world: &World, plan: Plan) -> Plan {
+fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
     let wanted = |slot: SlotId, mount: Option<&ideal_core::id::Name>| {
         let cloud = world.ideal.cloud(slot.cloud).filter(|cloud| slot.index < cloud.nodes);
         cloud.is_some_and(|cloud| mount.is_none_or(|name| cloud.mounts.iter().any(|own| own.name == *name)))
     };
-    let mut plan = plan;
     plan.steps.retain(|planned| {
         let part = &planned.step.part;
         !wanted(part.slot, part.mount.as_ref())

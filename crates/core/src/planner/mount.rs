@@ -51,9 +51,7 @@ impl Ladder<'_, '_> {
         let volume = volumes.first().map(|volume| (*volume).clone());
         if volumes.len() > 1 {
             let others: Vec<String> = volumes[1..].iter().map(|volume| volume.id.to_string()).collect();
-            let address = self.context.input.ideal.address(self.id);
-            let note = format!("{address}:{name} has more than one volume; {} left alone", others.join(", "));
-            self.out.notes.push(note);
+            self.note(&part, &format!(" has more than one volume; {} left alone", others.join(", ")));
         }
         match (volume, target <= Target::Mounted) {
             (None, true) => self.make_volume(&part, name, spec),
@@ -155,10 +153,10 @@ impl Ladder<'_, '_> {
             return false;
         }
         if let Some(wanted) = spec.map(|mount| mount.size).filter(|wanted| *wanted < volume.size) {
-            let address = crate::plan::text::address(self.context.input.ideal, part);
-            let note =
-                format!("{address} has {}, and the file wants {wanted}: none is made smaller", volume.size);
-            self.out.notes.push(note);
+            self.note(
+                part,
+                &format!(" has {}, and the file wants {wanted}: none is made smaller", volume.size),
+            );
         }
         if target == Target::Exists {
             return true;
@@ -207,9 +205,7 @@ impl Ladder<'_, '_> {
             return false;
         };
         if let Some(why) = &seen.small {
-            let address = self.context.input.ideal.address(self.id);
-            let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
-            self.out.notes.push(format!("{address}:{name} fills its volume at its next mount: {why}"));
+            self.note(part, &format!(" fills its volume at its next mount: {why}"));
         } else if seen.filled.is_some_and(|filled| filled < volume.size) {
             // The same order again: what is mounted is made to fill its device.
             let act = Act::Mount { volume: id.clone(), life: volume.life, blank: false };
@@ -343,10 +339,7 @@ impl Ladder<'_, '_> {
             return true;
         }
         if self.was_given_up(volume) {
-            let address = crate::plan::text::address(self.context.input.ideal, part);
-            self.out
-                .notes
-                .push(format!("{address} was given up and is retired; `ideal prune` deletes it in time"));
+            self.note(part, " was given up and is retired; `ideal prune` deletes it in time");
             return true;
         }
         let given_up =
@@ -483,10 +476,8 @@ impl Ladder<'_, '_> {
         match volume.retired {
             Some(mark) if mark.life == life && now < mark.until => {
                 self.out.wake(mark.until);
-                let address = self.context.input.ideal.address(self.id);
-                let name = part.mount.as_ref().map(Name::as_str).unwrap_or_default();
                 let left = mark.until.since(now).rough();
-                self.out.notes.push(format!("{address}:{name} is retired and will be deleted in {left}"));
+                self.note(part, &format!(" is retired and will be deleted in {left}"));
                 true
             }
             Some(mark) if mark.life == life => {

@@ -220,8 +220,7 @@ impl<'a> Ladder<'a, '_> {
 
     /// Upkeep that cannot be done now is told; nothing waits for it.
     pub(super) fn put_off(&mut self, part: &Part, cause: &Cause, wake: Option<Time>) {
-        let address = crate::plan::text::address(self.context.input.ideal, part);
-        self.out.notes.push(format!("{address}: {cause}"));
+        self.note(part, &format!(": {cause}"));
         if let Some(at) = wake {
             self.out.wake(at);
         }
@@ -237,6 +236,12 @@ impl<'a> Ladder<'a, '_> {
             }
             _ => false,
         }
+    }
+
+    /// Tells something of a part: its address, and this.
+    pub(super) fn note(&mut self, part: &Part, what: &str) {
+        let address = crate::plan::text::address(self.context.input.ideal, part);
+        self.out.notes.push(format!("{address}{what}"));
     }
 
     /// Says that a part waits.
