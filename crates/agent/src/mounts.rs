@@ -54,14 +54,15 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
             None
         }
     };
-    let (name, life) = (order.name.clone(), order.life);
+    let (name, replica, life) = (order.name.clone(), order.replica.clone(), order.life);
     let since = match node.state().mounts.get(&order.volume) {
         Some(known) if known.mounted && known.life == life => known.since,
         _ => Some(now()),
     };
     let (filled, small) = on.as_ref().map_or((None, None), |on| (on.filled, on.small.clone()));
     let filesystem = on.map(|on| on.filesystem);
-    let mounted = Mounted { name, life, at, mounted: true, since, device, filesystem, filled, small };
+    let mounted =
+        Mounted { name, replica, life, at, mounted: true, since, device, filesystem, filled, small };
     // The mount first: a crash between the two leaves one that the same order finds right.
     let kept = node.change(|state| {
         state.mounts.insert(order.volume.clone(), mounted);

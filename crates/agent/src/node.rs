@@ -224,8 +224,11 @@ impl Node {
             node.entry("address").or_insert_with(|| json!(self.identity.address));
         }
         let place = |at: &str| json!(self.host_path(at));
-        let mounted = state.mounts.values().filter(|mount| mount.mounted);
-        let mounts = mounted.map(|mount| (mount.name.to_string(), place(&mount.at))).collect();
+        // Its own stand over those of the node that have the same name.
+        let mut mounted: Vec<_> = state.mounts.values().filter(|mount| mount.mounted).collect();
+        mounted.retain(|mount| mount.replica.is_none() || mount.replica.as_deref() == replica);
+        mounted.sort_by_key(|mount| mount.replica.is_some());
+        let mounts = mounted.into_iter().map(|mount| (mount.name.to_string(), place(&mount.at))).collect();
         context.insert("mount".to_owned(), Value::Object(mounts));
         let own = replica.and_then(|replica| state.ports.get(replica));
         let ports = state.ports.values().chain(own).flatten();
@@ -237,6 +240,18 @@ impl Node {
         let secrets = secrets.map(|(name, secret)| (name.to_string(), json!(secret.reveal()))).collect();
         context.insert("secret".to_owned(), Value::Object(secrets));
         Value::Object(context)
+    }
+
+    /// Where the volume of a replica's mount lies on this host; none while it is not mounted.
+    pub(crate) fn replica_mount(&self, replica: &str, name: &Name) -> Option<PathBuf> {
+        let state = self.state.borrow();
+        let (volume, mount) = state.mounts.iter().find(|(_, mount)| {
+            mount.mounted && mount.replica.as_deref() == Some(replica) && mount.name == *name
+        })?;
+        Some(match mount.device {
+            Some(_) => PathBuf::from(&mount.at),
+            None => self.home.volume(volume),
+        })
     }
 
     /// How things are.

@@ -14,10 +14,7 @@ pub(crate) fn choose(state: &mut State, slice: &Slice) {
     for replica in &slice.replicas {
         let before = kept.remove(&replica.address()).unwrap_or_default();
         let port = |(name, port): (&Name, &Port)| {
-            let number = match port {
-                Port::Fixed(number) => Some(*number),
-                Port::Auto => before.get(name).copied().or_else(free),
-            };
+            let number = port.fixed().or_else(|| before.get(name).copied()).or_else(free);
             Some((name.clone(), number?))
         };
         state.ports.insert(replica.address(), replica.spec.ports.iter().filter_map(port).collect());
@@ -30,7 +27,7 @@ pub(crate) fn choose_again(state: &mut State, replica: &Replica) -> bool {
     let ports = state.ports.entry(replica.address()).or_default();
     for (name, port) in &replica.spec.ports {
         let taken = ports.get(name).is_none_or(|number| !is_free(*number));
-        if let (Port::Auto, true, Some(number)) = (port, taken, free()) {
+        if let (None, true, Some(number)) = (port.fixed(), taken, free()) {
             ports.insert(name.clone(), number);
             changed = true;
         }
@@ -41,7 +38,7 @@ pub(crate) fn choose_again(state: &mut State, replica: &Replica) -> bool {
 /// Whether a replica has a port that was chosen here and is taken now.
 pub(crate) fn must_choose_again(state: &State, replica: &Replica) -> bool {
     let ports = state.ports.get(&replica.address());
-    let auto = replica.spec.ports.iter().filter(|(_, port)| **port == Port::Auto);
+    let auto = replica.spec.ports.iter().filter(|(_, port)| port.fixed().is_none());
     auto.into_iter()
         .any(|(name, _)| ports.and_then(|ports| ports.get(name)).is_none_or(|number| !is_free(*number)))
 }

@@ -46,6 +46,9 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mounted {
     pub name: Name,
+    /// The replica that it belongs to; none: the node itself.
+    #[serde(default)]
+    pub replica: Option<String>,
     pub life: Life,
     pub at: String,
     pub mounted: bool,

@@ -13,6 +13,7 @@ use crate::id::{
     CloudId, Epoch, Generation, Life, MachineId, MountId, Name, SlotId, SnapshotId, Token, VolumeId,
 };
 use crate::ideal::Filesystem;
+use crate::ideal::service::Rung;
 use crate::resource::{Heal, Pause};
 use crate::time::{Bytes, Time};
 
@@ -340,6 +341,15 @@ pub struct ServiceSeen {
     pub state: ServiceState,
     /// Its process, when it runs.
     pub pid: Option<u32>,
+    /// Its container, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The version that it was started as: see [`ServiceSpec::version`](crate::ideal::ServiceSpec::version).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What its node could not do for it: place it elsewhere, or ask a person. None while the node still heals it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Rung>,
     /// Since when it is in this state.
     pub since: Time,
     /// How often it was started again.

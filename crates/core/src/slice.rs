@@ -64,6 +64,9 @@ impl Replica {
 pub struct MountOrder {
     /// The mount's name, for `{{ mount.NAME }}`.
     pub name: Name,
+    /// Whose it is: `pub[0]`; none: the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
     /// The volume that was attached.
     pub volume: VolumeId,
     /// In this life: an order of another life is refused.
@@ -80,6 +83,21 @@ pub struct MountOrder {
     /// The uuid of the filesystem that was seen on it before: another is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
+}
+
+impl MountOrder {
+    /// What its device is called on the node, where two replicas may have mounts of the same name.
+    pub fn label(&self) -> String {
+        label(self.replica.as_deref(), &self.name)
+    }
+}
+
+/// What the device of a mount is called on its node: `data` of the node itself, `pub-0-home` of a replica.
+pub fn label(replica: Option<&str>, mount: &Name) -> String {
+    match replica {
+        None => mount.to_string(),
+        Some(replica) => format!("{}-{mount}", replica.replace('[', "-").replace(']', "")),
+    }
 }
 
 /// Which node an order is meant for: refused by any other.

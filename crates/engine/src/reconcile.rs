@@ -477,6 +477,7 @@ impl Engine {
             size: own.map(|own| own.size),
             uuid: known.map(|(_, uuid)| uuid.clone()),
             name: name.clone(),
+            replica: None,
             volume: volume.clone(),
             life,
             at: mount.at.clone(),

@@ -146,13 +146,14 @@ fn of_service(service: &Service, map: &SourceMap) -> Vec<ShownValue> {
     };
     values.add("on", &spec.on, said("on"), false);
     values.add("replicas", service.replicas, said("replicas"), false);
-    values.add("command", one_line(&spec.command.0.join(" ")), said("command"), false);
+    if let Some(image) = &spec.image {
+        values.add("image", one_line(image), said("image"), false);
+    }
+    if let Some(command) = &spec.command {
+        values.add("command", one_line(&command.0.join(" ")), said("command"), false);
+    }
     for (name, port) in &spec.ports {
-        let value = match port {
-            ideal_core::ideal::service::Port::Fixed(number) => number.to_string(),
-            ideal_core::ideal::service::Port::Auto => "auto".to_owned(),
-        };
-        values.add(&format!("port {name}"), value, said(&format!("ports.{name}")), false);
+        values.add(&format!("port {name}"), port.to_string(), said(&format!("ports.{name}")), false);
     }
     // Only the names: values of the environment may be secrets.
     for name in spec.env.keys() {

@@ -294,7 +294,9 @@ impl One {
         let before = seen.services.get(&self.name).filter(|before| before.state == state);
         let since: Time = before.map_or_else(now, |before| before.since);
         let pid = up.map(|up| up.id.pid);
-        seen.services.insert(self.name.clone(), ServiceSeen { state, pid, since, restarts, ports, why });
+        let (container, version, asks) = (None, None, None);
+        let shown = ServiceSeen { state, pid, container, version, asks, since, restarts, ports, why };
+        seen.services.insert(self.name.clone(), shown);
     }
 
     fn tell_waiting(&self, wanted: &Wanted) {

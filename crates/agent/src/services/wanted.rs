@@ -48,6 +48,10 @@ pub(crate) fn wanted(node: &Node, name: &str) -> Wanted {
     if held.slice.quiet {
         return Wanted::Down;
     }
+    if let Some(missing) = replica.spec.mounts.keys().find(|mount| node.replica_mount(name, mount).is_none())
+    {
+        return Wanted::Waiting(format!("its mount {missing} is not mounted"));
+    }
     let context = node.context(&held.slice, Some(name));
     match program(replica, &context, &held.hash) {
         Ok(program) => Wanted::Up(Box::new(program)),
@@ -69,7 +73,10 @@ fn program(replica: &Replica, context: &Value, slice: &str) -> Result<Program, R
     let spec = &replica.spec;
     let words = |argv: &Argv| argv.0.iter().map(|word| render(word, context)).collect::<Result<Vec<_>, _>>();
     let text = |text: &Option<String>| text.as_ref().map(|text| render(text, context)).transpose();
-    let argv = words(&spec.command)?;
+    let Some(command) = &spec.command else {
+        return Err(RenderProblem::Refused { why: "containers are not run here".to_owned() });
+    };
+    let argv = words(command)?;
     let mut env = BTreeMap::new();
     for (name, value) in &spec.env {
         env.insert(name.clone(), render(value, context)?);

@@ -232,6 +232,7 @@ impl Bench {
     pub(crate) fn mount_order(&self, volume: &VolumeId, life: Life) -> MountOrder {
         MountOrder {
             name: Name::new("data").unwrap(),
+            replica: None,
             volume: volume.clone(),
             life,
             at: "/var/lib/data".to_owned(),

@@ -1,5 +1,9 @@
-//! A service: processes kept running across the nodes of a cloud. Replica `i` runs on node `i` modulo the
-//! number of nodes.
+//! A service: containers or processes kept running across the nodes of a cloud.
+
+mod container;
+mod health;
+mod place;
+mod port;
 
 use std::collections::BTreeMap;
 
@@ -8,127 +12,173 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::CloudPath;
 use crate::id::Name;
-use crate::ideal::document::Argv;
-use crate::time::Span;
+use crate::ideal::document::{Argv, MountSpec};
+use crate::time::{Bytes, Span};
+
+pub use container::{Capabilities, Pull, Registry};
+pub use health::Health;
+pub use place::PlaceSpec;
+pub use port::{Cpus, Port};
 
 /// What runs, where, and how it is kept well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
-    /// The cloud whose nodes carry the replicas.
+    /// The cloud whose nodes carry the replicas, those of the clouds in it too.
     pub on: CloudPath,
     /// How many. Default: one for each node.
     #[serde(default)]
     pub replicas: Option<u32>,
-    /// The program and its arguments; runs in the node's root.
-    pub command: Argv,
+    /// The name that it had first. It stays here for as long as the service has mounts.
+    #[serde(default)]
+    pub was: Option<Name>,
+    /// The image of a container; `name@sha256:…` is exactly that one. Without: a process of the node.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// The program and its arguments. Of a process it is needed, and runs in the node's root; of a container it
+    /// stands in for what the image says.
+    #[serde(default)]
+    pub command: Option<Argv>,
+    /// In a container: the program that is given the command, in place of the image's.
+    #[serde(default)]
+    pub entrypoint: Option<Argv>,
+    /// Programs that run before each start, one after the other; when one fails, the replica does not start. For a
+    /// container each runs in one of its own, of the same image.
+    #[serde(default)]
+    pub init: Vec<Argv>,
     /// Environment, added to a small clean one.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Ports by name: a number, or `auto` for a free one that is then kept.
+    /// Files that it finds when it starts.
+    #[serde(default)]
+    pub files: Vec<ServiceFile>,
+    /// Ports by name: a number, or `auto` for a free one that is then kept; for a container also `8080:80` and
+    /// `auto:80`, where the second is the one in the container.
     #[serde(default)]
     pub ports: BTreeMap<Name, Port>,
-    /// How to tell that it is well.
+    /// Filesystems of each replica, which follow it from node to node.
+    #[serde(default)]
+    pub mounts: BTreeMap<Name, MountSpec>,
+    /// How much memory each replica may use; a node carries no more replicas than fit.
+    #[serde(default)]
+    pub memory: Option<Bytes>,
+    /// How many processors each replica takes: a share when all are busy, and what a node counts.
+    #[serde(default)]
+    pub cpus: Option<Cpus>,
+    /// How many processes and threads each replica may have.
+    #[serde(default)]
+    pub pids: Option<u32>,
+    /// Who it runs as, by name or number. Default: the image's user, or that of the agent.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// In a container: whether its own filesystem cannot be written to.
+    #[serde(default)]
+    pub read_only: bool,
+    /// In a container: what it may do beyond an ordinary program.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// In a container: when its image is fetched.
+    #[serde(default)]
+    pub pull: Pull,
+    /// In a container: who asks the registry.
+    #[serde(default)]
+    pub registry: Option<Registry>,
+    /// In a container: networks that it joins, made when they are not there. Default: one for the whole cluster.
+    #[serde(default)]
+    pub networks: Vec<Name>,
+    /// Services that must be well before it starts for the first time.
+    #[serde(default)]
+    pub after: Vec<Name>,
+    /// How to tell that it is well. Of a container without it: as its image says.
     #[serde(default)]
     pub health: Option<Health>,
+    /// What is done about a replica that is not well, one after the other. Default: restart, recreate, move, ask.
+    #[serde(default = "ladder")]
+    pub heal: Vec<Rung>,
     /// How it is stopped.
     #[serde(default)]
     pub stop: Stop,
+    /// Which nodes may carry it, and which are better.
+    #[serde(default)]
+    pub place: PlaceSpec,
+    /// How a new version takes the place of an old one.
+    #[serde(default)]
+    pub change: Change,
 }
 
-/// A port of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
-    /// This one.
-    Fixed(u16),
-    /// A free one, chosen on the node and kept.
-    Auto,
-}
-
-impl Serialize for Port {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Port::Fixed(number) => to.serialize_u16(*number),
-            Port::Auto => to.serialize_str("auto"),
-        }
-    }
-}
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Port, D::Error> {
-        struct Reader;
-        impl serde::de::Visitor<'_> for Reader {
-            type Value = Port;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a port from 1 to 65535, or auto")
-            }
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Port, E> {
-                match u16::try_from(number) {
-                    Ok(port) if port > 0 => Ok(Port::Fixed(port)),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Unsigned(number), &self)),
-                }
-            }
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Port, E> {
-                let number = u64::try_from(number)
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))?;
-                self.visit_u64(number)
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Port, E> {
-                match text {
-                    "auto" => Ok(Port::Auto),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-        }
-        from.deserialize_any(Reader)
-    }
-}
-impl JsonSchema for Port {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Port".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "A port from 1 to 65535, or auto.",
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "enum": ["auto"]}],
-        })
-    }
-}
-
-/// How to tell that a replica is well. One of `command`, `http` and `tcp`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// A file that a replica finds when it starts. One of `content` and `secret`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Health {
-    /// A program that exits with 0 when all is well.
+pub struct ServiceFile {
+    /// Where: an absolute path, in the container or in the node's root.
+    pub path: String,
+    /// Its text.
     #[serde(default)]
-    pub command: Option<Argv>,
-    /// A URL on the node that answers with 2xx or 3xx.
+    pub content: Option<String>,
+    /// The name of the secret that it holds: readable by its owner only, and held in memory.
     #[serde(default)]
-    pub http: Option<String>,
-    /// An address and port that accept a connection.
+    pub secret: Option<Name>,
+}
+
+/// One thing to do about a replica that is not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rung {
+    /// Stop it and start it again.
+    Restart,
+    /// Make it anew: another container of the same image.
+    Recreate,
+    /// Place it on another node.
+    Move,
+    /// Leave it, and ask a person.
+    Ask,
+}
+
+fn ladder() -> Vec<Rung> {
+    vec![Rung::Restart, Rung::Recreate, Rung::Move, Rung::Ask]
+}
+
+/// How a new version of a service takes the place of the old one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// How many replicas may be down for it at once. Default 1.
+    #[serde(default = "one")]
+    pub unavailable: u32,
+    /// How long a replica of the new version may take to be well. Default 2m.
+    #[serde(default = "two_minutes")]
+    pub within: Span,
+    /// What happens when one does not become well: the last good version comes back, or all waits for a person.
     #[serde(default)]
-    pub tcp: Option<String>,
-    /// How often. Default 10s.
-    #[serde(default = "ten_seconds")]
-    pub every: Span,
-    /// How long one look may take. Default 5s.
-    #[serde(default = "five_seconds")]
-    pub timeout: Span,
-    /// How many failures in a row make it unhealthy. Default 3.
-    #[serde(default = "three")]
-    pub retries: u32,
-    /// How long failures do not count after a start. Default 0s.
-    #[serde(default)]
-    pub start_period: Span,
+    pub on_failure: OnFailure,
+}
+
+impl Default for Change {
+    fn default() -> Change {
+        Change { unavailable: one(), within: two_minutes(), on_failure: OnFailure::default() }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+fn two_minutes() -> Span {
+    Span::mins(2)
+}
+
+/// What happens when a new version does not become well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The last version that was well comes back, and the new one is not tried again until the file changes.
+    #[default]
+    Return,
+    /// No further replica is changed, and a person is asked.
+    Pause,
 }
 
 fn ten_seconds() -> Span {
     Span::secs(10)
-}
-fn five_seconds() -> Span {
-    Span::secs(5)
-}
-fn three() -> u32 {
-    3
 }
 
 /// How a replica is stopped.
@@ -162,4 +212,17 @@ pub enum Signal {
     Quit,
     /// Hang-up.
     Hup,
+}
+
+impl ServiceSpec {
+    /// The hash of all that decides what each replica runs as: what cannot change without another start. Where it
+    /// runs, how many there are and how they are looked at may change under a running replica.
+    pub fn version(&self) -> String {
+        let ServiceSpec { image, command, entrypoint, init, env, files, ports, mounts, .. } = self;
+        let mounts: Vec<_> = mounts.iter().map(|(name, mount)| (name, &mount.at)).collect();
+        let what = (image, command, entrypoint, init, env, files, ports, mounts);
+        let limits = (self.memory, self.cpus, self.pids, &self.user, self.read_only, &self.capabilities);
+        let said = serde_json::to_vec(&(what, limits, &self.networks)).unwrap_or_default();
+        blake3::hash(&said).to_hex()[..12].to_owned()
+    }
 }

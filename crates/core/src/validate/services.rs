@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::Cloud;
 use crate::ideal::document::Document;
-use crate::ideal::service::{Health, Port, ServiceSpec};
+use crate::ideal::service::{Health, ServiceSpec};
 use crate::path::{DocPath, Place};
 
 /// Checks of all services of a document, against its clouds.
@@ -30,9 +30,9 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
         }
         let port_list = place.key("ports");
         for (port_name, port) in &spec.ports {
-            let Port::Fixed(number) = port else { continue };
+            let Some(number) = port.fixed() else { continue };
             let here = port_list.key(port_name.as_str());
-            if let Some((other, first)) = ports.get(&(&spec.on, *number)) {
+            if let Some((other, first)) = ports.get(&(&spec.on, number)) {
                 let message =
                     format!("port {number} on the nodes of {} belongs to service `{other}`", spec.on);
                 found.push(
@@ -41,7 +41,7 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
                         .related(first.clone(), "taken here"),
                 );
             } else {
-                ports.insert((&spec.on, *number), (name, here.path()));
+                ports.insert((&spec.on, number), (name, here.path()));
             }
         }
     }
@@ -67,8 +67,7 @@ fn on_cloud(spec: &ServiceSpec, cloud: &Cloud, place: &Place<'_>, found: &mut Ve
         let help = "give the cloud `nodes`, or run the service on one of the clouds in it";
         found.push(Diagnostic::error("ideal/no-nodes", place.key("replicas").path(), message).help(help));
     } else if replicas > cloud.nodes
-        && let Some((port, number)) = spec.ports.iter().find(|(_, port)| matches!(port, Port::Fixed(_)))
-        && let Port::Fixed(number) = number
+        && let Some((port, number)) = spec.ports.iter().find_map(|(name, port)| Some((name, port.fixed()?)))
     {
         let nodes = cloud.nodes;
         let message =
@@ -85,7 +84,15 @@ fn service(spec: &ServiceSpec, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     if spec.replicas.is_some_and(|replicas| replicas > MOST_NODES) {
         found.push(too_many(&place.key("replicas"), "replicas"));
     }
-    text::argv(&spec.command, &place.key("command"), found);
+    match (&spec.command, &spec.image) {
+        (Some(command), _) => text::argv(command, &place.key("command"), found),
+        (None, Some(_)) => {}
+        (None, None) => {
+            let message = "this service runs nothing";
+            let what = Diagnostic::error("ideal/service-runs-nothing", place.path(), message).at_key();
+            found.push(what.help("write `command` for a process, or `image` for a container"));
+        }
+    }
     let env = place.key("env");
     for (name, value) in &spec.env {
         let here = env.key(name);

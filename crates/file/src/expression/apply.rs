@@ -171,7 +171,9 @@ impl Apply<'_> {
                         Some(Value::Text(on)) => self.scope.clouds.get(on),
                         _ => None,
                     };
-                    let (ports, mounts) = (keys_of(service.value.get("ports")), on.cloned());
+                    let ports = keys_of(service.value.get("ports"));
+                    let own = keys_of(service.value.get("mounts"));
+                    let mounts = on.cloned().map(|all| all.into_iter().chain(own).collect());
                     self.scope.service = Some(Service { ports, mounts });
                     self.node(&mut service.value, Zone::Service);
                 }

@@ -201,7 +201,7 @@ impl Scope {
         let service = self.service.as_ref()?;
         let (known, message) = match root {
             "port" => (Some(&service.ports), "this service has no port"),
-            _ => (service.mounts.as_ref(), "the cloud that this service runs on has no mount"),
+            _ => (service.mounts.as_ref(), "neither this service nor the cloud that it runs on has a mount"),
         };
         let known = known?;
         if known.iter().any(|name| name == key) {
