@@ -219,10 +219,13 @@ pub fn seal(cloud: CloudId, volume: &Volume) -> Result<SealPermit, Refusal> {
     }
 }
 
-/// May this volume be attached?
-pub fn attach(cloud: CloudId, volume: &Volume, machine: &Machine) -> Result<(), Refusal> {
+/// May this volume be attached? `hosts` are the clouds whose machines may have it: its own, or those that its
+/// service is on.
+pub fn attach(cloud: CloudId, volume: &Volume, hosts: &[CloudId], machine: &Machine) -> Result<(), Refusal> {
     owned(cloud, volume.tags.cloud, &volume.id)?;
-    owned(cloud, machine.tags.cloud, &machine.id)?;
+    if !hosts.contains(&machine.tags.cloud) {
+        return Err(Refusal::NotOurs { what: machine.id.to_string() });
+    }
     if let Some(at) = &volume.attachment {
         return Err(Refusal::StillAttached { volume: volume.id.clone(), machine: at.machine.clone() });
     }

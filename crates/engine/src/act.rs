@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ideal_api::{LinkError, Order, Reply, Verb};
 use ideal_core::demand::Demands;
 use ideal_core::guard::{self, Refusal};
-use ideal_core::id::{Life, MachineId, SnapshotId, VolumeId};
+use ideal_core::id::{CloudId, Life, MachineId, Name, SnapshotId, VolumeId};
 use ideal_core::ideal::Backup;
 use ideal_core::journal::Outcome;
 use ideal_core::observed::{
@@ -45,6 +45,10 @@ pub(crate) struct Task {
     pub(crate) provider: Rc<dyn Provider>,
     /// The machine of the slot, as it was seen.
     pub(crate) machine: Option<Machine>,
+    /// The clouds whose machines may have its volumes.
+    pub(crate) hosts: Vec<CloudId>,
+    /// What its device is called on its machine.
+    pub(crate) label: Option<Name>,
     /// For `Apply`.
     pub(crate) slice: Option<Box<Slice>>,
     /// For `Mount`: where and what.
@@ -302,8 +306,8 @@ impl Doing<'_> {
         match &self.task.step.act {
             Act::Attach { volume, life, machine } => {
                 let fresh = self.volume(volume).await?;
-                guard::attach(cloud, &fresh, &self.machine(machine).await?)?;
-                let Some(mount) = self.task.step.part.mount.clone() else { return Err(gone("the mount")) };
+                guard::attach(cloud, &fresh, &self.task.hosts, &self.machine(machine).await?)?;
+                let Some(mount) = self.task.label.clone() else { return Err(gone("the mount")) };
                 let (volume, life, machine) = (volume.clone(), *life, machine.clone());
                 // The life is written first: should we end between the two, a life is skipped, never shared.
                 self.call(&Call::NewLife { volume: volume.clone(), life }).await?;
@@ -444,7 +448,9 @@ impl Doing<'_> {
         let authority = lease::hold(outside, &self.common.authority)?;
         let generation = machine.tags.generation;
         let name = name_of(&verb);
-        let order = Order { node: ForNode { slot: self.task.step.part.slot, generation }, authority, verb };
+        // What is ordered for a replica is ordered of the node that carries it.
+        let slot = machine.tags.slot().unwrap_or(self.task.step.part.slot);
+        let order = Order { node: ForNode { slot, generation }, authority, verb };
         Ok(outside.effect(name, outside.link.ask(address, &order)).await?)
     }
 

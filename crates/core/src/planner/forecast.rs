@@ -13,6 +13,7 @@ use crate::model::SlotModel;
 use crate::plan::{Act, Fact, Part, Plan, Planned, Step};
 
 use super::context::{Context, Mode};
+use super::replica::lend_ahead;
 use super::slot::Out;
 use super::{Input, leftover};
 
@@ -32,6 +33,9 @@ pub fn forecast(input: &Input<'_>) -> Plan {
     }
     let mut out = Out::default();
     leftover::notes(&context, &mut out);
+    super::replica::held(&context, &mut out);
+    plan.waiting.append(&mut out.waiting);
+    plan.notes.extend(context.seats.notes.iter().cloned());
     plan.notes.append(&mut out.notes);
     plan
 }
@@ -52,6 +56,7 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     let mut edges = Edges::default();
     let mut out = first;
     let (begins, parts) = (plan.steps.len(), out.parts);
+    let is_replica = context.service(slot.cloud).is_some();
     for round in 0..MOST_ROUNDS {
         let offered = !out.steps.is_empty();
         for step in out.steps.drain(..) {
@@ -68,6 +73,9 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
             break;
         }
         out = Out::default();
+        if is_replica {
+            lend_ahead(context, slot, &mut ahead.seen);
+        }
         context.decide_with(slot, &ahead.seen, &memory, &mut out);
     }
     // Whatever has a step of its own, or waits, is not right yet; book-keeping does not count.

@@ -7,7 +7,7 @@ use crate::observed::{Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
 use super::consent::{self, danger_of};
-use super::context::outdated;
+use super::context::{CloudInfo, outdated};
 use super::mount::{Surroundings, Target};
 use super::slot::{Facts, Ladder};
 
@@ -65,6 +65,9 @@ impl Ladder<'_, '_> {
         } else if self.context.input.consent.replace.contains(&machine.id) {
             return self.replace(machine, "a person wants another in its place".to_owned());
         }
+        if state >= State::Launched && self.carries_what_left() {
+            return self.configure(machine.tags.generation);
+        }
         let ready = self.rise_mounts(state, Some(machine));
         if state < State::Launched {
             return;
@@ -103,12 +106,17 @@ impl Ladder<'_, '_> {
         ready
     }
 
+    /// The hash of what the node is to be.
+    fn hash(&self, info: &CloudInfo<'_>, quiet: bool) -> String {
+        info.hash.slot(self.context.input.ideal, &self.context.seats, self.id, info.cloud.nodes, quiet)
+    }
+
     /// The agent has the slice, everything is right, and the hook agrees.
     fn configure(&mut self, generation: Generation) {
         let node = self.node();
         let Some(info) = self.info else { return };
         let Some(report) = self.report() else { return self.wait(&node, self.silence()) };
-        let hash = info.hash.slot(self.id.index, info.cloud.nodes, false);
+        let hash = self.hash(info, false);
         if report.slice.as_deref() != Some(&hash) || report.lacks_secrets {
             let reason = match &report.slice {
                 Some(held) if *held == hash => "secrets that it names are not at hand on the node".to_owned(),
@@ -249,10 +257,9 @@ impl Ladder<'_, '_> {
         if report.slice.is_none() {
             return true;
         }
-        let index = self.id.index;
         let hash = match self.info {
-            Some(info) => info.hash.slot(index, info.cloud.nodes, true),
-            None => format!("quiet-{index}"),
+            Some(info) => self.hash(info, true),
+            None => format!("quiet-{}", self.id.index),
         };
         if report.slice.as_deref() != Some(&hash) {
             let act = Act::Apply { quiet: true, hash };
@@ -285,7 +292,8 @@ impl Ladder<'_, '_> {
 
     fn holds_volumes(&self, machine: &Machine) -> bool {
         let held = |at: &crate::observed::Attachment| at.machine == machine.id;
-        self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held))
+        let own = self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held));
+        own || self.context.guests(&machine.id)
     }
 
     fn create_machine(&mut self) {
