@@ -321,6 +321,8 @@ impl Engine {
             self.look().await?;
             let decision = self.decide();
             self.seats = decision.seats.clone();
+            // Also when there is nothing else to do: that all is well is remembered.
+            self.record(&decision.seats.records).await?;
             self.patience.note(&decision.waiting, common.outside.clock.now());
             common.outside.progress.tell(&Event::Decided {
                 right: decision.right,
@@ -352,9 +354,8 @@ impl Engine {
             if !tasks.is_empty() {
                 pause = self.settings.poll.0;
             }
-            let intents = tasks.iter().map(|task| intent(&task.step));
-            let records: Vec<Record> = decision.seats.records.iter().cloned().chain(intents).collect();
-            self.record(&records).await?;
+            let intents: Vec<Record> = tasks.iter().map(|task| intent(&task.step)).collect();
+            self.record(&intents).await?;
             flight.add(tasks);
             if flight.is_empty() {
                 self.wait(&decision, pause).await;

@@ -215,6 +215,38 @@ pub enum Signal {
 }
 
 impl ServiceSpec {
+    /// A service on these nodes of which nothing else is said.
+    pub fn on(on: CloudPath) -> ServiceSpec {
+        ServiceSpec {
+            on,
+            replicas: None,
+            was: None,
+            image: None,
+            command: None,
+            entrypoint: None,
+            init: Vec::new(),
+            env: BTreeMap::new(),
+            files: Vec::new(),
+            ports: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            memory: None,
+            cpus: None,
+            pids: None,
+            user: None,
+            read_only: false,
+            capabilities: Capabilities::default(),
+            pull: Pull::default(),
+            registry: None,
+            networks: Vec::new(),
+            after: Vec::new(),
+            health: None,
+            heal: ladder(),
+            stop: Stop::default(),
+            place: PlaceSpec::default(),
+            change: Change::default(),
+        }
+    }
+
     /// The hash of all that decides what each replica runs as: what cannot change without another start. Where it
     /// runs, how many there are and how they are looked at may change under a running replica.
     pub fn version(&self) -> String {

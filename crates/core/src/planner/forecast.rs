@@ -50,13 +50,16 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         plan.notes.append(&mut first.notes);
         return;
     }
-    let seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
+    let mut seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
+    let is_replica = context.service(slot.cloud).is_some();
+    if is_replica {
+        lend_ahead(context, slot, &mut seen);
+    }
     let mut memory = context.input.view.slot(slot).cloned().unwrap_or_default();
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
     let mut edges = Edges::default();
     let mut out = first;
     let (begins, parts) = (plan.steps.len(), out.parts);
-    let is_replica = context.service(slot.cloud).is_some();
     for round in 0..MOST_ROUNDS {
         let offered = !out.steps.is_empty();
         for step in out.steps.drain(..) {

@@ -216,7 +216,9 @@ impl Ladder<'_, '_> {
         let running = machine.state == MachineState::Running;
         let mounted = self.report().is_some_and(|report| report.mounts.values().any(|mount| mount.mounted));
         let mut free = true;
-        if running && (mounted || halts) {
+        // What carries replicas that are to be elsewhere lets them go, whether they have mounts or not.
+        let leaves = self.carries_what_left();
+        if running && (mounted || halts || leaves) {
             if self.report().is_none() {
                 // Nobody knows what is mounted: nothing goes on here until the agent speaks.
                 self.wait(&self.node(), self.silence());
