@@ -17,6 +17,7 @@ pub mod journal;
 pub mod model;
 pub mod observed;
 pub mod path;
+pub mod placement;
 pub mod plan;
 pub mod planner;
 pub mod policy;
