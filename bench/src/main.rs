@@ -28,6 +28,7 @@ fn main() -> anyhow::Result<()> {
         ["one", "launch", parts] => launch::one(number(parts)?),
         ["one", "place", replicas] => placement::place(number(replicas)?, 100),
         ["one", "place-large", replicas] => placement::place(number(replicas)?, 1000),
+        ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
         ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
         ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
         _ => bail!("which bench? plan, launch, placement, resources or status"),

@@ -270,6 +270,18 @@ fn a_pin_comes_first_and_moves_what_is_elsewhere() {
 }
 
 #[test]
+fn of_two_pins_the_one_that_is_there_stays() {
+    // The larger one would choose first.
+    let world = nodes(1)
+        .service("large", 1, "3GiB", |wish| wish.pinned = BTreeMap::from([(0, slot(0))]))
+        .service("small", 1, "2GiB", |wish| wish.pinned = BTreeMap::from([(0, slot(0))]));
+    world.seats(Strength::Hint, "small[0]@0").check(
+        "web[0]: small[0]
+         large[0]: pinned to web[0]; memory: needs 3GiB, has 2GiB free",
+    );
+}
+
+#[test]
 fn a_port_is_had_once() {
     let http = |wish: &mut Wish| wish.ports = vec![8080, 80, 8080];
     let world =
@@ -345,6 +357,14 @@ fn what_finds_no_place_says_why() {
          web[2]:
          web[3]:
          ml[0]: memory: needs 5GiB, the roomiest of 3 nodes has 4GiB free; tags: `gpu` missing on 1 node",
+    );
+    // Of constraints that rule out as many, what a person decided comes before what there is.
+    let closed =
+        nodes(2).service("huge", 1, "5GiB", plain).node(1, |host| host.open = Open::Draining("old".into()));
+    closed.node(0, |host| host.open = Open::Cordoned("disk".into())).check(
+        "web[0]:
+         web[1]:
+         huge[0]: cordoned: 1 node (disk); draining: 1 node (old)",
     );
     assert_eq!(world.place().of(Replica { service: 0, index: 1 }), None);
     assert_eq!(world.place().of(Replica { service: 1, index: 0 }), None);

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::turn::{Bars, Turn};
 use super::{Constraint, Open, Replica, Unplaced, Wish};
 
-/// All of them, in the order in which they are told.
+/// All of them, in the order in which they are told: what a person decided comes before what there is.
 const ALL: [Constraint; 9] = [
     Constraint::Nodes,
     Constraint::Pinned,
