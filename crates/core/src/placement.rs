@@ -6,14 +6,14 @@
 //!
 //! The order in which replicas choose:
 //!
-//! 1. those that a person pinned;
-//! 2. those that are somewhere already ([`Seat`]), the strongest claim first. They stay while their node can still
-//!    carry them: what is well placed is never moved to make room, or for better points;
+//! 1. those that a person pinned, and of these first the ones that are there already;
+//! 2. those that are somewhere ([`Seat`]), the strongest claim first. They stay while their node can still carry
+//!    them beside what was pinned there: what is well placed is never moved to make room, or for better points;
 //! 3. all others, service by service: those that the fewest nodes may carry, then the largest, then by name; but
 //!    a service comes after those that it wants to be near. Within a service, by index.
 //!
-//! Nobody is moved for another's sake, so a replica may find no node although a cleverer arrangement of all would
-//! have one for it. That is the price of a decision that a person can follow.
+//! But for pins nobody is moved for another's sake, so a replica may find no node although a cleverer arrangement
+//! of all would have one for it. That is the price of a decision that a person can follow.
 //!
 //! Names of wishes are unique, and so are the slots of hosts. The order in which wishes are listed changes
 //! nothing. That of hosts decides between nodes that are equally good and equally full: the first one listed.

@@ -193,7 +193,8 @@ impl<'a> Board<'a> {
             Some(Claim { replica, host, is_there: seat.is_ok() })
         });
         let mut pins: Vec<Claim> = pins.collect();
-        pins.sort_by_key(|claim| (rank(claim.replica), claim.replica));
+        // Who is there already comes first, lest another order of services put it out for another pin.
+        pins.sort_by_key(|claim| (!claim.is_there, rank(claim.replica), claim.replica));
 
         let groups = seats.chunk_by(|one, next| (one.replica, one.host) == (next.replica, next.host));
         let claims = groups.filter(|group| !self.is_pinned(group[0].replica)).map(|group| {

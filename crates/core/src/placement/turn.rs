@@ -141,6 +141,17 @@ impl Board<'_> {
         memory.min(part(free.millicpus, takes.millicpus, all.millicpus))
     }
 
+    /// Whether [`Board::room_after`] would be so much at least.
+    fn leaves(&self, takes: Room, host: u32, percent: i64) -> bool {
+        let (free, all) = (self.free[host as usize], self.capacity[host as usize]);
+        let part = |free: u64, takes: u64, all: u64| match all {
+            u64::MAX => percent <= 100,
+            _ => score::reaches(free.saturating_sub(takes), all, percent),
+        };
+        part(free.memory.0, takes.memory.0, all.memory.0)
+            && part(free.millicpus, takes.millicpus, all.millicpus)
+    }
+
     fn rank(&self, turn: &Turn, host: u32) -> Rank {
         Rank {
             total: turn.base(host) + i64::from(self.room_after(turn.takes, host)),
@@ -154,10 +165,12 @@ impl Board<'_> {
         let mut best: Option<Rank> = None;
         for host in self.rules.pool(turn.service) {
             if let Some(best) = best {
-                // No replica makes room, so what is free now is the most that may be free then. Most hosts are
-                // passed over for this alone. One that is no more than equal comes later in the list, and loses.
-                let most = turn.base(*host) + i64::from(self.percent[*host as usize]);
-                if (most, Reverse(self.carries[*host as usize])) <= (best.total, best.carries) {
+                // Most hosts are passed over for one of these two looks, without a division. A host that is no
+                // more than equal comes later in the list, and loses.
+                let is_fuller = self.carries[*host as usize] >= best.carries.0;
+                let needs = best.total + i64::from(is_fuller) - turn.base(*host);
+                // No replica makes room: what is free now is the most that may be free after it.
+                if i64::from(self.percent[*host as usize]) < needs || !self.leaves(turn.takes, *host, needs) {
                     continue;
                 }
             }

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::turn::{Bars, Turn};
 use super::{Constraint, Open, Replica, Unplaced, Wish};
 
-/// All of them, in the order in which they are told.
+/// All of them, in the order in which they are told: what a person decided comes before what there is.
 const ALL: [Constraint; 9] = [
     Constraint::Nodes,
     Constraint::Pinned,
@@ -102,7 +102,7 @@ impl Board<'_> {
             Constraint::Closed => self.closed(ruled),
             Constraint::Apart => format!("apart: one of {} is {on_each} already", self.met(turn, ruled)),
             Constraint::PerNode => {
-                format!("per node: {on_each} there are {} of {} already", turn.most, wish.name)
+                format!("per node: at most {} of {}, reached {on_each}", turn.most, wish.name)
             }
             Constraint::Port => format!("{} taken {on_each}", self.taken(turn, ruled)),
             Constraint::Memory => {

@@ -116,6 +116,8 @@ pub struct Ground {
     seats: Vec<Seat>,
     /// Hosts that are on their way, as indices: they are asked only when the others cannot carry all.
     coming: Vec<u32>,
+    /// Replicas that a node has given up, with that node.
+    barred: BTreeMap<Replica, SlotId>,
 }
 
 impl Ground {
@@ -127,7 +129,39 @@ impl Ground {
         board.explain(Replica { service, index })
     }
 
-    fn place(&self) -> Placement {
+    fn place(&mut self) -> Placement {
+        let (hosts, seats) = self.round();
+        let placed = placement::place(&self.wishes, &hosts, &seats);
+        let barred = std::mem::take(&mut self.barred);
+        let back = |(replica, node): &(&Replica, &SlotId)| {
+            let host = placed.of(**replica).and_then(Result::ok);
+            host.is_some_and(|host| hosts.get(host as usize).is_some_and(|host| host.slot == **node))
+        };
+        let back: Vec<(&Replica, &SlotId)> = barred.iter().filter(back).collect();
+        if back.is_empty() {
+            return placed;
+        }
+        // The next best node; the one that gave it up when there is no other.
+        let mut board = Board::new(&self.wishes, &hosts, &seats);
+        board.fill();
+        let next = back.into_iter().filter_map(|(replica, node)| {
+            let others = board.explain(*replica)?.verdicts.into_iter().filter_map(|verdict| {
+                let slot = hosts.get(verdict.host as usize)?.slot;
+                match verdict.answer {
+                    Answer::Scored(score) if slot != *node => {
+                        Some((score.total, Reverse(verdict.host), slot))
+                    }
+                    _ => None,
+                }
+            });
+            Some((*replica, others.max()?.2))
+        });
+        let next: Vec<(Replica, SlotId)> = next.collect();
+        for (replica, slot) in next {
+            if let Some(wish) = self.wishes.get_mut(replica.service as usize) {
+                wish.pinned.insert(replica.index, slot);
+            }
+        }
         let (hosts, seats) = self.round();
         placement::place(&self.wishes, &hosts, &seats)
     }
@@ -173,7 +207,7 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     let hosts = Hosts::new(input);
     let running = running(input);
     let attached = attached(input.observed, &hosts);
-    let ground = ground_of(input, &hosts, &running, &attached);
+    let mut ground = ground_of(input, &hosts, &running, &attached);
     let placed = ground.place();
     let mut seats = Seats { wake_at: hosts.wake_at, ..Seats::default() };
     for (at, service) in (0u32..).zip(&ideal.services) {
@@ -245,13 +279,13 @@ fn ground_of(
 ) -> Ground {
     let mut shared: BTreeMap<&[CloudId], Arc<[u32]>> = BTreeMap::new();
     let (mut wishes, mut seats) = (Vec::new(), Vec::new());
+    let mut barred: BTreeMap<Replica, SlotId> = BTreeMap::new();
     for (at, service) in (0u32..).zip(&input.ideal.services) {
         let nodes = shared.entry(&service.clouds).or_insert_with(|| {
             let own = (0u32..).zip(&hosts.list).filter(|(_, host)| service.clouds.contains(&host.slot.cloud));
             own.map(|(at, _)| at).collect()
         });
         let mut wish = wish(input.ideal, service, nodes.clone());
-        let mut barred: BTreeMap<u32, SlotId> = BTreeMap::new();
         for index in 0..service.replicas {
             let (slot, replica) = (service.slot(index), Replica { service: at, index });
             let mut claim = |node: SlotId, strength: Strength| {
@@ -265,7 +299,7 @@ fn ground_of(
             for (node, seen) in running.get(&slot).into_iter().flatten() {
                 // What the node has given up is not kept there.
                 if seen.asks == Some(Rung::Move) {
-                    barred.insert(index, *node);
+                    barred.insert(replica, *node);
                 } else {
                     claim(*node, Strength::Running);
                 }
@@ -274,13 +308,13 @@ fn ground_of(
             if known.asked {
                 wish.pinned.entry(index).or_insert(known.node);
             }
-            if hosts.honours(known) && barred.get(&index) != Some(&known.node) {
+            if hosts.honours(known) && barred.get(&replica) != Some(&known.node) {
                 claim(known.node, Strength::Hint);
             }
         }
         wishes.push(wish);
     }
-    Ground { wishes, hosts: hosts.list.clone(), seats, coming: hosts.coming.clone() }
+    Ground { wishes, hosts: hosts.list.clone(), seats, coming: hosts.coming.clone(), barred }
 }
 
 fn wish(ideal: &Ideal, service: &Service, nodes: Arc<[u32]>) -> Wish {
