@@ -4,6 +4,7 @@
 
 mod hosts;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::ideal::{Ideal, Service, ServiceSpec};
 use crate::journal::{Record, Seated};
 use crate::observed::{Observed, ServiceSeen, ServiceState};
 use crate::placement::{
-    self, Board, Explanation, Host, Open, Placement, Replica, Room, Seat, Strength, Unplaced, Wish,
+    self, Answer, Board, Explanation, Host, Open, Placement, Replica, Room, Seat, Strength, Unplaced, Wish,
 };
 use crate::slice;
 use crate::time::{Bytes, Time};
