@@ -34,7 +34,7 @@ impl World {
     /// Three nodes that are up, and these services.
     fn new(services: &str) -> World {
         let text = format!(
-            "ideal: 1\nclouds:\n  web: {{uuid: 5f0c6f2e-0000-4000-8000-000000000001, nodes: 3}}\nservices:\n{services}"
+            "ideal: 1\nclouds:\n  web: {{uuid: 5f0c6f2e-0000-4000-8000-000000000001, nodes: 3, mounts: {{data: {{size: 1GiB, at: /data}}}}}}\nservices:\n{services}"
         );
         let ideal = load(&Sources::one("ideal.yaml", text.as_bytes())).resolved.unwrap().ideal;
         let mut demands = Demands::none();
@@ -354,4 +354,16 @@ fn a_place_that_a_person_asked_for_is_kept_until_it_is_there() {
     world.runs(2, "pub[0]");
     world.look();
     assert!(!world.view.seats[&world.replica("pub", 0)].asked);
+}
+
+#[test]
+fn what_writes_to_a_mount_of_its_node_never_leaves_it() {
+    let mut world =
+        World::new("  db: {on: web, replicas: 3, command: [x, \"{{ node.root }}{{ mount.data }}\"]}\n");
+    assert_eq!(world.look(), "db[0]@0 db[1]@1 db[2]@2");
+    world.settle();
+    world.machine(1, MachineState::Impaired);
+    assert_eq!(world.look(), "db[0]@0 db[1]@- db[2]@2");
+    world.up(1, 2);
+    assert_eq!(world.look(), "db[0]@0 db[1]@1 db[2]@2");
 }

@@ -335,6 +335,17 @@ fn wish(ideal: &Ideal, service: &Service, nodes: Arc<[u32]>) -> Wish {
         let slot = SlotId { cloud: cloud.id, index: address.index.unwrap_or(0) };
         Some((index.parse().ok()?, slot))
     });
+    // Replica `i` on node `i` modulo the number of nodes, for as long as it lives.
+    let bound = service.spec.uses_its_node();
+    let homes: Vec<SlotId> = service
+        .clouds
+        .iter()
+        .filter(|_| bound)
+        .filter_map(|id| ideal.cloud(*id))
+        .flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }))
+        .collect();
+    let home = |index: u32| Some((index, *homes.get(index as usize % homes.len().max(1))?));
+    let pinned = (0..service.replicas).filter(|_| bound).filter_map(home).chain(pinned);
     let takes =
         Room { memory: spec.memory.unwrap_or(Bytes(0)), millicpus: spec.cpus.map_or(0, |cpus| cpus.0) };
     Wish {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::id::{Name, SlotId};
+use crate::ideal::service::names_in;
 use crate::ideal::{Cloud, Ideal, Service};
 use crate::observed::Observed;
 use crate::recipe::{FileRef, Use};
@@ -87,7 +88,7 @@ pub fn slice_of(
         replicas: replicas.collect(),
         hooks: cloud.hooks.clone(),
         plugins: plugins_of(ideal, cloud),
-        secrets: secrets_of(ideal, slot),
+        secrets: secrets_for(ideal, seats, cloud, slot),
         context: Value::Object(context),
     })
 }
@@ -100,10 +101,17 @@ fn plugins_of(ideal: &Ideal, cloud: &Cloud) -> BTreeMap<Name, FileRef> {
     names.filter_map(|name| Some((name.clone(), ideal.plugins.get(name)?.clone()))).collect()
 }
 
-/// The names of the secrets that the texts of a slice may ask for: its agent is given these and no others.
+/// The names of the secrets that the texts of a cloud's nodes may ask for, whichever replicas they carry.
 pub fn secrets_of(ideal: &Ideal, slot: SlotId) -> BTreeSet<Name> {
     let Some(cloud) = ideal.cloud(slot.cloud) else { return BTreeSet::new() };
     secret_revisions(ideal, cloud, &services_on(ideal, cloud)).into_keys().cloned().collect()
+}
+
+/// The secrets that the texts of one node may ask for: a node is given those of the replicas that it carries.
+fn secrets_for(ideal: &Ideal, seats: &Seats, cloud: &Cloud, slot: SlotId) -> BTreeSet<Name> {
+    let mut carried: Vec<&Service> = seats.on(ideal, slot).map(|carried| carried.service).collect();
+    carried.dedup_by_key(|service| service.id);
+    secret_revisions(ideal, cloud, &carried).into_keys().cloned().collect()
 }
 
 /// The same with their revisions, so that a secret that changes changes the slices that use it.
@@ -117,26 +125,13 @@ fn secret_revisions<'a>(
     }
     let options: Vec<_> = cloud.recipes.iter().map(|used| &used.options).collect();
     let text = json!([options, cloud.resources, services, cloud.hooks]).to_string();
-    let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).collect();
-    let asked = asked_for(&text);
+    let files = services.iter().flat_map(|service| &service.spec.files);
+    let files = files.filter_map(|file| file.secret.as_ref());
+    let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).chain(files).collect();
+    let asked = names_in(&text, "secret");
     let is_used = |name: &Name| named.contains(name) || asked.contains(name.as_str());
     let all = ideal.secrets.iter().filter(|(name, _)| is_used(name));
     all.map(|(name, revision)| (name, revision.as_str())).collect()
-}
-
-/// The names behind `secret.` and in `secret['...']` in a text.
-fn asked_for(text: &str) -> BTreeSet<&str> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let after = text.match_indices("secret").map(|(at, word)| &text[at + word.len()..]);
-    let names = after.filter_map(|rest| {
-        let rest = rest.strip_prefix('.').or_else(|| {
-            // A text in JSON writes a double quote with a backslash.
-            let quoted = rest.trim_start().strip_prefix('[')?.trim_start().trim_start_matches('\\');
-            quoted.strip_prefix(['\'', '"'])
-        })?;
-        Some(&rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
-    });
-    names.collect()
 }
 
 /// The services of which a node of this cloud may carry replicas.
@@ -190,15 +185,4 @@ fn nodes_of(observed: &Observed, cloud: &Cloud) -> Value {
         })
         .collect();
     json!({"nodes": nodes})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::asked_for;
-
-    #[test]
-    fn secrets_are_found_where_they_are_asked_for() {
-        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce"]"#;
-        assert_eq!(asked_for(text).into_iter().collect::<Vec<_>>(), ["app-db", "one", "token"]);
-    }
 }
