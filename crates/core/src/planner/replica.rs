@@ -207,9 +207,22 @@ pub(super) fn held(context: &Context<'_>, out: &mut Out) {
         if input.demands.of_cloud(service.cloud) != Some(State::Launched) {
             continue;
         }
+        // Who puts a node down knows that what it carried may have no other.
+        if let Some(unplaced) = place.unplaced.as_ref().filter(|_| is_partly_down(context, service)) {
+            out.notes.push(format!("{} has no place: {}", input.ideal.address(slot), unplaced.why));
+            continue;
+        }
         let cause = cause_of(service, place, input.ideal);
         out.waiting.push(Waiting { part: Part::node(slot), cause, overdue: false });
     }
+}
+
+/// Whether a node that may carry the service is not demanded to be up.
+fn is_partly_down(context: &Context<'_>, service: &Service) -> bool {
+    let clouds = service.clouds.iter().filter_map(|id| context.clouds.get(id));
+    let mut nodes =
+        clouds.flat_map(|info| (0..info.cloud.nodes).map(|index| SlotId { cloud: info.cloud.id, index }));
+    nodes.any(|node| context.input.demands.of(node).is_some_and(|state| !state.is_up()))
 }
 
 fn cause_of(service: &Service, place: &Place, ideal: &crate::ideal::Ideal) -> Cause {

@@ -193,7 +193,7 @@ impl Ground {
 
 /// What placing starts from.
 pub fn ground(input: &Input<'_>) -> Ground {
-    let hosts = Hosts::new(input);
+    let hosts = Hosts::new(input, false);
     let running = running(input);
     let attached = attached(input.observed, &hosts);
     ground_of(input, &hosts, &running, &attached)
@@ -205,7 +205,7 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     if ideal.services.is_empty() {
         return Seats::default();
     }
-    let hosts = Hosts::new(input);
+    let hosts = Hosts::new(input, ahead);
     let running = running(input);
     let attached = attached(input.observed, &hosts);
     let mut ground = ground_of(input, &hosts, &running, &attached);

@@ -39,7 +39,8 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(input: &Input<'_>) -> Hosts {
+    /// `ahead`: what is lost is taken to be replaced, as the plan will do.
+    pub(super) fn new(input: &Input<'_>, ahead: bool) -> Hosts {
         let services = &input.ideal.services;
         let mut hosts = Hosts {
             list: Vec::new(),
@@ -53,7 +54,7 @@ impl Hosts {
         let used: BTreeSet<CloudId> = services.iter().flat_map(|service| &service.clouds).copied().collect();
         for cloud in input.ideal.clouds.iter().filter(|cloud| used.contains(&cloud.id)) {
             for index in 0..cloud.nodes {
-                hosts.add(input, cloud, SlotId { cloud: cloud.id, index });
+                hosts.add(input, cloud, SlotId { cloud: cloud.id, index }, ahead);
             }
         }
         for (slot, seen) in &input.observed.slots {
@@ -63,7 +64,7 @@ impl Hosts {
         hosts
     }
 
-    fn add(&mut self, input: &Input<'_>, cloud: &Cloud, slot: SlotId) {
+    fn add(&mut self, input: &Input<'_>, cloud: &Cloud, slot: SlotId, ahead: bool) {
         let seen = input.observed.slots.get(&slot);
         let alive = seen.into_iter().flat_map(|seen| &seen.machines);
         let machine = alive
@@ -84,11 +85,11 @@ impl Hosts {
             _ if input.view.cordoned.contains(&slot) => {
                 Open::Cordoned("a person said that it takes no more".into())
             }
-            (_, Health::Lost(why)) => Open::Cordoned(why.into()),
+            (_, Health::Lost(why)) if !ahead => Open::Cordoned(why.into()),
             _ => Open::Open,
         };
         let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        if health == Health::Coming {
+        if health != Health::Up {
             self.coming.push(at);
         }
         self.nodes.insert(slot, (health, generation));
