@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::demand::State;
 use crate::id::{CloudId, MachineId, SlotId};
 use crate::ideal::service::Rung;
 use crate::ideal::{Ideal, Service, ServiceSpec};
@@ -358,7 +359,8 @@ impl Seats {
                 let memory = Box::new(decided.memory.clone());
                 self.records.push(Record::Changing { service: service.id, memory });
             }
-            if let Some(note) = &decided.note {
+            let is_wanted = input.demands.of_cloud(service.cloud).is_some_and(State::is_up);
+            if let Some(note) = decided.note.as_ref().filter(|_| is_wanted) {
                 self.notes.push(format!("{} {note}", service.name));
             }
             if let Some(at) = decided.wake_at {
