@@ -113,7 +113,7 @@ impl Errand {
         engine.request(&self.requests).await.map_err(failure)?;
         let ending = listening(&mut engine, teller).await.map_err(failure)?;
         let notes = engine.seats().notes;
-        engine.close_run(&run, word(&ending)).await.map_err(failure)?;
+        engine.close_run(&run, word(&ending, &notes)).await.map_err(failure)?;
         engine.release().await.map_err(failure)?;
         Ok(Pursued {
             run,
@@ -171,8 +171,9 @@ async fn listening(engine: &mut Engine, teller: &Rc<Teller>) -> Result<Ending, E
     }
 }
 
-fn word(ending: &Ending) -> &'static str {
+fn word(ending: &Ending, notes: &[String]) -> &'static str {
     match ending {
+        Ending::Met if !notes.is_empty() => "suspended",
         Ending::Met => "met",
         Ending::Suspended(_) => "suspended",
         Ending::Stopped => "stopped",
@@ -230,7 +231,7 @@ impl Pursued {
         let exit = self.exit();
         if output.is_json() {
             let data = json!({
-                "kind": "result", "status": word(&self.ending), "exit": exit.number(), "run": self.run,
+                "kind": "result", "status": word(&self.ending, &self.notes), "exit": exit.number(), "run": self.run,
                 "took_ms": self.took.0, "right": self.tally.right, "parts": self.tally.parts,
                 "steps": self.tally.done, "failed": self.tally.failed,
                 "waiting": card::for_scripts(&world.ideal, self.waiting()), "notes": self.notes,

@@ -179,7 +179,9 @@ impl<'g> View<'g> {
                 Some(format!("it is stopped on {} first", self.glance.ideal.address(*node)))
             }
             (None, Some(Wait::After(first))) => Some(format!("{first}, which comes first, is not well yet")),
-            (None, None) => self.silence().map(|why| format!("the agent of its node is silent: {why}")),
+            (None, Some(Wait::Down) | None) => {
+                self.silence().map(|why| format!("the agent of its node is silent: {why}"))
+            }
         }
     }
     /// Why its node says nothing.
@@ -191,7 +193,7 @@ impl<'g> View<'g> {
     }
     /// Whether anything is to run of its service.
     pub(crate) fn is_demanded(&self) -> bool {
-        let demanded = self.glance.standing.demands.of_cloud(self.service.cloud);
+        let demanded = self.glance.standing.demands.of_replica(self.slot(), self.service.cloud);
         demanded == Some(State::Launched)
     }
     /// The version that it runs as.

@@ -73,8 +73,12 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
 /// The steps of what the file does not want: of slots beyond it, and of mounts that it has no more.
 fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
     let wanted = |slot: SlotId, mount: Option<&ideal_core::id::Name>| {
-        let cloud = world.ideal.cloud(slot.cloud).filter(|cloud| slot.index < cloud.nodes);
-        cloud.is_some_and(|cloud| mount.is_none_or(|name| cloud.mounts.iter().any(|own| own.name == *name)))
+        let ideal = &world.ideal;
+        let there = match (ideal.cloud(slot.cloud), ideal.service(slot.cloud)) {
+            (Some(cloud), _) => slot.index < cloud.nodes,
+            (None, service) => service.is_some_and(|service| slot.index < service.replicas),
+        };
+        there && mount.is_none_or(|name| ideal.mount(slot, name).is_some())
     };
     plan.steps.retain(|planned| {
         let part = &planned.step.part;

@@ -189,7 +189,7 @@ impl<'a> Context<'a> {
         service: Option<&Service>,
     ) -> Option<(Wanted, Option<Leftover>)> {
         let demanded = match service {
-            Some(service) => self.input.demands.of_cloud(service.cloud),
+            Some(service) => self.input.demands.of_replica(slot, service.cloud),
             None => self.input.demands.of(slot),
         };
         let wanted = match service {

@@ -60,6 +60,8 @@ pub enum Wait {
     Elsewhere(SlotId),
     /// A service that comes before it is not well.
     After(crate::id::Name),
+    /// It is to be down, alone of its service.
+    Down,
 }
 
 /// A replica with all that its node must know of it.
@@ -226,6 +228,14 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     seats.versions(input, &running);
     if !ahead {
         seats.hold_back(input, &hosts, &running);
+    }
+    for (service, row) in ideal.services.iter().zip(&mut seats.rows) {
+        for (place, index) in row.iter_mut().zip(0u32..) {
+            let demanded = input.demands.of_replica(service.slot(index), service.cloud);
+            if demanded != input.demands.of_cloud(service.cloud) {
+                place.waits = Some(Wait::Down);
+            }
+        }
     }
     for (at, (service, row)) in (0u32..).zip(ideal.services.iter().zip(&seats.rows)) {
         for (place, index) in row.iter().zip(0u32..) {
