@@ -174,6 +174,23 @@ pub fn terminate(
     }
 }
 
+/// May this machine be ended although it may run? A person or the policy takes it for dead; `agent` is what its agent
+/// said just now, and one that speaks is not dead.
+pub fn terminate_unheard(
+    cloud: CloudId,
+    machine: &Machine,
+    agent: Option<&Report>,
+) -> Result<TerminatePermit, Refusal> {
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    match agent {
+        None => Ok(TerminatePermit { machine: machine.id.clone() }),
+        Some(_) => Err(Refusal::WrongState {
+            what: machine.id.to_string(),
+            state: "alive: its agent answers again".to_owned(),
+        }),
+    }
+}
+
 /// May this volume be taken from this machine? `agent` is what the machine's agent said just now.
 pub fn detach(
     cloud: CloudId,

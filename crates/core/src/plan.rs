@@ -73,6 +73,9 @@ pub enum Act {
     EndMachine {
         /// Which.
         machine: MachineId,
+        /// Nobody hears its agent, and a person or the policy takes it for dead: what is mounted there is not asked.
+        #[serde(default)]
+        unheard: bool,
     },
     /// Make a volume for a mount.
     CreateVolume {

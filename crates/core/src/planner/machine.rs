@@ -3,7 +3,7 @@
 use crate::demand::State;
 use crate::id::Generation;
 use crate::ideal::Cloud;
-use crate::observed::{Machine, MachineState, size_text};
+use crate::observed::{AgentSeen, Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
 use super::consent::{self, danger_of};
@@ -43,6 +43,10 @@ impl Ladder<'_, '_> {
 
     /// The way up on a machine that runs.
     fn rise_on(&mut self, state: State, machine: &Machine) {
+        if self.end_unheard(machine) {
+            self.rise_mounts(state, None);
+            return;
+        }
         if machine.retired {
             // The first act of its ending was done, by whomever: a marked machine is not used again.
             if self.clear(machine, Target::Separated, false) {
@@ -200,6 +204,10 @@ impl Ladder<'_, '_> {
             self.descend_mounts(target, Some(&machine), true);
             return;
         }
+        if machine.state == MachineState::Running && self.end_unheard(&machine) {
+            self.descend_mounts(target, Some(&machine), false);
+            return;
+        }
         let clear = self.clear(&machine, target, halts);
         if clear && state == State::Away {
             let reason = match self.wanted.origin {
@@ -327,7 +335,7 @@ impl Ladder<'_, '_> {
             brings: &[FactKind::NoMachine],
             ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
         };
-        let act = Act::EndMachine { machine: machine.id.clone() };
+        let act = Act::EndMachine { machine: machine.id.clone(), unheard: false };
         self.step(&Part::node(self.id), act, reason, facts, danger_of(machine.state));
     }
 
@@ -340,6 +348,35 @@ impl Ladder<'_, '_> {
         }
         let what = format!("{id} seems dead, and its provider cannot make sure of it");
         self.wait(&Part::node(self.id), Cause::Broken { what });
+    }
+
+    /// A machine whose agent nobody hears is ended where a person said that it is dead, or the policy says how long to
+    /// wait: that is the fence for what is on its volumes. True when it is on its way out.
+    fn end_unheard(&mut self, machine: &Machine) -> bool {
+        let AgentSeen::Silent { since, .. } = &self.seen.agent else { return false };
+        let input = self.context.input;
+        let reason = if input.view.dead.contains(&machine.id) {
+            format!("a person said that {} is dead, and its agent does not answer", machine.id)
+        } else if let Some(limit) = input.ideal.policy.fence_after {
+            if input.now < *since + limit {
+                self.out.wake(*since + limit);
+                return false;
+            }
+            format!("the agent of {} has been silent for more than {limit}", machine.id)
+        } else {
+            return false;
+        };
+        if !self.context.traits(self.id).can_fence {
+            return false;
+        }
+        let facts = Facts {
+            needs: &[],
+            brings: &[FactKind::NoMachine],
+            ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
+        };
+        let act = Act::EndMachine { machine: machine.id.clone(), unheard: true };
+        self.step(&Part::node(self.id), act, reason, facts, Danger::EndsDeadMachine);
+        true
     }
 
     /// Machines of a lower generation that still exist: one slot, one machine.

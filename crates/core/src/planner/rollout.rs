@@ -34,13 +34,35 @@ impl Rollout {
     }
 }
 
-/// Decides for one service. `seen` is what the node of a replica says of it.
+/// What is known of a replica.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Known<'a> {
+    /// No node carries it.
+    Nowhere,
+    /// Its node says nothing of it: it is not known how it is, which is not the same as down.
+    Unseen,
+    /// What its node says of it.
+    Seen(&'a ServiceSeen),
+}
+
+impl<'a> Known<'a> {
+    fn seen(self) -> Option<&'a ServiceSeen> {
+        match self {
+            Known::Seen(seen) => Some(seen),
+            Known::Nowhere | Known::Unseen => None,
+        }
+    }
+}
+
+/// Decides for one service.
 pub(super) fn rollout<'a>(
     service: &Service,
     memory: &ServiceMemory,
-    seen: impl Fn(u32) -> Option<&'a ServiceSeen>,
+    known: impl Fn(u32) -> Known<'a>,
     now: Time,
 ) -> Rollout {
+    let seen = |index: u32| known(index).seen();
+    let placed = || (0..service.replicas).filter(|index| !matches!(known(*index), Known::Nowhere));
     let wanted = version(&service.spec, memory.restarts);
     let good = memory.good.as_ref().map(|(spec, again)| version(spec, *again));
     let mut out = Rollout { memory: memory.clone(), old: Vec::new(), wake_at: None, note: None };
@@ -58,7 +80,7 @@ pub(super) fn rollout<'a>(
         })
     };
     if good.is_none() {
-        if service.replicas > 0 && (0..service.replicas).all(is_well) {
+        if placed().next().is_some() && placed().all(is_well) {
             out.memory.good = Some((service.spec.clone(), memory.restarts));
         }
         return out;
@@ -69,9 +91,9 @@ pub(super) fn rollout<'a>(
         out.old = vec![true; service.replicas as usize];
         return out;
     }
-    let known = out.memory.next.take().filter(|(version, _)| *version == wanted);
-    let mut told = known.map(|(_, told)| told).unwrap_or_default();
-    told.retain(|index, _| *index < service.replicas);
+    let before = out.memory.next.take().filter(|(version, _)| *version == wanted);
+    let mut told = before.map(|(_, told)| told).unwrap_or_default();
+    told.retain(|index, _| *index < service.replicas && !matches!(known(*index), Known::Nowhere));
     if let Some(why) = failed(service, &told, &wanted, &seen, now) {
         match service.spec.change.on_failure {
             OnFailure::Return => {
@@ -93,16 +115,21 @@ pub(super) fn rollout<'a>(
         out.note.get_or_insert_with(|| "is not changed any further: a person paused it".to_owned());
     } else {
         let is_down = |index: u32| if told.contains_key(&index) { !is_well(index) } else { !up(index) };
-        let down = (0..service.replicas).filter(|index| is_down(*index)).count();
+        let down = placed().filter(|index| is_down(*index)).count();
         let room = (service.spec.change.unavailable.max(1) as usize).saturating_sub(down);
-        let untold: Vec<u32> = (0..service.replicas).filter(|index| !told.contains_key(index)).collect();
-        // To change what is down already costs nobody anything.
-        let free = untold.iter().copied().filter(|index| !up(*index));
+        let untold: Vec<u32> = placed().filter(|index| !told.contains_key(index)).collect();
+        // To change what fails already costs nobody anything. What is not seen, or starts, may well be up by now.
+        let fails = |index: u32| {
+            let may_be_up =
+                |seen: &ServiceSeen| matches!(seen.state, ServiceState::Running | ServiceState::Starting);
+            seen(index).is_some_and(|seen| !may_be_up(seen))
+        };
+        let free = untold.iter().copied().filter(|index| fails(*index));
         let next: Vec<u32> =
             free.chain(untold.iter().copied().filter(|index| up(*index)).take(room)).collect();
         told.extend(next.into_iter().map(|index| (index, now)));
     }
-    if told.len() == service.replicas as usize && (0..service.replicas).all(is_well) {
+    if placed().next().is_some() && placed().all(|index| told.contains_key(&index) && is_well(index)) {
         out.memory = ServiceMemory {
             good: Some((service.spec.clone(), memory.restarts)),
             restarts: memory.restarts,

@@ -21,7 +21,7 @@ use crate::slice;
 use crate::time::{Bytes, Time};
 
 use super::Input;
-use super::rollout::{Rollout, rollout};
+use super::rollout::{Known, Rollout, rollout};
 use hosts::Hosts;
 
 /// Where every replica is to be.
@@ -120,6 +120,8 @@ pub struct Ground {
     seats: Vec<Seat>,
     /// Hosts that are on their way, as indices: they are asked only when the others cannot carry all.
     coming: Vec<u32>,
+    /// Replicas that were on a node and are on none now.
+    displaced: Vec<Replica>,
     /// Replicas that a node has given up, with that node.
     barred: BTreeMap<Replica, SlotId>,
 }
@@ -170,26 +172,24 @@ impl Ground {
         placement::place(&self.wishes, &hosts, &seats)
     }
 
-    /// Hosts and seats of the round that decides: nodes that are up come first, those that are still to come carry
-    /// what finds no room there.
+    /// Hosts and seats for all: those that lost their node have a seat on one that is up already, if there is room,
+    /// so that nobody waits for a node that is still to come. What was never anywhere may wait for one.
     fn round(&self) -> (Vec<Host>, Vec<Seat>) {
-        let up = |host: &Host| host.open == Open::Open;
-        let any_up = (0u32..).zip(&self.hosts).any(|(at, host)| up(host) && !self.coming.contains(&at));
-        if self.coming.is_empty() || !any_up {
+        if self.coming.is_empty() || self.displaced.is_empty() {
             return (self.hosts.clone(), self.seats.clone());
         }
-        let mut first = self.hosts.clone();
+        let mut up = self.hosts.clone();
         for at in &self.coming {
-            if let Some(host) = first.get_mut(*at as usize).filter(|host| up(host)) {
+            if let Some(host) = up.get_mut(*at as usize).filter(|host| host.open == Open::Open) {
                 host.open = Open::Cordoned("it is still on its way".into());
             }
         }
-        let placed = placement::place(&self.wishes, &first, &self.seats);
-        if placed.unplaced().next().is_none() {
-            return (first, self.seats.clone());
-        }
-        let hint = |(replica, host)| Seat { replica, host, strength: Strength::Hint };
-        let seats = self.seats.iter().copied().chain(placed.placed().map(hint)).collect();
+        let mut board = Board::new(&self.wishes, &up, &self.seats);
+        let found = board.replace(&self.displaced).into_iter().filter_map(|(replica, host)| {
+            let strength = Strength::Hint;
+            Some(Seat { replica, host: host.ok()?, strength })
+        });
+        let seats = self.seats.iter().copied().chain(found).collect();
         (self.hosts.clone(), seats)
     }
 }
@@ -292,6 +292,7 @@ fn ground_of(
     let mut shared: BTreeMap<&[CloudId], Arc<[u32]>> = BTreeMap::new();
     let (mut wishes, mut seats) = (Vec::new(), Vec::new());
     let mut barred: BTreeMap<Replica, SlotId> = BTreeMap::new();
+    let mut displaced = Vec::new();
     for (at, service) in (0u32..).zip(&input.ideal.services) {
         let nodes = shared.entry(&service.clouds).or_insert_with(|| {
             let own = (0u32..).zip(&hosts.list).filter(|(_, host)| service.clouds.contains(&host.slot.cloud));
@@ -300,8 +301,10 @@ fn ground_of(
         let mut wish = wish(input.ideal, service, nodes.clone());
         for index in 0..service.replicas {
             let (slot, replica) = (service.slot(index), Replica { service: at, index });
+            let mut claimed = false;
             let mut claim = |node: SlotId, strength: Strength| {
                 if let Some(host) = hosts.index.get(&node) {
+                    claimed = true;
                     seats.push(Seat { replica, host: *host, strength });
                 }
             };
@@ -321,12 +324,19 @@ fn ground_of(
                 wish.pinned.entry(index).or_insert(known.node);
             }
             if hosts.honours(known) && barred.get(&replica) != Some(&known.node) {
+                // A node that is silent for a moment still has what was seen there.
+                if known.up && !hosts.answers(known.node) {
+                    claim(known.node, Strength::Running);
+                }
                 claim(known.node, Strength::Hint);
+            }
+            if !claimed && known.up {
+                displaced.push(replica);
             }
         }
         wishes.push(wish);
     }
-    Ground { wishes, hosts: hosts.list.clone(), seats, coming: hosts.coming.clone(), barred }
+    Ground { wishes, hosts: hosts.list.clone(), seats, coming: hosts.coming.clone(), displaced, barred }
 }
 
 fn wish(ideal: &Ideal, service: &Service, nodes: Arc<[u32]>) -> Wish {
@@ -359,12 +369,14 @@ impl Seats {
         let nothing = crate::journal::ServiceMemory::default();
         for (service, row) in input.ideal.services.iter().zip(&self.rows) {
             let memory = input.view.services.get(&service.id).unwrap_or(&nothing);
-            let seen = |index: u32| {
-                let node = row.get(index as usize)?.node?;
-                let all = running.get(&service.slot(index))?;
-                all.iter().find(|(at, _)| *at == node).map(|(_, seen)| *seen)
+            let known = |index: u32| {
+                let Some(node) = row.get(index as usize).and_then(|place| place.node) else {
+                    return Known::Nowhere;
+                };
+                let mut all = running.get(&service.slot(index)).into_iter().flatten();
+                all.find(|(at, _)| *at == node).map_or(Known::Unseen, |(_, seen)| Known::Seen(seen))
             };
-            let decided = rollout(service, memory, seen, input.now);
+            let decided = rollout(service, memory, known, input.now);
             if decided.memory != *memory {
                 let memory = Box::new(decided.memory.clone());
                 self.records.push(Record::Changing { service: service.id, memory });

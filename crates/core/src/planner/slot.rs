@@ -241,7 +241,7 @@ impl<'a> Ladder<'a, '_> {
     fn is_adopted(&self, act: &Act) -> bool {
         let adopted = &self.context.input.view.adopted;
         match act {
-            Act::EndMachine { machine } => adopted.contains(machine.as_str()),
+            Act::EndMachine { machine, .. } => adopted.contains(machine.as_str()),
             Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => {
                 adopted.contains(volume.as_str())
             }

@@ -612,7 +612,7 @@ impl World {
         let machine = |id: &MachineId| seen.machines.iter().find(|machine| machine.id == *id);
         let volume = |id: &ideal_core::id::VolumeId| seen.volumes.iter().find(|volume| volume.id == *id);
         match &step.act {
-            Act::EndMachine { machine: id } => {
+            Act::EndMachine { machine: id, .. } => {
                 let Some(own) = machine(id) else { return Ok(()) };
                 guard::terminate(slot.cloud, own, self.agent(slot, seen, own)).map(drop)
             }

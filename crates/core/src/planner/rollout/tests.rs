@@ -34,6 +34,7 @@ struct World {
     service: Service,
     memory: ServiceMemory,
     replicas: Vec<ServiceSeen>,
+    unseen: Vec<u32>,
     now: Time,
 }
 
@@ -42,15 +43,27 @@ impl World {
         let old = spec("one");
         let running = vec![seen(&old, ServiceState::Running); replicas as usize];
         let memory = ServiceMemory { good: Some((old, 0)), ..ServiceMemory::default() };
-        World { service: service(spec("two"), replicas), memory, replicas: running, now: Time(1_000) }
+        World {
+            service: service(spec("two"), replicas),
+            memory,
+            replicas: running,
+            unseen: Vec::new(),
+            now: Time(1_000),
+        }
     }
     /// One pass: which replicas are of which version, `o` old, `n` new.
     fn pass(&mut self) -> String {
-        let rollout =
-            rollout(&self.service, &self.memory, |index| self.replicas.get(index as usize), self.now);
+        let rollout = rollout(&self.service, &self.memory, |index| self.known(index), self.now);
         self.memory = rollout.memory.clone();
         let of = |index| if rollout.of(&self.service, index).0 == &self.service.spec { 'n' } else { 'o' };
         (0..self.service.replicas).map(of).collect()
+    }
+    fn known(&self, index: u32) -> Known<'_> {
+        match self.replicas.get(index as usize) {
+            Some(_) if self.unseen.contains(&index) => Known::Unseen,
+            Some(seen) => Known::Seen(seen),
+            None => Known::Nowhere,
+        }
     }
     fn set(&mut self, index: usize, command: &str, state: ServiceState) {
         self.replicas[index] = seen(&spec(command), state);
@@ -88,6 +101,26 @@ fn one_that_is_down_is_changed_first_and_counts() {
     let mut world = World::new(3);
     world.set(2, "one", ServiceState::BackingOff);
     assert_eq!(world.pass(), "oon");
+}
+
+#[test]
+fn one_that_is_not_seen_may_be_up() {
+    let mut world = World::new(3);
+    world.unseen = vec![1];
+    assert_eq!(world.pass(), "ooo", "it counts as down, and is left alone");
+    world.service.spec.change.unavailable = 2;
+    assert_eq!(world.pass(), "noo");
+}
+
+#[test]
+fn one_without_a_node_holds_nothing_up() {
+    let mut world = World::new(2);
+    world.service.replicas = 3;
+    assert_eq!(world.pass(), "noo");
+    world.set(0, "two", ServiceState::Running);
+    assert_eq!(world.pass(), "nno");
+    world.set(1, "two", ServiceState::Running);
+    assert_eq!(world.pass(), "nnn");
 }
 
 #[test]
@@ -146,8 +179,7 @@ fn to_start_again_is_a_change_too() {
     let mut world = World::new(2);
     world.service.spec = spec("one");
     world.memory.restarts = 1;
-    let rollout =
-        rollout(&world.service, &world.memory, |index| world.replicas.get(index as usize), world.now);
+    let rollout = rollout(&world.service, &world.memory, |index| world.known(index), world.now);
     let again: Vec<u32> = (0..2).map(|index| rollout.of(&world.service, index).1).collect();
     assert_eq!(again, [1, 0]);
 }

@@ -127,6 +127,11 @@ impl Hosts {
         }
     }
 
+    /// Whether the agent of a node said how things are there.
+    pub(super) fn answers(&self, node: SlotId) -> bool {
+        self.nodes.get(&node).is_some_and(|(health, _)| *health == Health::Up)
+    }
+
     /// Whether a node is lost.
     pub(super) fn is_lost(&self, node: SlotId) -> bool {
         self.nodes.get(&node).is_some_and(|(health, _)| matches!(health, Health::Lost(_)))
