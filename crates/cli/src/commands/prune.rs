@@ -2,7 +2,7 @@
 //! data that no seal holds goes a day later.
 
 use ideal_core::id::SlotId;
-use ideal_core::plan::{Plan, text};
+use ideal_core::plan::{Act, Part, Plan, text};
 use ideal_core::planner::{Consent, Prune as Wholly};
 use serde_json::json;
 
@@ -80,9 +80,13 @@ fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
         };
         there && mount.is_none_or(|name| ideal.mount(slot, name).is_some())
     };
+    let is_leftover = |part: &Part| !wanted(part.slot, part.mount.as_ref());
+    // A replica that is to go is stopped by its node, which is told so.
+    let goes = |part: &Part| is_leftover(part) && world.ideal.cloud(part.slot.cloud).is_none();
+    let tells = plan.steps.iter().any(|planned| goes(&planned.step.part));
     plan.steps.retain(|planned| {
-        let part = &planned.step.part;
-        !wanted(part.slot, part.mount.as_ref())
+        let is_told = tells && matches!(planned.step.act, Act::Apply { .. });
+        is_leftover(&planned.step.part) || is_told
     });
     for planned in &mut plan.steps {
         planned.after.clear();
