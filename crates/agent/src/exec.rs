@@ -4,7 +4,9 @@
 //! No lease is asked for: whoever may enter the folder of the socket could as well run a program there.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use ideal_api::LinkError;
 use ideal_api::exec::{Ended, Exec, HEAD, LONGEST_QUESTION, Pipe, What, frame, head, kind};
+use ideal_host::home::is_of;
 use ideal_host::{AgentCommand, Home, Identity, process};
 use ideal_resources::Ground;
 use ideal_resources::exec::Group;
@@ -23,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::node::Node;
+use crate::services;
 
 /// The most that is read of a program at once.
 const PART: usize = 64 << 10;
@@ -85,6 +89,26 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The environment that a replica was started with, without what marks a process as its own: what is run beside it
+    /// is not of it, and is not ended with it.
+    fn environment_of(&self, replica: &str) -> Option<Vec<(OsString, OsString)>> {
+        let ours = process::find(|marks| is_of(marks, &self.identity.machine, &self.home));
+        let main = services::main_of(&ours, replica)?;
+        let text = std::fs::read(format!("/proc/{}/environ", main.id.pid)).ok()?;
+        // Read after it was found: the number may have passed to another meanwhile.
+        if !main.id.is_alive() {
+            return None;
+        }
+        let pair = |entry: &[u8]| {
+            let at = entry.iter().position(|byte| *byte == b'=')?;
+            let own = |part: &[u8]| OsStr::from_bytes(part).to_owned();
+            (!entry.starts_with(b"IDEAL_")).then(|| (own(&entry[..at]), own(&entry[at + 1..])))
+        };
+        Some(text.split(|byte| *byte == 0).filter_map(pair).collect())
+    }
+}
+
 /// The question, read as it comes.
 struct Question {
     body: Body,
@@ -132,6 +156,11 @@ pub(crate) async fn answer(place: &Place, body: Body) -> Result<Body, LinkError>
         return Err(refused(format!("this is {}, and another is meant", place.identity.node_mark())));
     }
     let mut command = place.command(&exec.what).ok_or_else(|| refused("there is no program".to_owned()))?;
+    if let Some(replica) = &exec.replica {
+        let environment = place.environment_of(replica);
+        let gone = || refused(format!("no process of {replica} runs here"));
+        command.envs(environment.ok_or_else(gone)?);
+    }
     command.stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() });
     let (frames, body) = mpsc::channel(PARTS);
     match command.spawn() {

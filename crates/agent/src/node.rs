@@ -330,7 +330,11 @@ impl Ground for Node {
 fn converged(held: &Held, seen: &Seen) -> bool {
     let services = |wanted: ServiceState| {
         held.slice.replicas.iter().all(|replica| {
-            seen.services.get(&replica.address()).is_some_and(|service| service.state == wanted)
+            seen.services.get(&replica.address()).is_some_and(|service| {
+                // One that runs still as what it was before is on its way.
+                let is_so = service.version.as_ref().is_none_or(|own| *own == replica.version());
+                service.state == wanted && is_so
+            })
         })
     };
     if held.slice.quiet {

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::node::Node;
 use crate::{log, state};
 
-pub(crate) use process::{adopt, end_unheard};
+pub(crate) use process::{adopt, end_unheard, main_of};
 
 /// How often logs are looked at for their size.
 const LOGS: Duration = Duration::from_secs(1);

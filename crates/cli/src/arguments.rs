@@ -13,6 +13,7 @@ pub(crate) mod data;
 mod listing;
 mod nodes;
 mod resources;
+mod services;
 
 pub(crate) use author::{
     Plugin, PluginAction, Recipe, RecipeAction, RecipeRun, Reference, Secret, SecretAction,
@@ -22,8 +23,15 @@ pub(crate) use cluster::{
 };
 pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
 pub(crate) use listing::Listing;
-pub(crate) use nodes::{Nodes, NodesAction, NodesCopy, NodesExec, NodesList, NodesMove, NodesShow, NodesSsh};
+pub(crate) use nodes::{
+    Nodes, NodesAction, NodesConfirmDead, NodesCopy, NodesCordon, NodesExec, NodesList, NodesMove, NodesShow,
+    NodesSsh,
+};
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
+pub(crate) use services::{
+    Services, ServicesAction, ServicesChange, ServicesExec, ServicesList, ServicesMove, ServicesPause,
+    ServicesScale, ServicesShow,
+};
 
 /// Describe what should be; ideal makes it so and keeps it so.
 #[derive(Debug, Parser)]
@@ -146,6 +154,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  ideal nodes list\n  ideal nodes show shop.web[0]\n  ideal nodes exec shop.web -- uptime"
     )]
     Nodes(Nodes),
+    /// Services: list replicas, show why each is where it is, move, restart and scale them
+    #[command(
+        after_help = "Examples:\n  ideal services list\n  ideal services show pub[0]\n  ideal services move pub[0] shop.web[2]\n  ideal services restart pub"
+    )]
+    Services(Services),
     /// Volumes: list, show and grow them, take, try and restore their snapshots
     #[command(
         after_help = "Examples:\n  ideal volumes list\n  ideal volumes snapshot shop.db[0]:data\n  ideal volumes verify\n  ideal volumes grow shop.db[0]:data 40GiB"

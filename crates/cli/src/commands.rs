@@ -26,6 +26,7 @@ mod reference;
 mod release;
 mod schema;
 mod secret;
+mod services;
 mod show;
 mod sim;
 mod snapshots;
@@ -72,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Prune(prune) => prune::run(prune, global, output),
         Command::History(history) => history::run(history, global, output),
         Command::Logs(logs) => logs::run(logs, global, output),
+        Command::Services(services) => services::run(services, global, output),
         Command::Nodes(nodes) => nodes::run(nodes, global, output),
         Command::Doctor => doctor::run(global, output),
         Command::Sim(sim) => sim::run(sim, output),

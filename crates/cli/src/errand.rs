@@ -8,7 +8,7 @@ use ideal_core::observed::Observed;
 use ideal_core::plan::{Cause, Part, Waiting};
 use ideal_core::planner::{Consent, How};
 use ideal_core::time::Span;
-use ideal_engine::{Ending, Engine, EngineError, Settings};
+use ideal_engine::{Ending, Engine, EngineError, Request, Settings};
 use serde_json::{Value as Json, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +30,8 @@ pub(crate) struct Errand {
     pub(crate) demand: Option<(Vec<Scope>, State, ForGood)>,
     /// Demanded as well, each of its own scope.
     pub(crate) again: Vec<(Scope, State)>,
+    /// What is wanted of replicas and nodes beside that.
+    pub(crate) requests: Vec<Request>,
     /// Only these parts are touched; none: all.
     pub(crate) only: Option<BTreeSet<Part>>,
     /// What a person agreed to.
@@ -45,6 +47,8 @@ pub(crate) struct Errand {
 pub(crate) struct Pursued {
     pub(crate) run: String,
     pub(crate) ending: Ending,
+    /// Services that are not as the file wants them, each with why.
+    pub(crate) notes: Vec<String>,
     pub(crate) observed: Observed,
     pub(crate) tally: Tally,
     pub(crate) took: Span,
@@ -56,6 +60,7 @@ impl Errand {
             what,
             demand: None,
             again: Vec::new(),
+            requests: Vec::new(),
             only: None,
             consent: Consent::default(),
             timeout: None,
@@ -105,17 +110,37 @@ impl Errand {
         for (scope, state) in &self.again {
             engine.demand(&[*scope], *state, ForGood::No).await.map_err(failure)?;
         }
+        engine.request(&self.requests).await.map_err(failure)?;
         let ending = listening(&mut engine, teller).await.map_err(failure)?;
-        engine.close_run(&run, word(&ending)).await.map_err(failure)?;
+        let notes = engine.seats().notes;
+        engine.close_run(&run, word(&ending, &notes)).await.map_err(failure)?;
         engine.release().await.map_err(failure)?;
         Ok(Pursued {
             run,
             ending,
+            notes,
             observed: engine.observed().clone(),
             tally: teller.tally(),
             took: clock.now().since(began),
         })
     }
+}
+
+/// Records what a person wants, for who comes next to heed it; nothing is pursued.
+pub(crate) async fn record(
+    world: &World,
+    what: &str,
+    requests: &[Request],
+    take_over: bool,
+) -> anyhow::Result<()> {
+    let outside = world.outside_to_act(Rc::new(ideal_engine::progress::Silent))?;
+    let failure = |error: EngineError| world.engine_failure(error);
+    let mut engine =
+        Engine::open(outside, world.ideal.clone(), settings(take_over)).await.map_err(failure)?;
+    let run = engine.open_run(what).await.map_err(failure)?;
+    engine.request(requests).await.map_err(failure)?;
+    engine.close_run(&run, "recorded").await.map_err(failure)?;
+    engine.release().await.map_err(failure)
 }
 
 /// Whether a demand would change nothing: then all that lasts need not be told of a new one.
@@ -146,8 +171,9 @@ async fn listening(engine: &mut Engine, teller: &Rc<Teller>) -> Result<Ending, E
     }
 }
 
-fn word(ending: &Ending) -> &'static str {
+fn word(ending: &Ending, notes: &[String]) -> &'static str {
     match ending {
+        Ending::Met if !notes.is_empty() => "suspended",
         Ending::Met => "met",
         Ending::Suspended(_) => "suspended",
         Ending::Stopped => "stopped",
@@ -168,6 +194,8 @@ impl Pursued {
     pub(crate) fn exit(&self) -> Exit {
         let blind = |waiting: &Waiting| matches!(waiting.cause, Cause::Sight { .. });
         match &self.ending {
+            // Nothing is left to do, and a person is needed for the rest.
+            Ending::Met if !self.notes.is_empty() => Exit::Suspended,
             Ending::Met => Exit::Done,
             Ending::Suspended(waiting) | Ending::TimedOut(waiting)
                 if !waiting.is_empty() && waiting.iter().all(blind) =>
@@ -203,10 +231,11 @@ impl Pursued {
         let exit = self.exit();
         if output.is_json() {
             let data = json!({
-                "kind": "result", "status": word(&self.ending), "exit": exit.number(), "run": self.run,
+                "kind": "result", "status": word(&self.ending, &self.notes), "exit": exit.number(), "run": self.run,
                 "took_ms": self.took.0, "right": self.tally.right, "parts": self.tally.parts,
                 "steps": self.tally.done, "failed": self.tally.failed,
-                "waiting": card::for_scripts(&world.ideal, self.waiting()), "more": more,
+                "waiting": card::for_scripts(&world.ideal, self.waiting()), "notes": self.notes,
+                "more": more,
             });
             match output.is_stream() {
                 true => output.result(&data.to_string()),
@@ -215,7 +244,13 @@ impl Pursued {
             return Ok(exit);
         }
         match &self.ending {
-            Ending::Met => output.result(met),
+            Ending::Met if self.notes.is_empty() => output.result(met),
+            Ending::Met => output.problem(&format!(
+                "\u{2717} run {} leaves {} for a person   [exit {}]",
+                self.run,
+                words::counted(self.notes.len(), "service"),
+                exit.number()
+            )),
             Ending::Stopped => output.problem(&format!("stopped; `{again}` goes on")),
             Ending::TimedOut(waiting) => {
                 output.problem(&format!(
@@ -240,6 +275,11 @@ impl Pursued {
                     self.tally.right, self.tally.parts
                 ));
             }
+        }
+        for note in &self.notes {
+            let service = note.split(' ').next().unwrap_or_default();
+            output.problem(&format!("  i  {note}"));
+            output.problem(&format!("      next: ideal services show {service}        tells more"));
         }
         Ok(exit)
     }

@@ -19,6 +19,7 @@ mod output;
 mod project;
 mod recipes;
 mod render;
+mod replicas;
 mod saved;
 mod scopes;
 mod world;

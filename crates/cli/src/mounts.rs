@@ -2,8 +2,8 @@
 
 use ideal_core::address::Address;
 use ideal_core::id::{Name, SlotId};
-use ideal_core::ideal::Mount;
-use ideal_core::observed::{MountSeen, SlotSeen, Snapshot, SnapshotState, Volume, VolumeState};
+use ideal_core::ideal::{Mount, Service};
+use ideal_core::observed::{MountSeen, Report, SlotSeen, Snapshot, SnapshotState, Volume, VolumeState};
 use ideal_core::plan::Part;
 use ideal_core::plan::text::address;
 use ideal_engine::Glance;
@@ -34,8 +34,31 @@ impl<'g> View<'g> {
     /// What its agent says of the volume, of its present life.
     pub(crate) fn mount(&self) -> Option<&'g MountSeen> {
         let volume = self.volume()?;
-        let told = self.seen?.agent.report()?.mounts.get(&volume.id)?;
+        let told = self.report(volume)?.mounts.get(&volume.id)?;
         (told.life == volume.life).then_some(told)
+    }
+    /// What the agent says on whose machine a volume is: that of the node itself, or of the one that carries the replica.
+    fn report(&self, volume: &Volume) -> Option<&'g Report> {
+        let node = self.holder(volume).unwrap_or(self.part.slot);
+        self.glance.observed.slots.get(&node)?.agent.report()
+    }
+    fn holder(&self, volume: &Volume) -> Option<SlotId> {
+        let machine = &volume.attachment.as_ref()?.machine;
+        self.glance.observed.machine(machine).map(|(slot, _)| slot)
+    }
+    /// The node that has its volume, or is to have it.
+    pub(crate) fn node(&self) -> Option<SlotId> {
+        if self.glance.ideal.service(self.part.slot.cloud).is_none() {
+            return Some(self.part.slot);
+        }
+        let holder = self.volume().and_then(|volume| self.holder(volume));
+        holder.or_else(|| self.glance.seats().of(self.part.slot)?.node)
+    }
+    /// The path of the cloud that it is in, or that its service is on.
+    pub(crate) fn cloud(&self) -> Option<String> {
+        let ideal = &self.glance.ideal;
+        let id = ideal.service(self.part.slot.cloud).map_or(self.part.slot.cloud, |own| own.cloud);
+        ideal.cloud(id).map(|cloud| cloud.path.to_string())
     }
     /// Its snapshots, newest first.
     pub(crate) fn snapshots(&self) -> Vec<&'g Snapshot> {
@@ -69,9 +92,11 @@ pub(crate) fn of<'g>(glance: &'g Glance, addresses: &[String]) -> anyhow::Result
     let wanted: Vec<Address> =
         addresses.iter().map(|text| scopes::address(text)).collect::<Result<_, _>>()?;
     for (own, text) in wanted.iter().zip(addresses) {
-        // Says so when there is no such cloud.
-        let node = text.split(':').next().unwrap_or(text).to_owned();
-        scopes::of(&glance.ideal, &[node])?;
+        if service_of(glance, own).is_none() {
+            // Says so when there is no such cloud.
+            let node = text.split(':').next().unwrap_or(text).to_owned();
+            scopes::of(&glance.ideal, &[node])?;
+        }
         let known = |view: &View<'_>| covers(glance, own, &view.part);
         if own.mount.is_some() && !all(glance).iter().any(known) {
             let failure = Failure::new("no-such-part", Exit::BadInput, format!("there is no mount `{text}`"));
@@ -86,7 +111,7 @@ pub(crate) fn of<'g>(glance: &'g Glance, addresses: &[String]) -> anyhow::Result
 /// The one mount that an address means.
 pub(crate) fn one<'g>(glance: &'g Glance, text: &str) -> anyhow::Result<View<'g>> {
     if scopes::address(text)?.mount.is_none() {
-        let message = format!("`{text}` is not a mount; write shop.db[0]:data");
+        let message = format!("`{text}` is not a mount; write shop.db[0]:data or pub[0]:home");
         let failure = Failure::new("bad-address", Exit::BadInput, message);
         return Err(failure.next("ideal volumes list        shows those that there are").into());
     }
@@ -96,7 +121,25 @@ pub(crate) fn one<'g>(glance: &'g Glance, text: &str) -> anyhow::Result<View<'g>
     })
 }
 
+/// The service that an address means. Where a cloud has the same name, that is meant.
+fn service_of<'g>(glance: &'g Glance, asked: &Address) -> Option<&'g Service> {
+    if glance.ideal.cloud_at(&asked.path).is_some() {
+        return None;
+    }
+    let found = glance.ideal.services.iter().find(|own| asked.path.0 == [own.name.clone()]);
+    found.map(AsRef::as_ref)
+}
+
 fn covers(glance: &Glance, asked: &Address, part: &Part) -> bool {
+    if let Some(service) = glance.ideal.service(part.slot.cloud) {
+        // By its service, or by the cloud that this is on.
+        let is_own = service_of(glance, asked).is_some_and(|own| own.id == service.id);
+        let on = glance.ideal.cloud(service.cloud).filter(|_| asked.index.is_none());
+        let within = on.is_some_and(|cloud| cloud.path.is_within(&asked.path));
+        let same = asked.index.is_none_or(|index| index == part.slot.index)
+            && (asked.mount.is_none() || asked.mount == part.mount);
+        return within || is_own && same;
+    }
     let Some(cloud) = glance.ideal.cloud(part.slot.cloud) else { return false };
     match asked.index {
         None => cloud.path.is_within(&asked.path),
@@ -108,12 +151,28 @@ fn covers(glance: &Glance, asked: &Address, part: &Part) -> bool {
     }
 }
 
+/// The mounts of one node or replica that the file wants.
+pub(crate) fn of_slot(glance: &Glance, slot: SlotId) -> Vec<View<'_>> {
+    let ideal = &glance.ideal;
+    let own = match (ideal.cloud(slot.cloud), ideal.service(slot.cloud)) {
+        (Some(cloud), _) => &cloud.mounts[..],
+        (None, service) => service.map_or(&[][..], |service| &service.mounts),
+    };
+    own.iter().map(|mount| view(glance, slot, &mount.name)).collect()
+}
+
 fn all(glance: &Glance) -> Vec<View<'_>> {
     let mut views = Vec::new();
     for cloud in &glance.ideal.clouds {
         for index in 0..cloud.nodes {
             let slot = SlotId { cloud: cloud.id, index };
             views.extend(cloud.mounts.iter().map(|mount| view(glance, slot, &mount.name)));
+        }
+    }
+    for service in &glance.ideal.services {
+        for index in 0..service.replicas {
+            let slot = service.slot(index);
+            views.extend(service.mounts.iter().map(|mount| view(glance, slot, &mount.name)));
         }
     }
     for (slot, seen) in &glance.observed.slots {
@@ -129,8 +188,12 @@ fn all(glance: &Glance) -> Vec<View<'_>> {
 }
 
 fn view<'g>(glance: &'g Glance, slot: SlotId, name: &Name) -> View<'g> {
-    let cloud = glance.ideal.cloud(slot.cloud).filter(|cloud| slot.index < cloud.nodes);
-    let wanted = cloud.and_then(|cloud| cloud.mounts.iter().find(|mount| mount.name == *name));
+    let ideal = &glance.ideal;
+    let there = match (ideal.cloud(slot.cloud), ideal.service(slot.cloud)) {
+        (Some(cloud), _) => slot.index < cloud.nodes,
+        (None, service) => service.is_some_and(|service| slot.index < service.replicas),
+    };
+    let wanted = ideal.mount(slot, name).filter(|_| there);
     let seen = glance.observed.slots.get(&slot);
     View { glance, part: Part::mount(slot, name), name: name.clone(), wanted, seen }
 }

@@ -155,6 +155,13 @@ impl Demands {
         let scopes = [Scope::Cloud(cloud), Scope::Whole];
         scopes.iter().find_map(|scope| self.by_scope.get(scope)).copied()
     }
+    /// What is demanded of a replica: the same as of the cloud that its service is on, unless a state on the way down
+    /// is demanded of it alone.
+    pub fn of_replica(&self, replica: SlotId, on: CloudId) -> Option<State> {
+        let of_cloud = self.of_cloud(on)?;
+        let own = self.by_scope.get(&Scope::Slot(replica)).copied().filter(|own| !own.is_up());
+        Some(own.filter(|_| of_cloud.is_up()).unwrap_or(of_cloud))
+    }
     /// Each scope with what is demanded of it.
     pub fn iter(&self) -> impl Iterator<Item = (Scope, State)> + '_ {
         self.by_scope.iter().map(|(scope, state)| (*scope, *state))

@@ -18,6 +18,7 @@ pub mod orders;
 pub mod outside;
 pub mod progress;
 pub mod reconcile;
+mod request;
 pub mod simulation;
 mod ways;
 
@@ -26,4 +27,5 @@ pub use lease::LEASE;
 pub use outside::{Boundaries, Clock, Goods, Outside};
 pub use progress::{Event, Progress};
 pub use reconcile::{Ending, Engine, EngineError, Settings};
+pub use request::{ChangeWish, Request};
 pub use ways::{Way, ways};

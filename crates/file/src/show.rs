@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use ideal_core::address::Address;
-use ideal_core::ideal::{Cloud, Level, Origins, Resolved, Service, place_of};
+use ideal_core::id::Name;
+use ideal_core::ideal::{Cloud, Level, Origins, Resolved, Service, ServiceSpec, place_of};
 use ideal_core::path::DocPath;
 use serde::Serialize;
 
@@ -146,11 +147,22 @@ fn of_service(service: &Service, map: &SourceMap) -> Vec<ShownValue> {
     };
     values.add("on", &spec.on, said("on"), false);
     values.add("replicas", service.replicas, said("replicas"), false);
+    if let Some(was) = &spec.was {
+        values.add("was", was, said("was"), false);
+    }
     if let Some(image) = &spec.image {
         values.add("image", one_line(image), said("image"), false);
     }
-    if let Some(command) = &spec.command {
-        values.add("command", one_line(&command.0.join(" ")), said("command"), false);
+    for (key, argv) in [("command", &spec.command), ("entrypoint", &spec.entrypoint)] {
+        if let Some(argv) = argv {
+            values.add(key, one_line(&argv.0.join(" ")), said(key), false);
+        }
+    }
+    for (i, argv) in spec.init.iter().enumerate() {
+        values.add("init", one_line(&argv.0.join(" ")), Some(here.key("init").index(i)), false);
+    }
+    for (i, file) in spec.files.iter().enumerate() {
+        values.add("file", one_line(&file.path), Some(here.key("files").index(i)), false);
     }
     for (name, port) in &spec.ports {
         values.add(&format!("port {name}"), port.to_string(), said(&format!("ports.{name}")), false);
@@ -169,9 +181,92 @@ fn of_service(service: &Service, map: &SourceMap) -> Vec<ShownValue> {
         values.add("health.every", health.every, said("health.every"), false);
         values.add("health.timeout", health.timeout, said("health.timeout"), false);
         values.add("health.retries", health.retries, said("health.retries"), false);
+        values.add("health.start_period", health.start_period, said("health.start_period"), false);
     }
+    for mount in &service.mounts {
+        let value = format!("{} at {}", mount.size, mount.at);
+        let place = here.key("mounts").key(mount.name.as_str());
+        values.add(&format!("mount {}", mount.name), value, Some(place.key("at")), false);
+    }
+    limits(spec, &said, &mut values);
+    for (i, first) in spec.after.iter().enumerate() {
+        values.add("after", first, Some(here.key("after").index(i)), false);
+    }
+    let heal: Vec<String> = spec.heal.iter().map(word).collect();
+    values.add("heal", heal.join(", "), said("heal"), false);
+    values.add("stop.signal", word(&spec.stop.signal), said("stop.signal"), false);
     values.add("stop.grace", spec.stop.grace, said("stop.grace"), false);
+    placing(spec, &here, &said, &mut values);
+    let change = &spec.change;
+    values.add("change.unavailable", change.unavailable, said("change.unavailable"), false);
+    values.add("change.within", change.within, said("change.within"), false);
+    values.add("change.on_failure", word(&change.on_failure), said("change.on_failure"), false);
     values.list
+}
+
+/// What each replica may use and do, as far as anything is said of it.
+fn limits(spec: &ServiceSpec, said: &impl Fn(&str) -> Option<DocPath>, values: &mut Values<'_>) {
+    let plain = [
+        ("memory", spec.memory.map(|own| own.to_string())),
+        ("cpus", spec.cpus.map(|own| own.to_string())),
+        ("pids", spec.pids.map(|own| own.to_string())),
+        ("user", spec.user.as_ref().map(|own| one_line(own))),
+        ("read_only", spec.read_only.then(|| "true".to_owned())),
+        ("pull", spec.image.is_some().then(|| word(&spec.pull))),
+        ("registry.user", spec.registry.as_ref().map(|own| one_line(&own.user))),
+    ];
+    for (key, value) in plain {
+        if let Some(value) = value {
+            values.add(key, value, said(key), false);
+        }
+    }
+    let lists =
+        [("capabilities.add", &spec.capabilities.add), ("capabilities.drop", &spec.capabilities.drop)];
+    for (key, list) in lists {
+        if !list.is_empty() {
+            values.add(key, one_line(&list.join(", ")), said(key), false);
+        }
+    }
+    if !spec.networks.is_empty() {
+        values.add("networks", names(&spec.networks), said("networks"), false);
+    }
+}
+
+/// Which nodes may carry it, as far as anything is said of that.
+fn placing(
+    spec: &ServiceSpec,
+    here: &DocPath,
+    said: &impl Fn(&str) -> Option<DocPath>,
+    values: &mut Values<'_>,
+) {
+    let place = &spec.place;
+    for (key, list) in
+        [("place.tags", &place.tags), ("place.near", &place.near), ("place.apart", &place.apart)]
+    {
+        if !list.is_empty() {
+            values.add(key, names(list), said(key), false);
+        }
+    }
+    if let Some(most) = place.most_per_node {
+        values.add("place.most_per_node", most, said("place.most_per_node"), false);
+    }
+    for (index, node) in &place.pin {
+        let path = here.key("place").key("pin").key(index);
+        values.add(&format!("place.pin {index}"), node, Some(path), false);
+    }
+}
+
+fn names(list: &[Name]) -> String {
+    list.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// A choice as the file writes it.
+fn word(choice: &impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(text)) => text,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -126,7 +126,7 @@ pub(crate) fn end_unheard(node: &Node) {
 }
 
 /// The first of a replica's processes: of the newest start, the one whose parent is not of it.
-fn main_of<'a>(ours: &'a [Marked], name: &str) -> Option<&'a Marked> {
+pub(crate) fn main_of<'a>(ours: &'a [Marked], name: &str) -> Option<&'a Marked> {
     let all: Vec<&Marked> = ours.iter().filter(|process| process.mark(SERVICE) == Some(name)).collect();
     let newest = all.iter().max_by_key(|process| process.id.start)?.mark(START);
     let of_it: Vec<&Marked> = all.into_iter().filter(|process| process.mark(START) == newest).collect();

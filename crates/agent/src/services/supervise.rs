@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::process::{self, Running};
 use super::restarts;
-use super::wanted::{Program, Wanted, stop_of, wanted};
+use super::wanted::{Program, Wanted, stop_of, version_of, wanted};
 use crate::health::{Verdict, Watch};
 use crate::node::Node;
 use crate::{log, ports};
@@ -294,7 +294,8 @@ impl One {
         let before = seen.services.get(&self.name).filter(|before| before.state == state);
         let since: Time = before.map_or_else(now, |before| before.since);
         let pid = up.map(|up| up.id.pid);
-        let (container, version, asks) = (None, None, None);
+        let (container, asks) = (None, None);
+        let version = up.and_then(|up| version_of(&up.spec)).map(str::to_owned);
         let shown = ServiceSeen { state, pid, container, version, asks, since, restarts, ports, why };
         seen.services.insert(self.name.clone(), shown);
     }

@@ -33,10 +33,15 @@ pub(crate) struct Program {
     pub env: BTreeMap<String, String>,
     pub health: Option<Health>,
     pub stop: Stop,
-    /// Of what cannot change while it runs. Its check and its way of stopping can.
+    /// Of what cannot change while it runs, after the version of its replica. Its check and its way of stopping can.
     pub hash: String,
     /// Of the slice.
     pub slice: String,
+}
+
+/// The version of a replica that `hash` is of: [`Replica::version`].
+pub(crate) fn version_of(hash: &str) -> Option<&str> {
+    hash.split_once('-').map(|(version, _)| version)
 }
 
 /// What `name` is to be now.
@@ -89,7 +94,7 @@ fn program(replica: &Replica, context: &Value, slice: &str) -> Result<Program, R
         None => None,
     };
     let said = serde_json::to_vec(&(&argv, &env)).unwrap_or_default();
-    let hash = blake3::hash(&said).to_hex()[..16].to_owned();
+    let hash = format!("{}-{}", replica.version(), &blake3::hash(&said).to_hex()[..16]);
     let stop = spec.stop.clone();
     Ok(Program { replica: replica.clone(), argv, env, health, stop, hash, slice: slice.to_owned() })
 }

@@ -41,15 +41,45 @@ pub(crate) enum NodesAction {
     /// Stop what runs on nodes and take their volumes off, so that the machines may be touched
     #[command(after_help = "Examples:\n  ideal nodes drain shop.web[2]\n  ideal nodes return shop.web[2]")]
     Drain(NodesMove),
-    /// Launch drained nodes again
+    /// Launch drained nodes again, and let them take replicas
     #[command(after_help = "Examples:\n  ideal nodes return shop.web[2]")]
     Return(NodesMove),
+    /// Let nodes take no more replicas; what they have stays
+    #[command(after_help = "Examples:\n  ideal nodes cordon shop.web[2]\n  ideal nodes uncordon shop.web[2]")]
+    Cordon(NodesCordon),
+    /// Let cordoned nodes take replicas again
+    #[command(after_help = "Examples:\n  ideal nodes uncordon shop.web[2]")]
+    Uncordon(NodesMove),
+    /// Say that a machine is dead although nobody can see that it is, so that what it carried goes elsewhere
+    #[command(after_help = "Examples:\n  ideal nodes confirm-dead shop.web[2]")]
+    ConfirmDead(NodesConfirmDead),
     /// Put other machines in the place of nodes, with the same volumes
     #[command(after_help = "Examples:\n  ideal nodes replace shop.web[2]")]
     Replace(NodesMove),
 }
 
-/// `ideal nodes drain`, `return` and `replace`
+/// `ideal nodes cordon`
+#[derive(Debug, Args)]
+pub(crate) struct NodesCordon {
+    /// Clouds or nodes: shop.web, shop.web[2]
+    #[arg(value_name = "ADDR", required = true)]
+    pub(crate) addresses: Vec<String>,
+    /// Take the cluster over from whoever works on it from elsewhere
+    #[arg(long)]
+    pub(crate) take_over: bool,
+}
+
+/// `ideal nodes confirm-dead`
+#[derive(Debug, Args)]
+pub(crate) struct NodesConfirmDead {
+    /// A node: shop.web[2]
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) pursuit: Pursuit,
+}
+
+/// `ideal nodes drain`, `return`, `uncordon` and `replace`
 #[derive(Debug, Args)]
 pub(crate) struct NodesMove {
     /// Clouds or nodes: shop.web, shop.web[2]

@@ -31,14 +31,18 @@ pub(crate) fn run(check: &Check, global: &Global, output: &Output) -> anyhow::Re
     } else if let Some(resolved) = &loaded.resolved {
         let clouds = &resolved.ideal.clouds;
         let nodes: u64 = clouds.iter().map(|cloud| u64::from(cloud.nodes)).sum();
-        let mounts: u64 = clouds.iter().map(|cloud| u64::from(cloud.nodes) * cloud.mounts.len() as u64).sum();
+        let of_nodes = clouds.iter().map(|cloud| u64::from(cloud.nodes) * cloud.mounts.len() as u64);
+        let services = &resolved.ideal.services;
+        let of_replicas =
+            services.iter().map(|service| u64::from(service.replicas) * service.mounts.len() as u64);
+        let mounts: u64 = of_nodes.chain(of_replicas).sum();
         output.result(&format!(
             "{} is good: {}, {}, {}, {}",
             project.sources.main,
             counted(clouds.len() as u64, "cloud"),
             counted(nodes, "node"),
             counted(mounts, "mount"),
-            counted(resolved.ideal.services.len() as u64, "service"),
+            counted(services.len() as u64, "service"),
         ));
     }
     Ok(exit_of(&loaded))

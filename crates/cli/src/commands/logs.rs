@@ -1,4 +1,4 @@
-//! `ideal logs`: of a replica, asked of the agent that carries it; of a node's agent; of a run, from the journal.
+//! `ideal logs`: of a replica, asked of the agent of the node where it is; of a node's agent; of a run, from the journal.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use crate::commands::history;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::replicas;
 use crate::scopes;
 use crate::world::{World, wait_for};
 
@@ -34,6 +35,16 @@ pub(crate) fn run(wanted: &Logs, global: &Global, output: &Output) -> anyhow::Re
             let slot = SlotId { cloud: cloud.id, index };
             return of_node(wanted, &world, &glance, slot, output).await;
         }
+        of_replica(wanted, &world, &glance, &address, output).await
+    })
+}
+
+/// Of a replica, whatever else has its name.
+pub(crate) fn of_one(wanted: &Logs, global: &Global, output: &Output) -> anyhow::Result<Exit> {
+    let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
+    let address = scopes::address(&wanted.target)?;
+    wait_for(async {
+        let glance = world.glance().await?;
         of_replica(wanted, &world, &glance, &address, output).await
     })
 }
@@ -116,17 +127,15 @@ async fn of_replica(
     address: &Address,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    let known = world.ideal.services.iter().any(|service| service.name.as_str() == address.path.to_string());
+    let known = world.ideal.services.iter().any(|service| address.path.0 == [service.name.clone()]);
     if !known || address.index.is_none() {
         let why = "a replica is meant, like hello[0], or a node, like shop.web[0]";
         return Err(no_such(wanted, why));
     }
-    let name = address.to_string();
-    let carries = |slot: &SlotId| {
-        let report = glance.observed.slots.get(slot)?.agent.report()?;
-        report.services.contains_key(&name).then(|| machine(glance, *slot)?.agent.clone()).flatten()
-    };
-    let Some(agent) = glance.observed.slots.keys().find_map(carries) else {
+    let view = replicas::one(glance, &wanted.target)?;
+    let name = view.address();
+    let agent = view.seen().and_then(|(slot, _)| machine(glance, slot)?.agent.clone());
+    let Some(agent) = agent else {
         let silent = glance.observed.slots.values().any(|seen| {
             seen.agent.report().is_none()
                 && seen.machines.iter().any(|machine| machine.state == MachineState::Running)

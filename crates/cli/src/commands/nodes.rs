@@ -1,8 +1,10 @@
 //! `ideal nodes`: what a person does with nodes by hand. One file for each action; `view` is what is known of a node.
 
+mod confirm;
 mod copy;
+mod cordon;
 mod drain;
-mod exec;
+pub(super) mod exec;
 mod list;
 mod replace;
 mod show;
@@ -22,6 +24,9 @@ pub(crate) fn run(nodes: &Nodes, global: &Global, output: &Output) -> anyhow::Re
         NodesAction::Ssh(wanted) => ssh::run(wanted, global, output),
         NodesAction::Drain(wanted) => drain::drain(wanted, global, output),
         NodesAction::Return(wanted) => drain::back(wanted, global, output),
+        NodesAction::Cordon(wanted) => cordon::cordon(wanted, global, output),
+        NodesAction::Uncordon(wanted) => cordon::uncordon(wanted, global, output),
+        NodesAction::ConfirmDead(wanted) => confirm::run(wanted, global, output),
         NodesAction::Replace(wanted) => replace::run(wanted, global, output),
     }
 }

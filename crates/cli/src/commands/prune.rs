@@ -2,7 +2,7 @@
 //! data that no seal holds goes a day later.
 
 use ideal_core::id::SlotId;
-use ideal_core::plan::{Plan, text};
+use ideal_core::plan::{Act, Part, Plan, text};
 use ideal_core::planner::{Consent, Prune as Wholly};
 use serde_json::json;
 
@@ -73,12 +73,20 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
 /// The steps of what the file does not want: of slots beyond it, and of mounts that it has no more.
 fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
     let wanted = |slot: SlotId, mount: Option<&ideal_core::id::Name>| {
-        let cloud = world.ideal.cloud(slot.cloud).filter(|cloud| slot.index < cloud.nodes);
-        cloud.is_some_and(|cloud| mount.is_none_or(|name| cloud.mounts.iter().any(|own| own.name == *name)))
+        let ideal = &world.ideal;
+        let there = match (ideal.cloud(slot.cloud), ideal.service(slot.cloud)) {
+            (Some(cloud), _) => slot.index < cloud.nodes,
+            (None, service) => service.is_some_and(|service| slot.index < service.replicas),
+        };
+        there && mount.is_none_or(|name| ideal.mount(slot, name).is_some())
     };
+    let is_leftover = |part: &Part| !wanted(part.slot, part.mount.as_ref());
+    // A replica that is to go is stopped by its node, which is told so.
+    let goes = |part: &Part| is_leftover(part) && world.ideal.cloud(part.slot.cloud).is_none();
+    let tells = plan.steps.iter().any(|planned| goes(&planned.step.part));
     plan.steps.retain(|planned| {
-        let part = &planned.step.part;
-        !wanted(part.slot, part.mount.as_ref())
+        let is_told = tells && matches!(planned.step.act, Act::Apply { .. });
+        is_leftover(&planned.step.part) || is_told
     });
     for planned in &mut plan.steps {
         planned.after.clear();

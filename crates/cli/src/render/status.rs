@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::render::{card, receipt, words};
-use crate::{ladder, scopes};
+use crate::{ladder, replicas, scopes};
 
 /// What `status` shows.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,7 @@ pub(crate) struct Status {
     pub(crate) good: bool,
     at: Time,
     clouds: Vec<CloudStatus>,
+    services: Vec<ServiceLine>,
     waiting: Json,
     to_do: usize,
     kept: Vec<receipt::Kept>,
@@ -51,6 +52,20 @@ struct CloudStatus {
     sealed: usize,
     services: BTreeMap<String, ServiceStatus>,
     services_wanted: usize,
+}
+
+/// A service as a whole.
+#[derive(Debug, Serialize)]
+struct ServiceLine {
+    name: String,
+    wanted: u32,
+    well: usize,
+    /// How far it is on its way to another version.
+    change: Option<&'static str>,
+    change_why: Option<String>,
+    /// Replicas that no node can carry, and why the first of them.
+    unplaced: usize,
+    unplaced_why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,9 +96,10 @@ impl Status {
             known: scopes::how(glance.standing.how),
             right: decision.right,
             parts: decision.parts,
-            good: to_do == 0 && decision.waiting.is_empty(),
+            good: to_do == 0 && decision.waiting.is_empty() && glance.seats().notes.is_empty(),
             at: glance.observed.at,
             clouds: clouds.map(|cloud| cloud_status(glance, cloud, &states)).collect(),
+            services: services(glance),
             waiting: card::for_scripts(ideal, &decision.waiting),
             to_do,
             kept: receipt::kept(ideal, &glance.observed, &whole),
@@ -119,6 +135,10 @@ impl Status {
                 }
             }
         }
+        let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0);
+        for service in self.services.iter().filter(|_| self.state != "away") {
+            text += &format!("  {:<width$}   {}\n", service.name, service.words());
+        }
         let away = self.state == "away";
         if away && !self.kept.is_empty() {
             text += &receipt::render(&self.kept, &[]);
@@ -142,6 +162,32 @@ impl Status {
     }
 }
 
+/// The mounts of replicas that these nodes are to carry.
+fn of_replicas(glance: &Glance, slots: &[SlotId]) -> usize {
+    let carried = slots.iter().flat_map(|slot| glance.seats().on(&glance.ideal, *slot));
+    carried.map(|one| one.service.mounts.len()).sum()
+}
+
+fn services(glance: &Glance) -> Vec<ServiceLine> {
+    let line = |(at, service): (u32, &std::sync::Arc<ideal_core::ideal::Service>)| {
+        let change = replicas::change(glance, service);
+        let places = (0..service.replicas).filter_map(|index| glance.seats().of(service.slot(index)));
+        let demanded = glance.standing.demands.of_cloud(service.cloud);
+        let places = places.filter(|_| demanded == Some(State::Launched));
+        let unplaced: Vec<_> = places.filter_map(|place| place.unplaced.as_ref()).collect();
+        ServiceLine {
+            name: service.name.to_string(),
+            wanted: service.replicas,
+            well: replicas::well(glance, at, service),
+            change: change.word(),
+            change_why: change.words(service),
+            unplaced: unplaced.len(),
+            unplaced_why: unplaced.first().map(|unplaced| unplaced.why.to_string()),
+        }
+    };
+    (0u32..).zip(&glance.ideal.services).map(line).collect()
+}
+
 fn cloud_status(glance: &Glance, cloud: &Cloud, states: &BTreeMap<SlotId, Option<State>>) -> CloudStatus {
     let ideal = &glance.ideal;
     let slots: Vec<SlotId> = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }).collect();
@@ -152,7 +198,7 @@ fn cloud_status(glance: &Glance, cloud: &Cloud, states: &BTreeMap<SlotId, Option
         wanted: cloud.nodes,
         nodes,
         running: 0,
-        mounts: cloud.mounts.len() * cloud.nodes as usize,
+        mounts: cloud.mounts.len() * cloud.nodes as usize + of_replicas(glance, &slots),
         mounted: 0,
         sealed: 0,
         services: BTreeMap::new(),
@@ -202,6 +248,17 @@ fn service_status(node: &str, seen: &ServiceSeen) -> ServiceStatus {
         restarts: seen.restarts,
         ports: seen.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
         why: seen.why.clone(),
+    }
+}
+
+impl ServiceLine {
+    fn words(&self) -> String {
+        let mut words = vec![format!("{}/{} well", self.well, self.wanted)];
+        words.extend(self.change_why.as_ref().map(|change| words::line(change, 160)));
+        if let Some(why) = &self.unplaced_why {
+            words.push(format!("{} unplaced: {}", self.unplaced, words::line(why, 160)));
+        }
+        words.join("   ")
     }
 }
 

@@ -7,6 +7,15 @@ pub(crate) fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// `, started again once`; nothing where it never was.
+pub(crate) fn again(restarts: u32) -> Option<String> {
+    match restarts {
+        0 => None,
+        1 => Some(", started again once".to_owned()),
+        count => Some(format!(", started again {count} times")),
+    }
+}
+
 /// `43ms`, `12.0s`, `1m17s`, `2h05m`, `3d`.
 pub(crate) fn span(span: Span) -> String {
     let seconds = span.0 / 1000;

@@ -8,6 +8,7 @@ use crate::id::{MachineId, MountId, SnapshotId};
 use crate::observed::MachineState;
 use crate::plan::{Act, Cause, Danger, Step, Waiting};
 
+use super::Input;
 use super::context::Context;
 use super::slot::Out;
 
@@ -83,7 +84,7 @@ pub(super) fn limit(context: &Context<'_>, out: &mut Out) {
     let mut refused: Vec<Waiting> = Vec::new();
     out.steps.retain(|step| {
         let Some(key) = key(step).filter(|_| !context.is_forecast()) else { return true };
-        let what = match agreed(context, &key, step.danger) {
+        let what = match agreed(context.input, &key, step.danger) {
             Err(what) => what,
             Ok(true) => return true,
             Ok(false) if storm && ends_machine(step) => {
@@ -100,10 +101,10 @@ pub(super) fn limit(context: &Context<'_>, out: &mut Out) {
 }
 
 /// Whether an ending was agreed to (true), or needs nobody's agreement (false); else what is asked, in words.
-fn agreed(context: &Context<'_>, key: &str, danger: Danger) -> Result<bool, String> {
-    let consent = context.input.consent;
+fn agreed(input: &Input<'_>, key: &str, danger: Danger) -> Result<bool, String> {
+    let consent = input.consent;
     let object = key.rsplit(' ').next().unwrap_or_default();
-    if context.input.view.adopted.contains(object) && !consent.adopted && danger > Danger::EndsDeadMachine {
+    if input.view.adopted.contains(object) && !consent.adopted && danger > Danger::EndsDeadMachine {
         return Err(format!("end {key}, which is known by its tags only"));
     }
     if consent.all || consent.endings.contains(key) {
@@ -117,8 +118,13 @@ pub(super) fn ask_first(context: &Context<'_>, key: &str) -> Result<(), Cause> {
     if context.is_forecast() {
         return Ok(());
     }
-    let asked = agreed(context, key, Danger::EndsMachine);
+    let asked = agreed(context.input, key, Danger::EndsMachine);
     asked.map(|_| ()).map_err(|what| Cause::Consent { verb: "away".to_owned(), what })
+}
+
+/// Whether a person agreed to the end of a machine that runs.
+pub(super) fn may_end(input: &Input<'_>, machine: &MachineId) -> bool {
+    agreed(input, &format!("machine {machine}"), Danger::EndsMachine).is_ok()
 }
 
 /// Whether ending a machine in this state loses anything that runs.

@@ -109,6 +109,14 @@ impl<'a> Context<'a> {
         self.guests.contains_key(machine)
     }
 
+    /// The replicas whose volumes are attached to a machine.
+    pub(super) fn guests_of(&self, machine: &MachineId) -> Vec<SlotId> {
+        let Some(volumes) = self.guests.get(machine) else { return Vec::new() };
+        let slots = self.input.observed.slots.iter();
+        let holds = |seen: &SlotSeen| seen.volumes.iter().any(|volume| volumes.contains(&volume.id));
+        slots.filter(|(_, seen)| holds(seen)).map(|(slot, _)| *slot).collect()
+    }
+
     /// What belongs to a slot of the file: its cloud, or the cloud that its service is on.
     fn info(&self, id: CloudId) -> Option<&CloudInfo<'a>> {
         self.clouds.get(&id).or_else(|| self.clouds.get(&self.service(id)?.cloud))
@@ -163,15 +171,20 @@ impl<'a> Context<'a> {
         let sight = provider.and_then(|name| self.input.observed.sight.get(name));
         let mut ladder =
             Ladder { context: self, id: slot, info, service, wanted, leftover, seen, memory, out };
-        // A slot that never had a machine of its own has mounts that are on those of others.
-        let is_guest =
-            service.is_some() || (info.is_none() && memory.machines.is_empty() && seen.machines.is_empty());
         match sight {
-            Some(Sight::Whole) if is_guest => replica::decide(ladder, seen),
+            Some(Sight::Whole) if self.is_guest(slot) => replica::decide(ladder, seen),
             Some(Sight::Whole) => ladder.decide(),
             Some(Sight::Blind { why }) => ladder.blind(why),
             None => ladder.blind("it was not asked"),
         }
+    }
+
+    /// Whether the mounts of a slot are on the machines of others: those of a replica, and of a slot of which nobody
+    /// knows that it ever had a machine of its own.
+    pub(super) fn is_guest(&self, slot: SlotId) -> bool {
+        let seen = || self.input.observed.slots.get(&slot).is_some_and(|seen| !seen.machines.is_empty());
+        let known = || self.input.view.slot(slot).is_some_and(|memory| !memory.machines.is_empty());
+        self.service(slot.cloud).is_some() || (self.info(slot.cloud).is_none() && !known() && !seen())
     }
 
     /// What becomes of what is too much: by the policy of the file, unless it is to ask and a person has spoken.
@@ -189,7 +202,7 @@ impl<'a> Context<'a> {
         service: Option<&Service>,
     ) -> Option<(Wanted, Option<Leftover>)> {
         let demanded = match service {
-            Some(service) => self.input.demands.of_cloud(service.cloud),
+            Some(service) => self.input.demands.of_replica(slot, service.cloud),
             None => self.input.demands.of(slot),
         };
         let wanted = match service {
@@ -244,35 +257,49 @@ pub(super) fn outdated(cloud: &Cloud, machine: &crate::observed::Machine) -> boo
     machine.image != cloud.image || machine.size != size_text(&cloud.size)
 }
 
-/// Which slot of a cloud may be replaced now: one at a time, and only while all others are well. A slot that is
-/// down already goes first.
-fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
+/// Which slot of a cloud may be replaced now: one at a time, and only while all others are well. Of those that differ
+/// from the file one that is down already goes first, then the one with the fewest replicas: what is being emptied
+/// keeps its turn.
+pub(super) fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
     // A slot that is to be down disturbs nobody.
     let is_up = |slot: &SlotId| input.demands.of(*slot).is_some_and(State::is_up);
     let slots = (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }).filter(is_up);
-    let mut first_outdated = None;
-    let mut disturbed = None;
+    let (mut others, mut disturbed) = (Vec::new(), None);
     for slot in slots {
         let Some(seen) = input.observed.slots.get(&slot) else {
             disturbed = disturbed.or(Some(slot));
             continue;
         };
         let running = seen.machines.iter().find(|machine| machine.state == MachineState::Running);
+        let report = seen.agent.report();
         match running {
             Some(machine) if outdated(cloud, machine) => {
-                first_outdated = first_outdated.or(Some(slot));
+                others.push(slot);
                 // One that is on its way down already keeps the turn.
-                let leaving = seen.agent.report().is_none_or(|report| {
+                let leaving = report.is_none_or(|report| {
                     let mut own = seen.volumes.iter().filter_map(|volume| report.mounts.get(&volume.id));
-                    !report.converged || own.any(|mount| !mount.mounted)
+                    !report.converged && !takes_up(input, slot, report) || own.any(|mount| !mount.mounted)
                 });
                 if leaving {
                     disturbed = disturbed.or(Some(slot));
                 }
             }
-            Some(_) if seen.agent.report().is_some_and(|report| report.converged) => {}
+            Some(_) if report.is_some_and(|report| report.converged || takes_up(input, slot, report)) => {}
             _ => disturbed = disturbed.or(Some(slot)),
         }
     }
-    first_outdated.map(|first| disturbed.unwrap_or(first))
+    let carried = |slot: &SlotId| input.view.seats.values().filter(|seat| seat.node == *slot).count();
+    let first = match others.as_slice() {
+        [] => return None,
+        [one] => *one,
+        all => all.iter().copied().min_by_key(|slot| (carried(slot), *slot))?,
+    };
+    Some(disturbed.unwrap_or(first))
+}
+
+/// Whether replicas are on their way to a node: then not all is right there yet, and nothing is wrong.
+fn takes_up(input: &Input<'_>, slot: SlotId, report: &crate::observed::Report) -> bool {
+    let starts = |seen: &crate::observed::ServiceSeen| seen.state == crate::observed::ServiceState::Starting;
+    report.services.values().any(starts)
+        || input.view.seats.values().any(|seat| seat.node == slot && !seat.up)
 }

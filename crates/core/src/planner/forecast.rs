@@ -3,7 +3,7 @@
 //! Slots do not depend on one another (but for turns), so each is run to its end by itself: a plan of ten
 //! thousand parts costs ten thousand short walks, not dozens of passes over everything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::demand::Demands;
@@ -31,6 +31,7 @@ pub fn forecast(input: &Input<'_>) -> Plan {
         walk(&context, slot, &demands, &mut plan);
         turns.order(&context, slot, begins, &mut plan);
     }
+    ends_last(&context, &mut plan);
     let mut out = Out::default();
     leftover::notes(&context, &mut out);
     super::replica::held(&context, &mut out);
@@ -38,6 +39,48 @@ pub fn forecast(input: &Input<'_>) -> Plan {
     plan.notes.extend(context.seats.notes.iter().cloned());
     plan.notes.append(&mut out.notes);
     plan
+}
+
+/// A machine that has volumes of replicas ends after these have left it. They have a walk of their own, so the end is
+/// put behind all of them.
+fn ends_last(context: &Context<'_>, plan: &mut Plan) {
+    let mut last: BTreeMap<SlotId, usize> = BTreeMap::new();
+    for (at, planned) in plan.steps.iter().enumerate() {
+        last.insert(planned.step.part.slot, at);
+    }
+    let guests = |planned: &Planned| match &planned.step.act {
+        Act::EndMachine { machine, .. } => context.guests_of(machine),
+        _ => Vec::new(),
+    };
+    let is_last = |at: usize, planned: &Planned| last.get(&planned.step.part.slot) == Some(&at);
+    let late: Vec<(usize, Vec<SlotId>)> = (0..)
+        .zip(&plan.steps)
+        .filter(|(at, planned)| is_last(*at, planned))
+        .map(|(at, planned)| (at, guests(planned)))
+        .filter(|(_, guests)| !guests.is_empty())
+        .collect();
+    if late.is_empty() {
+        return;
+    }
+    let is_late = |at: &usize| late.iter().any(|(own, _)| own == at);
+    let order: Vec<usize> = (0..plan.steps.len()).filter(|at| !is_late(at)).collect();
+    let order: Vec<usize> = order.into_iter().chain(late.iter().map(|(at, _)| *at)).collect();
+    let mut place = vec![0u32; order.len()];
+    for (to, from) in (0u32..).zip(&order) {
+        place[*from] = to;
+    }
+    for (at, guests) in &late {
+        let after = guests.iter().filter_map(|guest| last.get(guest));
+        let after: Vec<u32> = after.filter_map(|at| u32::try_from(*at).ok()).collect();
+        plan.steps[*at].after.extend(after);
+    }
+    for planned in &mut plan.steps {
+        planned.after.iter_mut().for_each(|after| *after = place[*after as usize]);
+        planned.after.sort_unstable();
+        planned.after.dedup();
+    }
+    let mut steps: Vec<Option<Planned>> = std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
+    plan.steps = order.into_iter().filter_map(|at| steps[at].take()).collect();
 }
 
 /// Runs one slot to its end.
@@ -51,7 +94,7 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         return;
     }
     let mut seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
-    let is_replica = context.service(slot.cloud).is_some();
+    let is_replica = context.is_guest(slot);
     if is_replica {
         lend_ahead(context, slot, &mut seen);
     }

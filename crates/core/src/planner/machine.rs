@@ -1,7 +1,7 @@
 //! The node's ladder: a machine that runs and is right, or none.
 
 use crate::demand::State;
-use crate::id::Generation;
+use crate::id::{Generation, VolumeId};
 use crate::ideal::Cloud;
 use crate::observed::{AgentSeen, Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
@@ -222,7 +222,7 @@ impl Ladder<'_, '_> {
     /// Asks, quiets, unmounts and separates. True when nothing holds the machine any more.
     fn clear(&mut self, machine: &Machine, target: Target, halts: bool) -> bool {
         let running = machine.state == MachineState::Running;
-        let mounted = self.report().is_some_and(|report| report.mounts.values().any(|mount| mount.mounted));
+        let mounted = self.has_mounted();
         let mut free = true;
         // What carries replicas that are to be elsewhere lets them go, whether they have mounts or not.
         let leaves = self.carries_what_left();
@@ -241,6 +241,10 @@ impl Ladder<'_, '_> {
             let what =
                 format!("the agent of {} still has something mounted that is not attached to it", machine.id);
             self.wait(&self.node(), Cause::Broken { what });
+        }
+        if !separated && self.context.guests(&machine.id) {
+            let what = format!("replicas take their volumes off {}", machine.id);
+            self.wait(&self.node(), Cause::Under { what });
         }
         free && separated && !mounted
     }
@@ -300,10 +304,20 @@ impl Ladder<'_, '_> {
         }
     }
 
+    /// Whether its agent has something mounted. Replicas look after theirs: a look ahead takes it that they do.
+    fn has_mounted(&self) -> bool {
+        let ahead = self.context.is_forecast();
+        let own = |id: &VolumeId| self.seen.volumes.iter().any(|volume| volume.id == *id);
+        self.report().is_some_and(|report| {
+            report.mounts.iter().any(|(id, mount)| mount.mounted && (!ahead || own(id)))
+        })
+    }
+
+    /// Whether volumes are attached to it, also those of replicas; which a look ahead takes to be gone in time.
     fn holds_volumes(&self, machine: &Machine) -> bool {
         let held = |at: &crate::observed::Attachment| at.machine == machine.id;
         let own = self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held));
-        own || self.context.guests(&machine.id)
+        own || !self.context.is_forecast() && self.context.guests(&machine.id)
     }
 
     fn create_machine(&mut self) {

@@ -204,7 +204,7 @@ pub(super) fn held(context: &Context<'_>, out: &mut Out) {
     let input = context.input;
     for (slot, place) in context.seats.held(input.ideal) {
         let Some(service) = context.service(slot.cloud) else { continue };
-        if input.demands.of_cloud(service.cloud) != Some(State::Launched) {
+        if input.demands.of_replica(slot, service.cloud) != Some(State::Launched) {
             continue;
         }
         // Who puts a node down knows that what it carried may have no other.
@@ -234,6 +234,6 @@ fn cause_of(service: &Service, place: &Place, ideal: &crate::ideal::Ideal) -> Ca
         (None, Some(Wait::After(first))) => {
             Cause::Under { what: format!("{first}, which comes first, becomes well") }
         }
-        (None, None) => Cause::Under { what: format!("{} is placed", service.name) },
+        (None, Some(Wait::Down) | None) => Cause::Under { what: format!("{} is placed", service.name) },
     }
 }

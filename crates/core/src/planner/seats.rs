@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::demand::State;
 use crate::id::{CloudId, MachineId, SlotId};
 use crate::ideal::service::Rung;
 use crate::ideal::{Ideal, Service, ServiceSpec};
@@ -59,6 +60,8 @@ pub enum Wait {
     Elsewhere(SlotId),
     /// A service that comes before it is not well.
     After(crate::id::Name),
+    /// It is to be down, alone of its service.
+    Down,
 }
 
 /// A replica with all that its node must know of it.
@@ -226,6 +229,14 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     if !ahead {
         seats.hold_back(input, &hosts, &running);
     }
+    for (service, row) in ideal.services.iter().zip(&mut seats.rows) {
+        for (place, index) in row.iter_mut().zip(0u32..) {
+            let demanded = input.demands.of_replica(service.slot(index), service.cloud);
+            if demanded != input.demands.of_cloud(service.cloud) {
+                place.waits = Some(Wait::Down);
+            }
+        }
+    }
     for (at, (service, row)) in (0u32..).zip(ideal.services.iter().zip(&seats.rows)) {
         for (place, index) in row.iter().zip(0u32..) {
             if let (Some(node), None) = (place.node, &place.waits) {
@@ -381,7 +392,8 @@ impl Seats {
                 let memory = Box::new(decided.memory.clone());
                 self.records.push(Record::Changing { service: service.id, memory });
             }
-            if let Some(note) = &decided.note {
+            let is_wanted = input.demands.of_cloud(service.cloud).is_some_and(State::is_up);
+            if let Some(note) = decided.note.as_ref().filter(|_| is_wanted) {
                 self.notes.push(format!("{} {note}", service.name));
             }
             if let Some(at) = decided.wake_at {

@@ -153,7 +153,8 @@ async fn fetch(
     let (send, parts) = ends::channel();
     let meter = meter.clone();
     let taking = tokio::task::spawn_blocking(move || ends::take(&target, parts, meter));
-    let exec = Exec { node: way.node, what: What::Give(path.to_owned()), stdin: false, limit: None };
+    let exec =
+        Exec { node: way.node, what: What::Give(path.to_owned()), stdin: false, limit: None, replica: None };
     let mut said = Vec::new();
     let listen = async |piece| match piece {
         Piece::Out(part) => send.send(part).await.is_ok(),
@@ -183,8 +184,13 @@ async fn bring(
     let (send, parts) = ends::channel();
     let (many, sources, meter) = (sources.len() > 1, sources.to_vec(), meter.clone());
     let mut giving = tokio::task::spawn_blocking(move || ends::give(&sources, send, meter));
-    let exec =
-        Exec { node: way.node, what: What::Take { path: path.to_owned(), many }, stdin: true, limit: None };
+    let exec = Exec {
+        node: way.node,
+        what: What::Take { path: path.to_owned(), many },
+        stdin: true,
+        limit: None,
+        replica: None,
+    };
     let (mut said, mut counted) = (Vec::new(), Vec::new());
     let listen = async |piece| match piece {
         Piece::Out(part) => keep(&mut counted, &part),

@@ -4,8 +4,10 @@ use ideal_core::demand::{Ending, Scope, State};
 use ideal_core::planner::Consent;
 
 use crate::arguments::{Global, NodesMove};
+use crate::commands::nodes::cordon;
 use crate::commands::up;
 use crate::crew;
+use crate::errand::Errand;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::render::words;
@@ -35,7 +37,13 @@ fn go(
         let what = up::what(&format!("nodes {verb}"), &wanted.addresses);
         let covered: Vec<Scope> = slots.iter().map(|slot| Scope::Slot(*slot)).collect();
         let demand = (covered, state, Ending::No);
+        // Who is at work again takes replicas, too.
+        let requests = match state {
+            State::Launched => cordon::lifted(&world, &slots)?,
+            _ => Vec::new(),
+        };
         let errand = up::errand(&what, demand, Consent::default(), &wanted.pursuit);
+        let errand = Errand { requests, ..errand };
         let pursued = errand.run(&world, output).await?;
         let (names, took) = (names.join(", "), words::span(pursued.took));
         let met = match state {

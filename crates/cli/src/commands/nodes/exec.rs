@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &NodesExec, global: &Global, output: &Output) -> anyho
         if let [(slot, way)] = &ways[..]
             && !output.is_json()
         {
-            return alone(wanted, &world, *slot, way, output).await;
+            return alone(wanted, &world, *slot, way, None, output).await;
         }
         let names: Vec<String> = slots.iter().map(|slot| world.ideal.address(*slot)).collect();
         let width = names.iter().map(String::len).max().unwrap_or(0);
@@ -50,7 +50,7 @@ pub(crate) fn run(wanted: &NodesExec, global: &Global, output: &Output) -> anyho
                 true => Voice::Kept { out: Vec::new(), err: Vec::new() },
                 false => Voice::Lines { name: format!("{name:width$} | "), out: Vec::new(), err: Vec::new() },
             };
-            let came = exec(wanted, &world, &way, &mut voice).await;
+            let came = exec(wanted, &world, &way, None, &mut voice).await;
             voice.end();
             (name, came, voice)
         };
@@ -71,16 +71,40 @@ pub(crate) fn run(wanted: &NodesExec, global: &Global, output: &Output) -> anyho
     })
 }
 
+/// Beside a replica: on its node and with its environment.
+pub(in crate::commands) async fn beside(
+    wanted: &NodesExec,
+    world: &World,
+    slot: SlotId,
+    replica: &str,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let way = Ok(crew::way(world, slot).await?);
+    if !output.is_json() {
+        return alone(wanted, world, slot, &way, Some(replica), output).await;
+    }
+    let mut voice = Voice::Kept { out: Vec::new(), err: Vec::new() };
+    let came = exec(wanted, world, &way, Some(replica), &mut voice).await;
+    let mut told = for_scripts(&world.ideal.address(slot), &came, &voice);
+    told["replica"] = replica.into();
+    match output.is_stream() {
+        true => output.document("exec", told)?,
+        false => output.document("exec", [told])?,
+    }
+    Ok(sum(wanted, &[(replica.to_owned(), came, voice)], output))
+}
+
 /// One node: what it says goes through as it is.
 async fn alone(
     wanted: &NodesExec,
     world: &World,
     slot: SlotId,
     way: &Result<Way, LinkError>,
+    replica: Option<&str>,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let node = world.ideal.address(slot);
-    match exec(wanted, world, way, &mut Voice::Through).await {
+    match exec(wanted, world, way, replica, &mut Voice::Through).await {
         Ok(None) => Ok(Exit::Done),
         Ok(Some(ended)) => {
             if let Some(how) = how(wanted, &ended).filter(|_| !matches!(ended, Ended::Exited(_))) {
@@ -92,13 +116,20 @@ async fn alone(
     }
 }
 
-async fn exec(wanted: &NodesExec, world: &World, way: &Result<Way, LinkError>, voice: &mut Voice) -> Came {
+async fn exec(
+    wanted: &NodesExec,
+    world: &World,
+    way: &Result<Way, LinkError>,
+    replica: Option<&str>,
+    voice: &mut Voice,
+) -> Came {
     let way = way.as_ref().map_err(Clone::clone)?;
     let exec = Exec {
         node: way.node,
         what: What::Run(wanted.command.clone()),
         stdin: wanted.stdin,
         limit: wanted.timeout,
+        replica: replica.map(str::to_owned),
     };
     let stdin = wanted.stdin.then(standard_input);
     world.link.exec(&way.agent, &exec, stdin, async |piece| voice.say(&piece)).await

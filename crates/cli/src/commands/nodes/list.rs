@@ -26,6 +26,10 @@ const COLUMNS: &[Column] = &[
     Column::hidden("mounts"),
     Column::told("healthy", |row| of(&row["healthy"], &row["services"])),
     Column::hidden("services"),
+    Column::told("cordoned", |row| match row["cordoned"].as_bool() {
+        Some(true) => "yes".to_owned(),
+        _ => String::new(),
+    }),
     Column::told("problems", |row| match row["problems"].as_u64() {
         Some(0) | None => String::new(),
         Some(count) => count.to_string(),

@@ -53,6 +53,9 @@ fn card(view: &View<'_>) -> String {
             ),
         );
     }
+    if view.is_cordoned() {
+        line("cordoned", format!("it takes no more replicas; ideal nodes uncordon {}", view.address()));
+    }
     line(
         "agent",
         match view.agent() {
@@ -68,7 +71,7 @@ fn card(view: &View<'_>) -> String {
         let busy = seen.and_then(|seen| seen.busy.as_deref()).map(|busy| format!(", busy: {busy}"));
         let filesystem = seen.and_then(|seen| seen.filesystem.as_ref());
         let kind = filesystem.map(|own| format!(" {}", plain(&json!(own.kind)))).unwrap_or_default();
-        let name = volume.tags.mount.as_ref().map_or("-", |name| name.as_str());
+        let name = view.mount_of(volume);
         let (id, size) = (&volume.id, words::bytes(volume.size));
         line("volume", format!("{name}   {id}   {size}{kind}, {mounted}{}", busy.unwrap_or_default()));
     }
@@ -77,13 +80,7 @@ fn card(view: &View<'_>) -> String {
         let pid = service.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
         let since = words::span(report.at.since(service.since));
         let ports: String = service.ports.iter().map(|(name, port)| format!(", {name} {port}")).collect();
-        let restarts = match service.restarts {
-            0 => String::new(),
-            count => format!(
-                ", started again {}",
-                if count == 1 { "once".into() } else { format!("{count} times") }
-            ),
-        };
+        let restarts = words::again(service.restarts).unwrap_or_default();
         let why =
             service.why.as_deref().map(|why| format!(": {}", words::line(why, 100))).unwrap_or_default();
         let state = plain(&json!(service.state)).replace('_', " ");

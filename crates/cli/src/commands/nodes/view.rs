@@ -85,17 +85,39 @@ impl View<'_> {
             AgentSeen::Silent { why, .. } => ("silent", Some(why)),
         }
     }
-    /// Its volumes that are there, each with how its agent sees it.
+    /// Whether a person said that it takes no more replicas.
+    pub(crate) fn is_cordoned(&self) -> bool {
+        self.glance.view.cordoned.contains(&self.slot)
+    }
+    /// Its volumes that are there, and those of replicas that are attached to it; each with how its agent sees it.
     pub(crate) fn volumes(&self) -> Vec<(&Volume, Option<&MountSeen>)> {
-        let there = self.seen.volumes.iter().filter(|volume| volume.state != VolumeState::Deleted);
+        let own = |volume: &&Volume| {
+            let at = volume.attachment.as_ref().map(|at| &at.machine);
+            at.is_some_and(|at| self.seen.machines.iter().any(|machine| machine.id == *at))
+        };
+        let slots = self.glance.observed.slots.iter().filter(|(slot, _)| **slot != self.slot);
+        let guests = slots.flat_map(|(_, seen)| &seen.volumes).filter(own);
+        let there = self.seen.volumes.iter().chain(guests);
+        let there = there.filter(|volume| volume.state != VolumeState::Deleted);
         let seen = |volume: &Volume| self.report()?.mounts.get(&volume.id);
         there.map(|volume| (volume, seen(volume))).collect()
+    }
+    /// What a volume is called here: by its mount, and of a replica with its address.
+    pub(crate) fn mount_of(&self, volume: &Volume) -> String {
+        let name = volume.tags.mount.as_ref().map_or("-", |name| name.as_str());
+        match volume.tags.slot().filter(|slot| *slot != self.slot) {
+            Some(replica) => format!("{}:{name}", self.glance.ideal.address(replica)),
+            None => name.to_owned(),
+        }
     }
     fn wanted_services(&self) -> usize {
         self.glance.seats().on(&self.glance.ideal, self.slot).count()
     }
     fn wanted_mounts(&self) -> usize {
-        self.glance.ideal.cloud(self.slot.cloud).map_or(0, |cloud| cloud.mounts.len())
+        let ideal = &self.glance.ideal;
+        let carried = self.glance.seats().on(ideal, self.slot);
+        let of_replicas: usize = carried.map(|one| one.service.mounts.len()).sum();
+        of_replicas + ideal.cloud(self.slot.cloud).map_or(0, |cloud| cloud.mounts.len())
     }
 
     /// One line of a list.
@@ -125,6 +147,7 @@ impl View<'_> {
             "mounts": self.wanted_mounts(),
             "healthy": healthy,
             "services": self.wanted_services(),
+            "cordoned": self.is_cordoned(),
             "problems": report.map_or(0, |report| report.problems.len()),
         })
     }

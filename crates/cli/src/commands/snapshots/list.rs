@@ -44,7 +44,7 @@ fn row(view: &View<'_>, own: &Snapshot) -> Json {
     json!({
         "snapshot": own.id,
         "address": view.address(),
-        "cloud": view.glance.ideal.cloud(view.part.slot.cloud).map(|cloud| cloud.path.to_string()),
+        "cloud": view.cloud(),
         "kind": kind(own),
         "life": own.life,
         "size": own.size.0,

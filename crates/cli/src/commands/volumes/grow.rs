@@ -3,7 +3,9 @@
 use ideal_core::address::Address;
 use ideal_core::demand::{Ending, Scope, State};
 use ideal_core::diagnostic::Points;
-use ideal_core::ideal::{Cloud, place_of};
+use ideal_core::id::CloudId;
+use ideal_core::ideal::{Mount, place_of};
+use ideal_core::path::DocPath;
 use ideal_core::planner::{Consent, How};
 use ideal_core::time::Bytes;
 
@@ -23,24 +25,24 @@ use crate::world::{World, wait_for};
 pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyhow::Result<Exit> {
     let Some(world) = World::open(global, output)? else { return Ok(Exit::BadInput) };
     let address = scopes::address(&wanted.address)?;
-    let (cloud, size) = mount(&world, &address, &wanted.address)?;
+    let Grown { owner, of, count, place, size } = mount(&world, &address, &wanted.address)?;
     if wanted.size < size {
         let message = format!("{} has {size} already, and no volume is ever made smaller", wanted.address);
         return Err(Failure::new("smaller", Exit::BadInput, message)
             .next("a new mount of the wanted size, and a copy by hand, is the way to less")
             .into());
     }
-    let nodes = words::counted(cloud.nodes as usize, "volume");
+    let volumes = words::counted(count as usize, "volume");
     let question = format!(
-        "{nodes} of {} grow from {size} to {}; where the kernel cannot grow a filesystem in use, services stop for a \
+        "{volumes} of {of} grow from {size} to {}; where the kernel cannot grow a filesystem in use, services stop for a \
          moment. Go on?",
-        cloud.path, wanted.size
+        wanted.size
     );
     if !ask::question(&question, wanted.pursuit.yes, output)? {
         return Ok(Exit::Failed);
     }
     if wanted.size > size {
-        let at = write_size(global, &cloud, &address, wanted.size)?;
+        let at = write_size(global, &place, &address, wanted.size)?;
         output.note(&format!("wrote {} into {at}", wanted.size));
     }
     drop(world);
@@ -60,9 +62,10 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
             return tell(&pursued, &world, wanted, &what, output);
         }
         let glance = world.glance().await?;
-        let views = mounts::of(&glance, &[cloud.path.to_string()])?;
+        let views = mounts::of(&glance, std::slice::from_ref(&of))?;
         let is_small = |view: &&mounts::View<'_>| {
             Some(&view.name) == address.mount.as_ref()
+                && view.part.slot.cloud == owner
                 && view.mount().is_some_and(|seen| seen.small.is_some())
         };
         let small: Vec<&mounts::View<'_>> = views.iter().filter(is_small).collect();
@@ -84,7 +87,10 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
         // Whatever came of it: nothing stays down that was up.
         let up = Errand { again: before, ..errand(&what, None, wanted) }.run(&world, output).await?;
         let down = down?;
-        if let Some(why) = still_small(&up, &cloud, &address) {
+        let glance = world.glance().await?;
+        let after = mounts::of(&glance, std::slice::from_ref(&of))?;
+        let still = after.iter().find(is_small);
+        if let Some(why) = still.and_then(|view| view.mount()?.small.clone()) {
             let message = format!(
                 "{} has a volume of {}, and its filesystem stays as it is: {why}",
                 wanted.address, wanted.size
@@ -95,15 +101,6 @@ pub(crate) fn run(wanted: &data::Grow, global: &Global, output: &Output) -> anyh
         }
         let told = if down.exit() == Exit::Done { &up } else { &down };
         tell(told, &world, wanted, &what, output)
-    })
-}
-
-/// Why a filesystem of this mount does not fill its volume, even though it was mounted anew.
-fn still_small(pursued: &Pursued, cloud: &Cloud, address: &Address) -> Option<String> {
-    let slots = pursued.observed.slots.iter().filter(|(slot, _)| slot.cloud == cloud.id);
-    slots.filter_map(|(_, seen)| Some((seen, seen.agent.report()?))).find_map(|(seen, report)| {
-        let own = seen.volumes.iter().filter(|own| own.tags.mount == address.mount);
-        own.filter_map(|own| report.mounts.get(&own.id)?.small.clone()).next()
     })
 }
 
@@ -123,17 +120,38 @@ fn tell(
     pursued.tell(world, output, &format!("ideal {what}"), &met)
 }
 
-/// The cloud of a mount, and how large the file wants it.
-fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<(std::sync::Arc<Cloud>, Bytes)> {
-    let cloud = world.ideal.cloud_at(&address.path);
-    let found = cloud.and_then(|cloud| {
-        let there = address.index.is_some_and(|index| index < cloud.nodes);
-        let own = cloud
-            .mounts
-            .iter()
-            .filter(|_| there)
-            .find(|mount| Some(&mount.name) == address.mount.as_ref())?;
-        Some((cloud.clone(), own.size))
+/// What grows: the mount of every node of a cloud, or of every replica of a service, for they are alike.
+struct Grown {
+    owner: CloudId,
+    /// The cloud or the service, as people call it.
+    of: String,
+    count: u32,
+    /// Where the file says how large it is.
+    place: DocPath,
+    /// How large it is by now.
+    size: Bytes,
+}
+
+fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<Grown> {
+    let ideal = &world.ideal;
+    let found = address.mount.as_ref().zip(address.index).and_then(|(name, index)| {
+        let key = |place: DocPath| place.key("mounts").key(name.as_str()).key("size");
+        let size = |mounts: &[Mount]| mounts.iter().find(|mount| mount.name == *name).map(|mount| mount.size);
+        if let Some(cloud) = ideal.cloud_at(&address.path) {
+            let size = size(&cloud.mounts).filter(|_| index < cloud.nodes)?;
+            let place = key(place_of(&cloud.path, cloud.path.0.len() - 1));
+            return Some(Grown {
+                owner: cloud.id,
+                of: cloud.path.to_string(),
+                count: cloud.nodes,
+                place,
+                size,
+            });
+        }
+        let service = ideal.services.iter().find(|own| address.path.0 == [own.name.clone()])?;
+        let size = size(&service.mounts).filter(|_| index < service.replicas)?;
+        let place = key(DocPath::root().key("services").key(service.name.as_str()));
+        Some(Grown { owner: service.id, of: service.name.to_string(), count: service.replicas, place, size })
     });
     found.ok_or_else(|| {
         let failure =
@@ -143,17 +161,16 @@ fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<(std::s
 }
 
 /// Writes a size in the place of the one that the file has; every other byte stays. Answers where.
-fn write_size(global: &Global, cloud: &Cloud, address: &Address, size: Bytes) -> anyhow::Result<String> {
+fn write_size(global: &Global, place: &DocPath, address: &Address, size: Bytes) -> anyhow::Result<String> {
     let project = Project::open(global.file.as_deref())?;
     let loaded = project.load();
     let name = address.mount.as_ref().map(|name| name.as_str()).unwrap_or_default();
-    let place = place_of(&cloud.path, cloud.path.0.len() - 1).key("mounts").key(name).key("size");
     let by_hand = |at: String| {
         let message = format!("the size of mount `{name}` is not written as a plain size{at}");
         let failure = Failure::new("not-plain", Exit::BadInput, message);
         failure.next(format!("write {size} there by hand, then ideal up"))
     };
-    let spot = loaded.map.locate(&place, Points::Value).ok_or_else(|| by_hand(String::new()))?;
+    let spot = loaded.map.locate(place, Points::Value).ok_or_else(|| by_hand(String::new()))?;
     let source = loaded.map.source(&spot);
     let at = format!("{}:{}", source.name, spot.line);
     let present = loaded.map.text(&spot);

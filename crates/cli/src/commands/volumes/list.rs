@@ -20,6 +20,7 @@ const COLUMNS: &[Column] = &[
         row["size"].as_u64().map(|size| words::bytes(Bytes(size))).unwrap_or_default()
     }),
     Column::new("filesystem"),
+    Column::new("node"),
     Column::new("machine"),
     Column::new("life"),
     Column::new("seals"),
@@ -53,11 +54,12 @@ pub(super) fn row(view: &View<'_>) -> Json {
     let seals = snapshots.iter().filter(|own| own.seal.is_some()).count();
     json!({
         "address": view.address(),
-        "cloud": view.glance.ideal.cloud(view.part.slot.cloud).map(|cloud| cloud.path.to_string()),
+        "cloud": view.cloud(),
         "state": view.state(),
         "volume": volume.map(|own| &own.id),
         "size": size.map(|size| size.0),
         "filesystem": filesystem,
+        "node": view.node().map(|node| view.glance.ideal.address(node)),
         "machine": volume.and_then(|own| Some(&own.attachment.as_ref()?.machine)),
         "life": volume.map(|own| own.life).or(newest.map(|own| own.life)),
         "seals": seals,

@@ -10,7 +10,8 @@ use crate::placement::{Capacity, Host, Open};
 use crate::plan::Part;
 use crate::time::Time;
 
-use super::super::Input;
+use super::super::context::{outdated, turn};
+use super::super::{Input, consent};
 
 /// How a node is, as far as its replicas are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,9 @@ impl Hosts {
         };
         let used: BTreeSet<CloudId> = services.iter().flat_map(|service| &service.clouds).copied().collect();
         for cloud in input.ideal.clouds.iter().filter(|cloud| used.contains(&cloud.id)) {
+            let turn = turn(input, cloud);
             for index in 0..cloud.nodes {
-                hosts.add(input, cloud, SlotId { cloud: cloud.id, index }, ahead);
+                hosts.add(input, cloud, turn, SlotId { cloud: cloud.id, index }, ahead);
             }
         }
         for (slot, seen) in &input.observed.slots {
@@ -64,7 +66,7 @@ impl Hosts {
         hosts
     }
 
-    fn add(&mut self, input: &Input<'_>, cloud: &Cloud, slot: SlotId, ahead: bool) {
+    fn add(&mut self, input: &Input<'_>, cloud: &Cloud, turn: Option<SlotId>, slot: SlotId, ahead: bool) {
         let seen = input.observed.slots.get(&slot);
         let alive = seen.into_iter().flat_map(|seen| &seen.machines);
         let machine = alive
@@ -82,6 +84,9 @@ impl Hosts {
             (None, _) => Open::Cordoned("nothing is demanded of it".into()),
             (Some(state), _) if !state.is_up() => Open::Draining(format!("{state} is demanded of it").into()),
             _ if machine.is_some_and(|machine| machine.retired) => Open::Draining("it is being ended".into()),
+            _ if machine.is_some_and(|machine| is_replaced(input, cloud, turn, slot, machine)) => {
+                Open::Draining("its machine is being replaced".into())
+            }
             _ if input.view.cordoned.contains(&slot) => {
                 Open::Cordoned("a person said that it takes no more".into())
             }
@@ -151,6 +156,24 @@ impl Hosts {
             false => self.generation(known.node) >= known.generation,
         }
     }
+}
+
+/// Whether a machine that runs makes way for another, because a person wants so, or because it differs from the file
+/// and it is its turn: what it carries goes elsewhere first.
+fn is_replaced(
+    input: &Input<'_>,
+    cloud: &Cloud,
+    turn: Option<SlotId>,
+    slot: SlotId,
+    machine: &Machine,
+) -> bool {
+    let differs = || {
+        turn == Some(slot)
+            && outdated(cloud, machine)
+            && !cloud.protect
+            && consent::may_end(input, &machine.id)
+    };
+    machine.state == MachineState::Running && (input.consent.replace.contains(&machine.id) || differs())
 }
 
 /// The number of the machine that a node without one is to have.
