@@ -11,6 +11,7 @@
 //! started twice; nothing outside the node's root is written by a resource.
 
 mod contents;
+mod engine;
 mod exec;
 mod files;
 mod health;

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::log::Log;
 use crate::pace::Pace;
 use crate::secrets;
+use crate::services::{Containers, Storm};
 use crate::state::{Held, Mounted, Runtime, State};
 
 /// The node as its agent knows it.
@@ -51,6 +52,10 @@ pub(crate) struct Node {
     secrets: RefCell<Secrets>,
     /// Where they outlive this agent, in memory.
     vessel: Option<File>,
+    /// The container engine of this host.
+    pub containers: Containers,
+    /// Whether most replicas fail at once.
+    pub storm: RefCell<Storm>,
     /// What a person asks of resources.
     pub work: mpsc::UnboundedSender<crate::resources::Asked>,
 }
@@ -88,6 +93,7 @@ impl Node {
         let vessel = secrets::given();
         let marks = identity.marks(&home);
         let log = Log::new(home.agent_log());
+        let containers = Containers::new(&identity, &home);
         Node {
             home,
             identity,
@@ -107,6 +113,8 @@ impl Node {
             known: facts::Known::default(),
             secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
             vessel,
+            containers,
+            storm: RefCell::default(),
             work,
         }
     }

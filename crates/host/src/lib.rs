@@ -5,6 +5,7 @@
 
 mod crash;
 pub mod durable;
+pub mod engine;
 pub mod home;
 pub mod process;
 

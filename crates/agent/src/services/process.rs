@@ -7,23 +7,29 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ideal_core::ideal::service::Signal as Named;
-use ideal_core::ideal::service::Stop;
+use ideal_core::ideal::service::{Rung, Stop};
 use ideal_core::time::Time;
 use ideal_host::home::is_of;
 use ideal_host::now;
 use ideal_host::process::{self, Marked, Marks, ProcessId, RUN, SERVICE, START};
 use ideal_resources::Ground;
+use ideal_resources::exec;
 use ideal_resources::ground::clean_environment;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
+use super::vault::{self, Owner};
 use super::wanted::Program;
 use crate::keep::exit_of;
 use crate::node::Node;
+
+/// How long a command that runs before a process may take.
+const INIT: Duration = Duration::from_secs(600);
 
 /// A running replica.
 #[derive(Debug)]
@@ -43,6 +49,13 @@ enum Handle {
 }
 
 impl Running {
+    /// It ended by itself. Whatever shares its group would be in the way of the next: the port, the lock file.
+    pub(crate) fn clear_up(&self) {
+        if let Some(group) = self.id.raw() {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+
     /// Waits for its end; answers how, where that is known. May be asked again.
     pub(crate) async fn ended(&mut self, node: &Node) -> String {
         match &mut self.handle {
@@ -60,15 +73,27 @@ impl Running {
 
 /// Starts the program of a replica. Its marks hold what it is started as, so that an agent that knows nothing
 /// else recognises it: there is no instant at which it runs and could not be found.
-pub(crate) fn start(node: &Node, program: &Program) -> io::Result<Running> {
+pub(crate) async fn start(node: &Node, program: &Program) -> Result<Running, String> {
     let name = program.replica.address();
-    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(&name))?;
+    vault::lay_in_root(node, &name, &program.files, Owner::default())?;
+    for (i, argv) in program.init.iter().enumerate() {
+        let run = exec::Program { env: program.env.clone(), ..exec::Program::new(argv.iter(), INIT) };
+        let outcome = exec::run(node, &format!("init {name}"), &run).await;
+        if !outcome.agreed() {
+            return Err(format!("init command {} (`{}`) failed: {}", i + 1, argv.join(" "), outcome.why()));
+        }
+    }
+    spawn(node, program, &name).map_err(|error| error.to_string())
+}
+
+fn spawn(node: &Node, program: &Program, name: &str) -> io::Result<Running> {
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(name))?;
     let mut command = Command::new(&node.own.program);
-    command.args(&node.own.args).arg("shim").arg("--").args(&program.argv);
+    command.args(&node.own.args).arg("shim").arg("--").args(program.argv.iter().flatten());
     command.current_dir(node.root()).env_clear().envs(clean_environment());
     // Marks last: what the file says of the environment must not be able to hide a process.
     command.envs(&program.env).envs(&node.marks);
-    command.env(SERVICE, &name).env(START, format!("{}.{}", program.hash, node.next_start()));
+    command.env(SERVICE, name).env(START, format!("{}.{}", program.hash, node.next_start()));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = command.spawn()?;
     let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
@@ -91,7 +116,11 @@ pub(crate) fn adopt(node: &Node) {
             let how = exit_of(&node.home, process).unwrap_or_else(|| "ended".to_owned());
             node.log.say(format_args!("service {name}: it {how} while there was no agent"));
             started.process = None;
-            super::restarts::note(started, &node.pace, now());
+            let heal = heal_of(node, name);
+            if super::ladder::fell(started, &heal, &node.pace, now()) == super::ladder::Next::Ask {
+                let slice = node.slice().map(|held| held.hash.clone()).unwrap_or_default();
+                started.suspended = Some((slice, format!("it {how} while there was no agent")));
+            }
         }
         for name in names {
             let started = runtime.services.entry(name.to_owned()).or_default();
@@ -112,6 +141,13 @@ pub(crate) fn adopt(node: &Node) {
             node.log.say(format_args!("service {name}: process {} still runs", process.pid));
         }
     }
+}
+
+/// What is done about a replica that is not well, when the slice still says so.
+fn heal_of(node: &Node, name: &str) -> Vec<Rung> {
+    let Some(held) = node.slice() else { return Vec::new() };
+    let replica = held.slice.replicas.iter().find(|replica| replica.address() == name);
+    replica.map(|replica| replica.spec.heal.clone()).unwrap_or_default()
 }
 
 /// Kills hooks, checks and commands that an earlier agent was waiting for: nobody hears their answer any more, and
@@ -155,7 +191,13 @@ pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
 }
 
 /// Asks a replica to end, waits as long as it may take, kills what is left of it.
-pub(crate) async fn stop(node: &Rc<Node>, name: &str, running: &mut Running, stop: &Stop) {
+pub(crate) async fn stop(
+    node: &Rc<Node>,
+    name: &str,
+    running: &mut Running,
+    stop: &Stop,
+    grace: Duration,
+) {
     let signal = match stop.signal {
         Named::Term => Signal::TERM,
         Named::Int => Signal::INT,
@@ -163,8 +205,8 @@ pub(crate) async fn stop(node: &Rc<Node>, name: &str, running: &mut Running, sto
         Named::Hup => Signal::HUP,
     };
     send(running.id, signal);
-    if tokio::time::timeout(stop.grace.std(), running.ended(node)).await.is_err() {
-        node.log.say(format_args!("service {name}: did not end within {} and is killed", stop.grace));
+    if tokio::time::timeout(grace, running.ended(node)).await.is_err() {
+        node.log.say(format_args!("service {name}: did not end within {grace:?} and is killed"));
         send(running.id, Signal::KILL);
         running.ended(node).await;
     }

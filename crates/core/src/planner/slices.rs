@@ -99,12 +99,13 @@ fn secret_revisions<'a>(
     all.map(|(name, revision)| (name, revision.as_str())).collect()
 }
 
-/// The names behind `secret.` and in `secret['...']` in a text.
+/// The names behind `secret.` and in `secret['...']` in a text, and of files that are a secret.
 fn asked_for(text: &str) -> BTreeSet<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let after = text.match_indices("secret").map(|(at, word)| &text[at + word.len()..]);
     let names = after.filter_map(|rest| {
-        let rest = rest.strip_prefix('.').or_else(|| {
+        // A service's file names its secret as the value of a key.
+        let rest = rest.strip_prefix('.').or_else(|| rest.strip_prefix("\":\"")).or_else(|| {
             // A text in JSON writes a double quote with a backslash.
             let quoted = rest.trim_start().strip_prefix('[')?.trim_start().trim_start_matches('\\');
             quoted.strip_prefix(['\'', '"'])
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn secrets_are_found_where_they_are_asked_for() {
-        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce"]"#;
-        assert_eq!(asked_for(text).into_iter().collect::<Vec<_>>(), ["app-db", "one", "token"]);
+        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce", {"secret":"key"}]"#;
+        assert_eq!(asked_for(text).into_iter().collect::<Vec<_>>(), ["app-db", "key", "one", "token"]);
     }
 }

@@ -15,6 +15,7 @@ use ideal_host::home::{KeeperRecord, RuntimeRecord, is_of};
 use ideal_host::{AgentCommand, Home, Identity, now, process};
 use rustix::process::Signal;
 
+use super::containers;
 use crate::ledger::{Glance, Ledger, MachineMeta, Machines, STARTS_WITHIN, Way};
 use crate::{ProviderError, crash_point};
 
@@ -85,6 +86,8 @@ impl Machines for Keepers {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        containers::end(home, id)?;
+        crash_point("local.end.containers");
         // Whatever is left is not known to be ours, and is not killed; but nothing is taken from under it either.
         if let Some(user) = process::user_of(&home.volumes()) {
             let why = format!("a volume of {id} is in use: {user}");
@@ -112,7 +115,7 @@ impl Keepers {
         let mut command = Command::new(&self.agent.program);
         command.args(&self.agent.args).arg("keep").arg("--home").arg(home.path());
         command.env_clear();
-        for name in ["PATH", "HOME", "LANG"] {
+        for name in ["PATH", "HOME", "LANG", ideal_host::engine::VARIABLE] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
