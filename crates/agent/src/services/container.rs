@@ -22,7 +22,7 @@ use ideal_core::ideal::service::{Signal, Stop};
 use ideal_core::time::Time;
 use ideal_host::engine::{HOME, MACHINE, SERVICE};
 use ideal_host::{Home, Identity, durable};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -49,6 +49,8 @@ pub(crate) struct Containers {
     pub engine: Engine,
     machine: String,
     home: Home,
+    /// Held while networks are looked for and made.
+    networks: Mutex<()>,
     /// By replica.
     news: RefCell<BTreeMap<String, Rc<Notify>>>,
 }
@@ -77,7 +79,8 @@ impl Containers {
         let known = std::fs::read_to_string(home.engine()).ok().filter(|text| text.starts_with('/'));
         let socket = known.map_or_else(ideal_host::engine::socket, |text| text.trim().into());
         let (machine, home) = (identity.machine.to_string(), home.clone());
-        Containers { engine: Engine::new(socket), machine, home, news: RefCell::default() }
+        let (networks, news) = (Mutex::default(), RefCell::default());
+        Containers { engine: Engine::new(socket), machine, home, networks, news }
     }
 
     /// Whether there is an engine here, silent or not. The error says what to do.
@@ -214,8 +217,10 @@ impl Container {
 
     /// Waits until what it said last is in its log.
     pub(crate) async fn hear_out(&mut self) {
-        if let Some(log) = &mut self.log {
-            _ = timeout(LAST_WORDS, log).await;
+        if let Some(mut log) = self.log.take()
+            && timeout(LAST_WORDS, &mut log).await.is_err()
+        {
+            log.abort();
         }
     }
 

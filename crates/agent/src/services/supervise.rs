@@ -250,7 +250,10 @@ impl One {
                 None
             }
             Err(NotStarted::Failed(why)) => {
-                self.started(|started| started.spec.clone_from(&program.hash));
+                self.started(|started| {
+                    // A start that failed was no life at all.
+                    (started.spec, started.since) = (program.hash.clone(), now());
+                });
                 self.failed(format!("it cannot be started: {why}"), &program.slice, &program.heal);
                 None
             }

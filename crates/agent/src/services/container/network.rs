@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::NotStarted;
 use super::body::{Network, aliases};
-use crate::engine::escaped;
+use crate::engine::{Engine, EngineError, escaped};
 use crate::node::Node;
 use crate::services::wanted::Program;
 
@@ -45,29 +45,40 @@ fn data(node: &Node) -> Option<&Path> {
 
 /// Sees to it that the networks of a program are there.
 pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>, NotStarted> {
+    // Engines make two of one name when asked twice at once.
+    let _alone = node.containers.networks.lock().await;
     let engine = &node.containers.engine;
     let mut networks = Vec::new();
     for name in names(node, program) {
-        let at = format!("/networks/{}", escaped(&name));
-        let id = |found: &Value| found.get("Id").and_then(Value::as_str).map(str::to_owned);
-        if let Some(id) = engine.look(&at, "look for the network").await?.as_ref().and_then(id) {
-            networks.push(Network(id));
-            continue;
+        if find(engine, &name).await?.is_none() {
+            let body = json!({
+                "Name": name, "Driver": "bridge", "CheckDuplicate": true,
+                "Labels": {CLUSTER: cluster(node), DATA: data(node).unwrap_or(Path::new(""))},
+            });
+            let made = engine.post("/networks/create", Some(&body)).await?;
+            if made.code != 409 {
+                made.good("make the network")?;
+            }
         }
-        let body = json!({
-            "Name": name, "Driver": "bridge", "CheckDuplicate": true,
-            "Labels": {CLUSTER: cluster(node), DATA: data(node).unwrap_or(Path::new(""))},
-        });
-        let made = engine.post("/networks/create", Some(&body)).await?;
-        // Another node of this host may have been faster.
-        let made = if made.code == 409 {
-            engine.get(&at).await?.good("look for the network")?
-        } else {
-            made.good("make the network")?
-        };
-        networks.extend(id(&made).map(Network));
+        // Another node of this host may have made one at the same time: all take the same.
+        let id = find(engine, &name).await?;
+        networks.push(Network(id.ok_or_else(|| NotStarted::Failed(format!("network {name} does not stay")))?));
     }
     Ok(networks)
+}
+
+/// The network of a name, the oldest where there are several.
+async fn find(engine: &Engine, name: &str) -> Result<Option<String>, EngineError> {
+    let filter = json!({"name": [name]}).to_string();
+    let listed = engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
+    let text = |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // The engine answers with all whose name contains this.
+    let same = listed.as_array().into_iter().flatten().filter(|network| text(network, "Name") == name);
+    let age = |network: &Value| {
+        let made = text(network, "Created").parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::MAX);
+        (made, text(network, "Id"))
+    };
+    Ok(same.map(age).min().map(|(_, id)| id))
 }
 
 /// Lets a container that was made with the first of its networks join the others.
