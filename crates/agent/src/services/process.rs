@@ -1,6 +1,7 @@
 //! The process of a replica: started through the shim, found again by an agent that did not start it, watched,
 //! stopped with everything that it left behind.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,14 +10,17 @@ use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ideal_core::ideal::ServiceSpec;
 use ideal_core::ideal::service::Signal as Named;
 use ideal_core::ideal::service::{Rung, Stop};
 use ideal_core::time::Time;
+use ideal_host::cgroup::{self, Group, Limits};
 use ideal_host::home::is_of;
 use ideal_host::now;
 use ideal_host::process::{self, Marked, Marks, ProcessId, RUN, SERVICE, START};
 use ideal_resources::Ground;
-use ideal_resources::exec;
+use ideal_resources::accounts::Accounts;
+use ideal_resources::exec::{self, RunAs};
 use ideal_resources::ground::clean_environment;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::io::Interest;
@@ -38,6 +42,8 @@ pub(crate) struct Running {
     /// The hash of the program that it was started as.
     pub spec: String,
     pub since: Time,
+    /// The control group that limits it, when it is limited.
+    group: Option<Group>,
     handle: Handle,
 }
 
@@ -50,14 +56,25 @@ enum Handle {
 
 impl Running {
     /// It ended by itself. Whatever shares its group would be in the way of the next: the port, the lock file.
-    pub(crate) fn clear_up(&self) {
+    pub(crate) fn clear_up(&self, node: &Node) {
         if let Some(group) = self.id.raw() {
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        if self.group.as_ref().is_some_and(|group| !group.end()) {
+            node.log.say(format_args!("process {}: its control group stays", self.id.pid));
         }
     }
 
     /// Waits for its end; answers how, where that is known. May be asked again.
     pub(crate) async fn ended(&mut self, node: &Node) -> String {
+        let how = self.end(node).await;
+        match self.group.as_ref().and_then(Group::out_of_memory) {
+            Some(limit) => format!("it was killed for using more than {limit}"),
+            None => how,
+        }
+    }
+
+    async fn end(&mut self, node: &Node) -> String {
         match &mut self.handle {
             Handle::Own(child) => match child.wait().await {
                 Ok(status) => format!("it ended with {status}"),
@@ -75,35 +92,107 @@ impl Running {
 /// else recognises it: there is no instant at which it runs and could not be found.
 pub(crate) async fn start(node: &Node, program: &Program) -> Result<Running, String> {
     let name = program.replica.address();
-    vault::lay_in_root(node, &name, &program.files, Owner::default())?;
+    let user = program.user.as_deref().map(user).transpose()?;
+    let owner = user.as_ref().map_or_else(own, |(user, _)| Owner { uid: user.uid, gid: user.gid });
+    vault::lay_in_root(node, &name, &program.files, owner)?;
+    for mount in program.replica.spec.mounts.keys() {
+        if let Some(at) = node.replica_mount(&name, mount) {
+            vault::hand_over(&at, owner).map_err(|error| format!("{}: {error}", at.display()))?;
+        }
+    }
     for (i, argv) in program.init.iter().enumerate() {
-        let run = exec::Program { env: program.env.clone(), ..exec::Program::new(argv.iter(), INIT) };
+        let mut run = exec::Program { env: program.env.clone(), ..exec::Program::new(argv.iter(), INIT) };
+        run.user = user.as_ref().map(|(user, _)| user.clone());
         let outcome = exec::run(node, &format!("init {name}"), &run).await;
         if !outcome.agreed() {
             return Err(format!("init command {} (`{}`) failed: {}", i + 1, argv.join(" "), outcome.why()));
         }
     }
-    spawn(node, program, &name).map_err(|error| error.to_string())
+    let limits = limits(&program.replica.spec);
+    let group = match limits.is_empty() {
+        true => None,
+        false => {
+            let label = format!("{}.{}", name.replace('[', "-").replace(']', ""), node.next_start());
+            let group = Group::make(node.identity.machine.as_str(), &label, &limits);
+            Some(group.map_err(|error| format!("its control group cannot be made: {error}"))?)
+        }
+    };
+    let started = spawn(node, program, &name, user, group.clone());
+    if started.is_err() {
+        group.map(|group| group.end());
+    }
+    started
 }
 
-fn spawn(node: &Node, program: &Program, name: &str) -> io::Result<Running> {
-    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(name))?;
+/// Why a process cannot be run as its file says on this node; none: it can.
+pub(crate) fn refused(spec: &ServiceSpec) -> Option<String> {
+    let of = |what: &str, why: String| Some(format!("`{what}` of a process: {why}; or give it an `image`"));
+    if let Some(why) = cgroup::lacks(&limits(spec)) {
+        return of("memory, cpus, pids", why);
+    }
+    let own = rustix::process::geteuid();
+    if spec.user.is_some() && !own.is_root() {
+        return of("user", "only an agent that is root can run it as another user".to_owned());
+    }
+    None
+}
+
+fn limits(spec: &ServiceSpec) -> Limits {
+    Limits { memory: spec.memory, cpus: spec.cpus.map(|cpus| cpus.0), pids: spec.pids }
+}
+
+/// Who the agent is.
+fn own() -> Owner {
+    Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+/// A user of this host by name or number, and what its programs find in their environment.
+fn user(name: &str) -> Result<(RunAs, BTreeMap<String, String>), String> {
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    let accounts = Accounts::read(&read("/etc/passwd")?, &read("/etc/group")?);
+    accounts.run_as(name).ok_or_else(|| {
+        format!("there is no user `{name}` on this node: make one with a `user` resource, or name a number")
+    })
+}
+
+fn spawn(
+    node: &Node,
+    program: &Program,
+    name: &str,
+    user: Option<(RunAs, BTreeMap<String, String>)>,
+    group: Option<Group>,
+) -> Result<Running, String> {
+    let said = |error: io::Error| error.to_string();
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(name)).map_err(said)?;
     let mut command = Command::new(&node.own.program);
-    command.args(&node.own.args).arg("shim").arg("--").args(program.argv.iter().flatten());
-    command.current_dir(node.root()).env_clear().envs(clean_environment());
+    command.args(&node.own.args).arg("shim");
+    for door in group.iter().flat_map(Group::doors) {
+        command.arg(format!("--enter={}", door.display()));
+    }
+    let (mut words, mut home) = (Vec::new(), BTreeMap::new());
+    if let Some((user, environment)) = user {
+        words = user.words()?;
+        if words.is_empty() {
+            command.arg(format!("--as={}:{}", user.uid, user.gid));
+        }
+        home = environment;
+    }
+    command.arg("--").args(words).args(program.argv.iter().flatten());
+    command.current_dir(node.root()).env_clear().envs(clean_environment()).envs(home);
     // Marks last: what the file says of the environment must not be able to hide a process.
     command.envs(&program.env).envs(&node.marks);
     command.env(SERVICE, name).env(START, format!("{}.{}", program.hash, node.next_start()));
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let child = command.spawn()?;
-    let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
-    let seen = process::stat(pid).ok_or_else(|| io::Error::other("it ended at once"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone().map_err(said)?).stderr(log);
+    let child = command.spawn().map_err(said)?;
+    let pid = child.id().ok_or("it ended at once")?;
+    let seen = process::stat(pid).ok_or("it ended at once")?;
     let id = ProcessId { pid, start: seen.start };
-    Ok(Running { id, spec: program.hash.clone(), since: now(), handle: Handle::Own(child) })
+    Ok(Running { id, spec: program.hash.clone(), since: now(), group, handle: Handle::Own(child) })
 }
 
 /// Takes up what an earlier agent left running. Called once, before anything is started.
 pub(crate) fn adopt(node: &Node) {
+    cgroup::sweep(node.identity.machine.as_str(), false);
     let ours = process::find(|marks| {
         is_of(marks, &node.identity.machine, &node.home) && marks.contains_key(SERVICE)
     });
@@ -187,7 +276,7 @@ pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
         reason = "its successor is unsafe, for types whose descriptor may change: an OwnedFd's does not"
     )]
     let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
-    Some(Running { id, spec, since, handle: Handle::Inherited(fd) })
+    Some(Running { id, spec, since, group: Group::of(id), handle: Handle::Inherited(fd) })
 }
 
 /// Asks a replica to end, waits as long as it may take, kills what is left of it.
@@ -210,6 +299,7 @@ pub(crate) async fn stop(
         send(running.id, Signal::KILL);
         running.ended(node).await;
     }
+    running.clear_up(node);
     clear(node, name, None).await;
 }
 

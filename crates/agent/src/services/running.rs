@@ -104,9 +104,9 @@ impl Running {
     }
 
     /// It ended by itself: sees to it that nothing of it is in the way of the next, and that its log is whole.
-    pub(crate) async fn clear_up(&mut self) {
+    pub(crate) async fn clear_up(&mut self, node: &Node) {
         match self {
-            Running::Process(process) => process.clear_up(),
+            Running::Process(process) => process.clear_up(node),
             Running::Container(container) => container.hear_out().await,
         }
     }

@@ -323,7 +323,7 @@ impl One {
 
     /// It ended though it should run.
     async fn ended(&self, mut up: Running, how: String) {
-        up.clear_up().await;
+        up.clear_up(&self.node).await;
         let held = self.node.slice().map(|held| held.clone());
         let slice = held.as_ref().map(|held| held.hash.clone()).unwrap_or_default();
         let replica = held.as_ref().and_then(|held| {

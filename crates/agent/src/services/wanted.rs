@@ -8,6 +8,7 @@ use ideal_core::ideal::service::{Health, Registry, Rung, ServiceFile, Stop};
 use ideal_core::slice::Replica;
 use serde_json::Value;
 
+use super::process;
 use crate::node::Node;
 use crate::render::{RenderProblem, render};
 
@@ -80,6 +81,11 @@ pub(crate) fn wanted(node: &Node, name: &str) -> Wanted {
     }
     if replica.spec.image.is_some()
         && let Err(why) = node.containers.there()
+    {
+        return Wanted::Wrong(why);
+    }
+    if replica.spec.image.is_none()
+        && let Some(why) = process::refused(&replica.spec)
     {
         return Wanted::Wrong(why);
     }

@@ -12,7 +12,7 @@ use ideal_core::observed::MachineState;
 use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, RuntimeRecord, is_of};
-use ideal_host::{AgentCommand, Home, Identity, now, process};
+use ideal_host::{AgentCommand, Home, Identity, cgroup, now, process};
 use rustix::process::Signal;
 
 use super::containers;
@@ -86,6 +86,7 @@ impl Machines for Keepers {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        cgroup::sweep(id.as_str(), true);
         containers::end(home, id)?;
         crash_point("local.end.containers");
         // Whatever is left is not known to be ours, and is not killed; but nothing is taken from under it either.
