@@ -207,6 +207,9 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_answer_is_silent() {
         let error = Engine::new("/nowhere/engine.sock").get("/version").await.unwrap_err();
-        assert!(matches!(&error, EngineError::Silent(why) if why.contains("/nowhere/engine.sock")), "{error}");
+        assert!(
+            matches!(&error, EngineError::Silent(why) if why.contains("/nowhere/engine.sock")),
+            "{error}"
+        );
     }
 }

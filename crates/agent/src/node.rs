@@ -64,6 +64,8 @@ pub(crate) struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub services: BTreeMap<String, ServiceSeen>,
+    /// By replica, the slice under which what runs was last seen to be what is wanted.
+    pub fits: BTreeMap<String, String>,
     /// The hash of the slice whose resources were all looked at, and what was not right.
     pub resources: Option<(String, Vec<Problem>)>,
     /// Resources that were made right or given up of late, oldest first.
@@ -341,7 +343,10 @@ fn converged(held: &Held, seen: &Seen) -> bool {
     }
     let looked =
         seen.resources.as_ref().is_some_and(|(hash, problems)| *hash == held.hash && problems.is_empty());
+    // What still runs as it was before this slice is about to be stopped.
+    let fits = |address: &String| seen.fits.get(address) == Some(&held.hash);
     looked
+        && held.slice.replicas.iter().all(|replica| fits(&replica.address()))
         && seen.services_wait.is_empty()
         && services(ServiceState::Running)
         && seen.services.len() == held.slice.replicas.len()

@@ -96,7 +96,9 @@ pub struct Group {
 impl Group {
     /// Makes the groups of one start of a replica, which must be limited in something.
     pub fn make(machine: &str, name: &str, limits: &Limits) -> io::Result<Group> {
-        let said = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let said = |path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
         let mut folders = Vec::new();
         for (controller, tree) in trees(limits) {
             let (ours, machines) = (tree.join(OURS), tree.join(OURS).join(machine));
@@ -109,14 +111,18 @@ impl Group {
                 }
             }
             match fs::create_dir(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(said(&folder, error)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(said(&folder, error));
+                }
                 _ => {}
             }
             for (file, value) in settings(kind(), controller, limits) {
                 let at = folder.join(file);
                 // A kernel that does not count swap has no limit of it.
                 let may_lack = file.contains("memsw") || file.contains("swap");
-                if let Err(error) = fs::write(&at, &value).or_else(|error| if may_lack { Ok(()) } else { Err(error) }) {
+                if let Err(error) =
+                    fs::write(&at, &value).or_else(|error| if may_lack { Ok(()) } else { Err(error) })
+                {
                     return Err(said(&at, error));
                 }
             }
@@ -153,11 +159,11 @@ impl Group {
     /// How much memory its processes may use, when the kernel has killed one of them for using more.
     pub fn out_of_memory(&self) -> Option<Bytes> {
         self.folders.iter().find_map(|folder| {
-            let read = |files: [&str; 2]| {
-                files.iter().find_map(|file| fs::read_to_string(folder.join(file)).ok())
-            };
+            let read =
+                |files: [&str; 2]| files.iter().find_map(|file| fs::read_to_string(folder.join(file)).ok());
             let events = read(["memory.events", "memory.oom_control"])?;
-            let killed = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok())?;
+            let killed =
+                events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok())?;
             let limit = read(["memory.max", "memory.limit_in_bytes"])?.trim().parse().ok()?;
             (killed > 0).then_some(Bytes(limit))
         })

@@ -53,9 +53,7 @@ impl ContainerSeen {
             started: instant(&text("/State/StartedAt")),
             health: (!health.is_empty() && health != "none").then_some(health),
             health_says: said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned(),
-            memory: Bytes(
-                value.pointer("/HostConfig/Memory").and_then(Value::as_u64).unwrap_or_default(),
-            ),
+            memory: Bytes(value.pointer("/HostConfig/Memory").and_then(Value::as_u64).unwrap_or_default()),
             image: text("/Image"),
         })
     }
@@ -107,7 +105,10 @@ mod tests {
                 json!({"Status": "exited", "ExitCode": 137, "OOMKilled": true}),
                 "it was killed for using more than 64MiB",
             ),
-            (json!({"Status": "created", "ExitCode": 127, "Error": "no such file"}), "it did not start: no such file"),
+            (
+                json!({"Status": "created", "ExitCode": 127, "Error": "no such file"}),
+                "it did not start: no such file",
+            ),
         ];
         for (state, said) in cases {
             assert_eq!(read(state).how(), said);

@@ -125,7 +125,8 @@ impl Containers {
     }
 
     async fn look(&self, id_or_name: &str) -> Result<Option<ContainerSeen>, EngineError> {
-        let found = self.engine.look(&format!("/containers/{}/json", escaped(id_or_name)), "look at it").await?;
+        let found =
+            self.engine.look(&format!("/containers/{}/json", escaped(id_or_name)), "look at it").await?;
         Ok(found.as_ref().and_then(ContainerSeen::read))
     }
 
@@ -292,7 +293,8 @@ impl Container {
     pub(crate) async fn stop(&mut self, node: &Rc<Node>, stop: &Stop, grace: Duration) {
         self.signal(node, signal(stop.signal)).await;
         if timeout(grace, self.ended(node)).await.is_err() {
-            node.log.say(format_args!("service {}: did not end within {grace:?} and is killed", self.replica));
+            node.log
+                .say(format_args!("service {}: did not end within {grace:?} and is killed", self.replica));
             loop {
                 self.signal(node, "KILL").await;
                 if timeout(DIES, self.ended(node)).await.is_ok() {
@@ -350,11 +352,7 @@ pub(crate) async fn running(node: &Rc<Node>, program: &Program) -> Result<Option
 
 /// Starts the container of a replica, and makes it when there is none that fits, or when it is to be made `anew`.
 /// To be given up at any point: what is half made is found by its name.
-pub(crate) async fn start(
-    node: &Rc<Node>,
-    program: &Program,
-    anew: bool,
-) -> Result<Container, NotStarted> {
+pub(crate) async fn start(node: &Rc<Node>, program: &Program, anew: bool) -> Result<Container, NotStarted> {
     let ours = &node.containers;
     let replica = program.replica.address();
     let name = ours.name(&replica);
@@ -470,7 +468,11 @@ fn mounts(node: &Node, program: &Program, owner: Option<vault::Owner>) -> Result
     }
     let files = vault::lay(node, &replica, &program.files, owner.unwrap_or_default())?;
     let files = files.into_iter().zip(&program.files);
-    binds.extend(files.map(|(source, file)| body::Bind { source, target: file.path.clone(), read_only: true }));
+    binds.extend(files.map(|(source, file)| body::Bind {
+        source,
+        target: file.path.clone(),
+        read_only: true,
+    }));
     Ok(binds)
 }
 

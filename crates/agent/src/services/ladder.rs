@@ -118,7 +118,8 @@ impl Storm {
             return None;
         }
         self.failed.clear();
-        self.holds = Some((now + Span(u64::try_from(pace.pause.as_millis()).unwrap_or(u64::MAX)), slice.to_owned()));
+        self.holds =
+            Some((now + Span(u64::try_from(pace.pause.as_millis()).unwrap_or(u64::MAX)), slice.to_owned()));
         Some(format!(
             "{many} of {all} replicas on this node failed again within {:?}: what they share is the cause, perhaps; \
              none is started again for {:?}, or until the slice changes",
@@ -197,7 +198,10 @@ mod tests {
         let pace = Pace::default();
         let mut started = Started { in_a_row: 5, rung: 2, since: Time(0), ..Started::default() };
         let next = fell(&mut started, &[Restart, Recreate, Move, Ask], &pace, Time(301_000));
-        assert_eq!((next, started.rung, wait(&started, &pace)), (Next::Again { anew: false }, 0, Duration::ZERO));
+        assert_eq!(
+            (next, started.rung, wait(&started, &pace)),
+            (Next::Again { anew: false }, 0, Duration::ZERO)
+        );
     }
 
     #[test]

@@ -163,7 +163,12 @@ fn spawn(
     group: Option<Group>,
 ) -> Result<Running, String> {
     let said = |error: io::Error| error.to_string();
-    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(node.home.service_log(name)).map_err(said)?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(node.home.service_log(name))
+        .map_err(said)?;
     let mut command = Command::new(&node.own.program);
     command.args(&node.own.args).arg("shim");
     for door in group.iter().flat_map(Group::doors) {
@@ -280,13 +285,7 @@ pub(crate) fn inherited(node: &Node, name: &str) -> Option<Running> {
 }
 
 /// Asks a replica to end, waits as long as it may take, kills what is left of it.
-pub(crate) async fn stop(
-    node: &Rc<Node>,
-    name: &str,
-    running: &mut Running,
-    stop: &Stop,
-    grace: Duration,
-) {
+pub(crate) async fn stop(node: &Rc<Node>, name: &str, running: &mut Running, stop: &Stop, grace: Duration) {
     let signal = match stop.signal {
         Named::Term => Signal::TERM,
         Named::Int => Signal::INT,

@@ -80,6 +80,7 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
                 container::discard(&one.node, name).await;
                 vault::forget(&one.node, name);
                 one.node.seen.borrow_mut().services.remove(name);
+                one.node.seen.borrow_mut().fits.remove(name);
                 one.node.seen.borrow_mut().services_wait.remove(name);
                 one.node.change_runtime(|runtime| {
                     runtime.services.remove(name);
@@ -120,6 +121,9 @@ impl One {
         health: &mut Option<Watch>,
         versions: &mut watch::Receiver<u64>,
     ) -> Turn {
+        if let Some(program) = program {
+            self.node.seen.borrow_mut().fits.insert(self.name.clone(), program.slice.clone());
+        }
         let spec = program.and_then(|program| program.health.clone());
         if program.is_some() && health.as_ref().map(|watch| &watch.spec) != spec.as_ref() {
             let was_well = self.state() == Some(ServiceState::Running);
@@ -144,6 +148,8 @@ impl One {
                 biased;
                 news = up.news(&self.node) => match news {
                     News::Ended(how) => return Turn::Ended(how),
+                    // Two checks would judge differently; the file's is what counts.
+                    News::Check(_) if health.is_some() => continue,
                     News::Check(verdict) => verdict,
                     News::Silent(why) => Verdict::Unseen(why),
                     News::Answers => {
@@ -326,9 +332,9 @@ impl One {
         up.clear_up(&self.node).await;
         let held = self.node.slice().map(|held| held.clone());
         let slice = held.as_ref().map(|held| held.hash.clone()).unwrap_or_default();
-        let replica = held.as_ref().and_then(|held| {
-            held.slice.replicas.iter().find(|replica| replica.address() == self.name)
-        });
+        let replica = held
+            .as_ref()
+            .and_then(|held| held.slice.replicas.iter().find(|replica| replica.address() == self.name));
         let heal = replica.map(|replica| replica.spec.heal.clone()).unwrap_or_default();
         self.failed(how, &slice, &heal);
     }
@@ -401,7 +407,8 @@ impl One {
             Some(replica.spec.heal.clone())
         });
         let is_down = matches!(state, ServiceState::BackingOff | ServiceState::Suspended);
-        let asks = heal.filter(|_| is_down && started.in_a_row > 0).and_then(|heal| ladder::asks(&started, &heal));
+        let asks =
+            heal.filter(|_| is_down && started.in_a_row > 0).and_then(|heal| ladder::asks(&started, &heal));
         let ports = self.node.state().ports.get(&self.name).cloned().unwrap_or_default();
         let mut seen = self.node.seen.borrow_mut();
         let before = seen.services.get(&self.name).filter(|before| before.state == state);

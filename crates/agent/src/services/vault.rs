@@ -131,7 +131,10 @@ fn is_memory(at: &str) -> bool {
 /// The folder in memory of this machine, made when it is not there.
 fn vault(node: &Node) -> Result<PathBuf, String> {
     let at = MEMORY.into_iter().find(|at| is_memory(at)).ok_or_else(|| {
-        format!("no secret can be a file here: none of {} is a folder in memory that can be written to", MEMORY.join(", "))
+        format!(
+            "no secret can be a file here: none of {} is a folder in memory that can be written to",
+            MEMORY.join(", ")
+        )
     })?;
     let who = format!("{}\0{}", node.identity.machine, node.home.path().display());
     let folder = Path::new(at).join(format!("ideal-{}", &blake3::hash(who.as_bytes()).to_hex()[..16]));

@@ -134,7 +134,9 @@ async fn a_process_runs_as_its_user() {
     // One that is not there is told by name.
     let spec = json!({"command": ["sleep", "1000"], "user": "none-such"});
     bench.apply(&machine, bench.slice(vec![], vec![("pub", spec)])).await;
-    let told = |seen: &ideal_core::observed::ServiceSeen| seen.why.as_ref().is_some_and(|why| why.contains("none-such"));
+    let told = |seen: &ideal_core::observed::ServiceSeen| {
+        seen.why.as_ref().is_some_and(|why| why.contains("none-such"))
+    };
     bench.service(&machine, "told", 10, told).await;
     bench.terminate(&machine).await;
 }

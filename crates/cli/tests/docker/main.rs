@@ -20,4 +20,5 @@ mod hand;
 mod many;
 mod one_line;
 mod postgres;
+mod services;
 mod shipped;

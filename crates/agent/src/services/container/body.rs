@@ -164,7 +164,10 @@ mod tests {
         let body = create(&program, &marks(), &[bind], &[Network("n1".into()), Network("n2".into())]);
         assert_eq!(body["Cmd"], json!(["serve"]));
         assert_eq!(body.get("Entrypoint"), None, "the image's own");
-        assert_eq!((&body["Env"], &body["User"], &body["StopSignal"]), (&json!(["A=b"]), &json!("7:7"), &json!("SIGINT")));
+        assert_eq!(
+            (&body["Env"], &body["User"], &body["StopSignal"]),
+            (&json!(["A=b"]), &json!("7:7"), &json!("SIGINT"))
+        );
         assert_eq!(body["Healthcheck"]["Test"], json!(["NONE"]));
         assert_eq!(body["Labels"]["ideal.service"], json!("pub[2]"));
         assert_eq!(body["Labels"]["ideal.version"], json!(program.replica.spec.version()));

@@ -48,7 +48,8 @@ pub(crate) async fn listen(node: Rc<Node>) {
 }
 
 fn is_needed(node: &Node) -> bool {
-    let wanted = node.slice().is_some_and(|held| held.slice.replicas.iter().any(|one| one.spec.image.is_some()));
+    let wanted =
+        node.slice().is_some_and(|held| held.slice.replicas.iter().any(|one| one.spec.image.is_some()));
     wanted || node.home.engine().exists()
 }
 

@@ -181,7 +181,8 @@ mod tests {
     fn a_line_is_brought_once() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("pub[0].log");
-        let lines = ["2026-01-01T00:00:00.1Z a\n", "2026-01-01T00:00:00.2Z b\n", "2026-01-01T00:00:00.2Z c\n"];
+        let lines =
+            ["2026-01-01T00:00:00.1Z a\n", "2026-01-01T00:00:00.2Z b\n", "2026-01-01T00:00:00.2Z c\n"];
         bring(&log, &lines[..2]);
         // The engine tells again from the instant of the last one on.
         let brought = bring(&log, &lines[1..]);
@@ -189,7 +190,10 @@ mod tests {
         assert_eq!(brought.mark.since().unwrap(), "1767225600.200000000");
         // Written, and died before it could be noted.
         OpenOptions::new().append(true).open(&log).unwrap().write_all(b"d\n").unwrap();
-        bring(&log, &["2026-01-01T00:00:00.2Z b\n", "2026-01-01T00:00:00.2Z c\n", "2026-01-01T00:00:00.3Z d\n"]);
+        bring(
+            &log,
+            &["2026-01-01T00:00:00.2Z b\n", "2026-01-01T00:00:00.2Z c\n", "2026-01-01T00:00:00.3Z d\n"],
+        );
         assert_eq!(fs::read_to_string(&log).unwrap(), "a\nb\nc\nd\n");
     }
 

@@ -53,7 +53,8 @@ pub(crate) async fn run(
         Ok(Ok((Some(0), _))) => Ok(Ok(())),
         Ok(Ok((code, said))) => {
             let said = String::from_utf8_lossy(&said);
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim()));
+            let last =
+                said.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim()));
             let code = code.map_or_else(|| "without a code".to_owned(), |code| format!("with {code}"));
             Ok(Err(format!("{name} ended {code}{}", last.unwrap_or_default())))
         }

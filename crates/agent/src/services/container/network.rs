@@ -62,7 +62,8 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>
         }
         // Another node of this host may have made one at the same time: all take the same.
         let id = find(engine, &name).await?;
-        networks.push(Network(id.ok_or_else(|| NotStarted::Failed(format!("network {name} does not stay")))?));
+        networks
+            .push(Network(id.ok_or_else(|| NotStarted::Failed(format!("network {name} does not stay")))?));
     }
     Ok(networks)
 }
@@ -70,8 +71,10 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>
 /// The network of a name, the oldest where there are several.
 async fn find(engine: &Engine, name: &str) -> Result<Option<String>, EngineError> {
     let filter = json!({"name": [name]}).to_string();
-    let listed = engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
-    let text = |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let listed =
+        engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
+    let text =
+        |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     // The engine answers with all whose name contains this.
     let same = listed.as_array().into_iter().flatten().filter(|network| text(network, "Name") == name);
     let age = |network: &Value| {

@@ -44,7 +44,8 @@ fn named(user: &str, accounts: &Accounts) -> Result<Owner, String> {
     let (name, group) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
     let known = accounts.users.get(name);
     let uid = known.map(|user| user.uid).or_else(|| name.parse().ok());
-    let uid = uid.ok_or_else(|| format!("its image has no user `{name}`: name one that it has, or a number"))?;
+    let uid =
+        uid.ok_or_else(|| format!("its image has no user `{name}`: name one that it has, or a number"))?;
     let gid = match group {
         None => Some(known.map_or(0, |user| user.gid)),
         Some(group) => accounts.groups.get(group).map(|group| group.gid).or_else(|| group.parse().ok()),
@@ -82,12 +83,19 @@ mod tests {
 
     #[test]
     fn a_user_is_two_numbers() {
-        let accounts = Accounts::read("root:x:0:0::/:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n", "staff:x:50:\n");
+        let accounts =
+            Accounts::read("root:x:0:0::/:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n", "staff:x:50:\n");
         let check = |user: &str| match numbers(user) {
             Some(owner) => Ok((owner.uid, owner.gid)),
             None => named(user, &accounts).map(|owner| (owner.uid, owner.gid)),
         };
-        let cases = [("", (0, 0)), ("7", (7, 0)), ("7:8", (7, 8)), ("node", (1000, 1001)), ("node:staff", (1000, 50))];
+        let cases = [
+            ("", (0, 0)),
+            ("7", (7, 0)),
+            ("7:8", (7, 8)),
+            ("node", (1000, 1001)),
+            ("node:staff", (1000, 50)),
+        ];
         for (user, owner) in cases {
             assert_eq!(check(user), Ok(owner), "{user}");
         }
