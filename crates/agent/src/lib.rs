@@ -14,6 +14,7 @@ mod contents;
 mod engine;
 mod exec;
 mod files;
+mod guard;
 mod health;
 mod hooks;
 mod http;
@@ -33,6 +34,7 @@ mod shim;
 mod state;
 
 pub use files::{give, take};
+pub use guard::{Beat, GuardOptions, LABEL, Told, guard};
 pub use ideal_host::AgentCommand;
 pub use keep::{KeepOptions, keep};
 pub use pace::Pace;

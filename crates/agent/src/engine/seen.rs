@@ -22,6 +22,8 @@ pub(crate) struct ContainerSeen {
     /// What the engine says of its start.
     pub error: String,
     pub started: Time,
+    /// When it ended last.
+    pub ended: Time,
     /// What its own check says: `starting`, `healthy`, `unhealthy`; none: it has none.
     pub health: Option<String>,
     /// The last line of that check.
@@ -51,6 +53,7 @@ impl ContainerSeen {
             out_of_memory: value.pointer("/State/OOMKilled").and_then(Value::as_bool).unwrap_or_default(),
             error: text("/State/Error"),
             started: instant(&text("/State/StartedAt")),
+            ended: instant(&text("/State/FinishedAt")),
             health: (!health.is_empty() && health != "none").then_some(health),
             health_says: said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned(),
             memory: Bytes(value.pointer("/HostConfig/Memory").and_then(Value::as_u64).unwrap_or_default()),

@@ -372,8 +372,13 @@ impl One {
     /// When most of a node's replicas fail again, that is told once, and none is started for a while.
     fn look_for_storm(&self, slice: &str) {
         let all = self.node.slice().map_or(0, |held| held.slice.replicas.len());
-        let told = self.node.storm.borrow_mut().note(&self.name, all, slice, &self.node.pace, now());
-        if let Some(why) = told {
+        let pace = &self.node.pace;
+        if let Some(many) = self.node.storm.borrow_mut().note(&self.name, all, slice, pace, now()) {
+            let why = format!(
+                "{many} of {all} replicas on this node failed again within {:?}: what they share is the cause, \
+                 perhaps; none is started again for {:?}, or until the slice changes",
+                pace.storm, pace.pause
+            );
             self.node.log.say(format_args!("services: {why}"));
             let problem = Problem { what: "services".to_owned(), why, waiting: false };
             self.node.seen.borrow_mut().services_wait.insert(STORM.to_owned(), problem);

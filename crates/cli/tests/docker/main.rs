@@ -16,6 +16,7 @@ mod crashes;
 mod devices;
 mod failures;
 mod first;
+mod guard;
 mod hand;
 mod many;
 mod one_line;
