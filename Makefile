@@ -71,7 +71,7 @@ soak:
 demo: build
 	scripts/demo.sh $(SHIPPED)
 
-# Measures this program beside its peers: BENCH=plan, launch, status or resources. What is not installed is said to be missing.
+# Measures this program beside its peers: BENCH=plan, launch, placement, status or resources. What is not installed is said to be missing.
 BENCH ?= plan
 bench: $(if $(filter resources,$(BENCH)),peers)
 	cargo build --release -p ideal-bench $(if $(filter status resources,$(BENCH)),-p ideal-cli)

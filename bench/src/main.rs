@@ -6,6 +6,7 @@ mod cluster;
 mod launch;
 mod measure;
 mod peer;
+mod placement;
 mod plan;
 mod resources;
 mod status;
@@ -17,6 +18,7 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["plan"] => plan::bench(),
+        ["placement"] => placement::bench(),
         ["launch"] => launch::bench(),
         ["status"] => status::bench(),
         ["resources"] => resources::bench(),
@@ -24,7 +26,12 @@ fn main() -> anyhow::Result<()> {
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
         ["one", "launch", parts] => launch::one(number(parts)?),
-        _ => bail!("which bench? plan, launch, resources or status"),
+        ["one", "place", replicas] => placement::place(number(replicas)?, 100),
+        ["one", "place-large", replicas] => placement::place(number(replicas)?, 1000),
+        ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
+        ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
+        ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
+        _ => bail!("which bench? plan, launch, placement, resources or status"),
     }
 }
 

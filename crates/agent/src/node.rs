@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ideal_core::facts::Facts;
 use ideal_core::id::{Name, VolumeId};
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
+use ideal_core::placement::Capacity;
 use ideal_core::resource::Heal;
 use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     /// What texts can ask for of what is known of the node.
     facts: RefCell<Value>,
     known: facts::Known,
+    /// What the machine has for replicas, where the agent has a machine to itself.
+    room: Capacity,
     secrets: RefCell<Secrets>,
     /// Where they outlive this agent, in memory.
     vessel: Option<File>,
@@ -93,6 +96,7 @@ impl Node {
         work: mpsc::UnboundedSender<crate::resources::Asked>,
     ) -> Node {
         let vessel = secrets::given();
+        let whole = identity.whole;
         let marks = identity.marks(&home);
         let log = Log::new(home.agent_log());
         let containers = Containers::new(&identity, &home);
@@ -113,6 +117,7 @@ impl Node {
             unwritten: Notify::new(),
             facts: RefCell::default(),
             known: facts::Known::default(),
+            room: if whole { facts::room() } else { Capacity::default() },
             secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
             vessel,
             containers,
@@ -294,6 +299,7 @@ impl Node {
             lacks_secrets: state.slice.as_ref().is_some_and(|held| !self.has_secrets(&held.slice)),
             converged: state.slice.as_ref().is_some_and(|held| converged(held, &seen)),
             problems,
+            room: self.room,
             mounts: state.mounts.iter().map(mount).collect(),
             services: seen.services.clone(),
             hooks: state.hooks.clone(),

@@ -150,6 +150,11 @@ impl Demands {
         let scopes = [Scope::Slot(slot), Scope::Cloud(slot.cloud), Scope::Whole];
         scopes.iter().find_map(|scope| self.by_scope.get(scope)).copied()
     }
+    /// What is demanded of a cloud: for itself, else for the whole.
+    pub fn of_cloud(&self, cloud: CloudId) -> Option<State> {
+        let scopes = [Scope::Cloud(cloud), Scope::Whole];
+        scopes.iter().find_map(|scope| self.by_scope.get(scope)).copied()
+    }
     /// Each scope with what is demanded of it.
     pub fn iter(&self) -> impl Iterator<Item = (Scope, State)> + '_ {
         self.by_scope.iter().map(|(scope, state)| (*scope, *state))

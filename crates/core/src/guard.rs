@@ -174,6 +174,23 @@ pub fn terminate(
     }
 }
 
+/// May this machine be ended although it may run? A person or the policy takes it for dead; `agent` is what its agent
+/// said just now, and one that speaks is not dead.
+pub fn terminate_unheard(
+    cloud: CloudId,
+    machine: &Machine,
+    agent: Option<&Report>,
+) -> Result<TerminatePermit, Refusal> {
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    match agent {
+        None => Ok(TerminatePermit { machine: machine.id.clone() }),
+        Some(_) => Err(Refusal::WrongState {
+            what: machine.id.to_string(),
+            state: "alive: its agent answers again".to_owned(),
+        }),
+    }
+}
+
 /// May this volume be taken from this machine? `agent` is what the machine's agent said just now.
 pub fn detach(
     cloud: CloudId,
@@ -219,10 +236,13 @@ pub fn seal(cloud: CloudId, volume: &Volume) -> Result<SealPermit, Refusal> {
     }
 }
 
-/// May this volume be attached?
-pub fn attach(cloud: CloudId, volume: &Volume, machine: &Machine) -> Result<(), Refusal> {
+/// May this volume be attached? `hosts` are the clouds whose machines may have it: its own, or those that its
+/// service is on.
+pub fn attach(cloud: CloudId, volume: &Volume, hosts: &[CloudId], machine: &Machine) -> Result<(), Refusal> {
     owned(cloud, volume.tags.cloud, &volume.id)?;
-    owned(cloud, machine.tags.cloud, &machine.id)?;
+    if !hosts.contains(&machine.tags.cloud) {
+        return Err(Refusal::NotOurs { what: machine.id.to_string() });
+    }
     if let Some(at) = &volume.attachment {
         return Err(Refusal::StillAttached { volume: volume.id.clone(), machine: at.machine.clone() });
     }

@@ -100,17 +100,43 @@ pub struct Mount {
     pub backup: Option<Backup>,
 }
 
-/// A service with its name and the cloud it runs on.
+/// A service with its name and the clouds it runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
+    /// The identity of its replicas, as a cloud's is that of its nodes: derived from the cloud that it is on and
+    /// the name that it had first. What its replicas own carries it.
+    pub id: CloudId,
     /// Its name.
     pub name: Name,
-    /// The cloud whose nodes carry its replicas.
+    /// The cloud that it is on.
     pub cloud: CloudId,
+    /// That cloud and those in it: their nodes may carry its replicas.
+    pub clouds: Vec<CloudId>,
     /// How many replicas are wanted.
     pub replicas: u32,
+    /// Filesystems of each replica.
+    pub mounts: Vec<Mount>,
     /// All else.
     pub spec: ServiceSpec,
+}
+
+impl Service {
+    /// What a replica is to whatever belongs to it: a slot that owns mounts and has no machine of its own.
+    pub fn slot(&self, index: u32) -> SlotId {
+        SlotId { cloud: self.id, index }
+    }
+    /// `pub[0]`.
+    pub fn address(&self, index: u32) -> String {
+        format!("{}[{index}]", self.name)
+    }
+    /// The identity of a service that was first called `first`, on the cloud `on`.
+    pub fn identity(on: CloudId, first: &Name) -> CloudId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"ideal service").update(on.0.as_bytes()).update(first.as_str().as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        CloudId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
 }
 
 impl Ideal {
@@ -122,11 +148,33 @@ impl Ideal {
     pub fn cloud_at(&self, path: &CloudPath) -> Option<&Arc<Cloud>> {
         self.clouds.iter().find(|cloud| &cloud.path == path)
     }
-    /// The address of a slot, by the present name of its cloud; by its uuid when the file no longer has it.
+    /// The service whose replicas have this identity.
+    pub fn service(&self, id: CloudId) -> Option<&Arc<Service>> {
+        self.services.iter().find(|service| service.id == id)
+    }
+    /// Whether a cloud or a service of the file has this identity.
+    pub fn knows(&self, id: CloudId) -> bool {
+        self.cloud(id).is_some() || self.service(id).is_some()
+    }
+    /// The provider of a cloud's nodes, or of the clouds that a service is on.
+    pub fn provider_of(&self, id: CloudId) -> Option<&Name> {
+        let cloud = self.cloud(id).or_else(|| self.cloud(self.service(id)?.cloud))?;
+        Some(&cloud.provider)
+    }
+    /// The mount of a node or of a replica, as the file wants it.
+    pub fn mount(&self, slot: SlotId, name: &Name) -> Option<&Mount> {
+        let own = match self.cloud(slot.cloud) {
+            Some(cloud) => &cloud.mounts,
+            None => &self.service(slot.cloud)?.mounts,
+        };
+        own.iter().find(|mount| mount.name == *name)
+    }
+    /// The address of a slot, by the present name of its cloud or service; by its uuid when the file no longer has it.
     pub fn address(&self, slot: SlotId) -> String {
-        match self.cloud(slot.cloud) {
-            Some(cloud) => format!("{}[{}]", cloud.path, slot.index),
-            None => format!("{}[{}]", slot.cloud, slot.index),
+        match (self.cloud(slot.cloud), self.service(slot.cloud)) {
+            (Some(cloud), _) => format!("{}[{}]", cloud.path, slot.index),
+            (None, Some(service)) => service.address(slot.index),
+            (None, None) => format!("{}[{}]", slot.cloud, slot.index),
         }
     }
     /// Which clouds an address covers: the cloud itself and all below. Empty when there is no such cloud.

@@ -4,6 +4,7 @@
 //! The journal is never the only knowledge of what exists: everything here can be lost, and the next run finds
 //! it again in tags (see [`crate::planner`]). It makes recovery quick and history readable.
 
+mod memory;
 mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::demand::Demands;
-use crate::id::{CloudId, Generation, Life, MachineId, Name, SlotId, SnapshotId, VolumeId};
+use crate::id::{CloudId, Generation, Life, MachineId, SlotId, SnapshotId, VolumeId};
 use crate::plan::{Act, Part};
 use crate::resource::Heal;
 use crate::time::{Span, Time};
+
+pub use memory::{MountMemory, Seated, ServiceMemory, SlotMemory};
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +126,31 @@ pub enum Record {
         /// What.
         heal: Heal,
     },
+    /// Replicas were given a place, or lost theirs.
+    Seated {
+        /// Each with its place now.
+        #[serde(with = "pairs")]
+        seats: BTreeMap<SlotId, Option<Seated>>,
+    },
+    /// How far the change of a service to another version is.
+    Changing {
+        /// Which service.
+        service: CloudId,
+        /// What is remembered of it from now on.
+        memory: Box<ServiceMemory>,
+    },
+    /// A person said that a node takes no more replicas, or does again.
+    Cordoned {
+        /// Which node.
+        slot: SlotId,
+        /// Whether it takes none.
+        on: bool,
+    },
+    /// A person said that a machine is dead, although nobody can see that it is.
+    ConfirmedDead {
+        /// Which.
+        machine: MachineId,
+    },
     /// The agent told which filesystem is on a volume.
     FilesystemSeen {
         /// Which mount.
@@ -208,190 +236,18 @@ pub struct View {
     /// The newest heal of each node that was recorded: of which machine, and its number.
     #[serde(default, with = "pairs")]
     pub heals: BTreeMap<SlotId, (Generation, u64)>,
-}
-
-/// What is remembered of a slot.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SlotMemory {
-    /// The highest generation ever intended.
-    pub generation: Generation,
-    /// Machines that were made or found, and not yet seen to be gone.
-    pub machines: BTreeSet<MachineId>,
-    /// By mount.
-    pub mounts: BTreeMap<Name, MountMemory>,
-}
-
-/// What is remembered of a mount.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MountMemory {
-    /// The highest generation of volume ever intended.
-    pub generation: Generation,
-    /// The highest life ever intended: numbers are never used twice.
-    pub life: Life,
-    /// The life that a restored volume must be of, as far as the journal knows: what was last attached, or what
-    /// was sealed when its volume was deleted.
-    pub needs: Option<Life>,
-    /// A life that was about to begin: whether it did is not known yet.
-    pub attaching: Option<Life>,
-    /// A deletion that was about to be done: of which life, and whether its data was given up.
-    pub deleting: Option<(Life, bool)>,
-    /// Volumes that were made or found, and not yet seen to be gone.
-    pub volumes: BTreeSet<VolumeId>,
-    /// Snapshots that were made or found, and not yet seen to be gone.
-    pub snapshots: BTreeSet<SnapshotId>,
-    /// The last clean unmount that an agent reported.
-    pub clean: Option<(VolumeId, Life)>,
-    /// The filesystem that was last seen on a volume of it, by its uuid.
+    /// Where replicas are.
+    #[serde(default, with = "pairs")]
+    pub seats: BTreeMap<SlotId, Seated>,
+    /// By the identity of the service.
+    #[serde(default, with = "pairs")]
+    pub services: BTreeMap<CloudId, ServiceMemory>,
+    /// Nodes that take no more replicas.
     #[serde(default)]
-    pub filesystem: Option<(VolumeId, String)>,
-    /// It was mounted, or may have been: what is on it is not blank.
-    pub written: bool,
-    /// Its data was given up on purpose: a blank volume may follow.
-    pub given_up: bool,
-    /// The highest attempt at a seal that was used up.
-    pub seal_attempt: u32,
-}
-
-impl MountMemory {
-    /// Takes over what was remembered under an older name.
-    fn inherit(&mut self, old: MountMemory) {
-        self.generation = self.generation.max(old.generation);
-        self.life = self.life.max(old.life);
-        self.needs = self.needs.max(old.needs);
-        self.attaching = self.attaching.or(old.attaching);
-        self.deleting = self.deleting.or(old.deleting);
-        self.volumes.extend(old.volumes);
-        self.snapshots.extend(old.snapshots);
-        self.clean = self.clean.take().or(old.clean);
-        self.filesystem = self.filesystem.take().or(old.filesystem);
-        self.given_up |= old.given_up;
-        self.written |= old.written;
-        self.seal_attempt = self.seal_attempt.max(old.seal_attempt);
-    }
-
-    /// The volume that was being deleted is gone: what its seal holds is what is needed now.
-    fn settle_deletion(&mut self) {
-        if let Some((life, unsealed)) = self.deleting.take() {
-            self.needs = Some(life).filter(|_| !unsealed);
-            self.given_up = unsealed;
-        }
-    }
-}
-
-impl SlotMemory {
-    fn mount(&mut self, name: Option<&Name>) -> Option<&mut MountMemory> {
-        let name = name?;
-        if !self.mounts.contains_key(name) {
-            self.mounts.insert(name.clone(), MountMemory::default());
-        }
-        self.mounts.get_mut(name)
-    }
-
-    /// A step of this slot, or of a mount of it, is about to be done.
-    pub fn intend(&mut self, mount: Option<&Name>, act: &Act) {
-        match act {
-            Act::CreateMachine { generation, .. } => {
-                self.generation = self.generation.max(*generation);
-            }
-            Act::CreateVolume { generation, .. } | Act::ClaimVolume { generation, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.generation = mount.generation.max(*generation);
-                    mount.given_up = false;
-                    mount.written = !matches!(act, Act::CreateVolume { from: None, .. });
-                }
-            }
-            Act::Mount { .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.written = true;
-                }
-            }
-            Act::Attach { life, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.life = mount.life.max(*life);
-                    mount.attaching = Some(*life);
-                    mount.deleting = None;
-                }
-            }
-            Act::DeleteVolume { life, unsealed, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.deleting = Some((*life, *unsealed));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A step was taken; it may have made something.
-    pub fn accept(&mut self, mount: Option<&Name>, act: &Act, made: Option<&str>) {
-        match act {
-            Act::CreateMachine { .. } => {
-                if let Some(id) = made {
-                    self.machines.insert(MachineId::new(id));
-                }
-            }
-            Act::CreateVolume { .. } | Act::ClaimVolume { .. } => {
-                if let (Some(mount), Some(id)) = (self.mount(mount), made) {
-                    mount.volumes.insert(VolumeId::new(id));
-                }
-            }
-            Act::Seal { .. } | Act::Backup { .. } => {
-                if let (Some(mount), Some(id)) = (self.mount(mount), made) {
-                    mount.snapshots.insert(SnapshotId::new(id));
-                }
-            }
-            Act::Attach { life, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.attaching = None;
-                    mount.needs = Some(*life);
-                }
-            }
-            Act::DeleteVolume { .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.settle_deletion();
-                }
-            }
-            // What newer ones hold is not given up.
-            Act::Prune { snapshot, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.snapshots.remove(snapshot);
-                }
-            }
-            Act::DeleteSnapshot { snapshot, .. } => {
-                if let Some(mount) = self.mount(mount) {
-                    mount.snapshots.remove(snapshot);
-                    if mount.snapshots.is_empty() {
-                        mount.needs = None;
-                        mount.given_up = true;
-                    }
-                }
-            }
-            Act::Rename { from, .. } => {
-                let Some(old) = self.mounts.remove(from) else { return };
-                if let Some(mount) = self.mount(mount) {
-                    mount.inherit(old);
-                }
-            }
-            Act::Unmount { volume } => {
-                if let Some(mount) = self.mount(mount) {
-                    let life = mount.needs.unwrap_or(mount.life);
-                    mount.clean = Some((volume.clone(), life));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// An object of this slot is believed gone.
-    pub fn forget(&mut self, object: &str) {
-        self.machines.retain(|id| id.as_str() != object);
-        for mount in self.mounts.values_mut() {
-            if mount.volumes.iter().any(|id| id.as_str() == object) {
-                mount.settle_deletion();
-            }
-            mount.volumes.retain(|id| id.as_str() != object);
-            mount.snapshots.retain(|id| id.as_str() != object);
-        }
-    }
+    pub cordoned: BTreeSet<SlotId>,
+    /// Machines of which a person said that they are dead.
+    #[serde(default)]
+    pub dead: BTreeSet<MachineId>,
 }
 
 /// A step that failed or is in doubt.
@@ -449,6 +305,20 @@ impl View {
             Record::Healed { part, generation, heal } => {
                 self.heals.insert(part.slot, (*generation, heal.number));
             }
+            Record::Seated { seats } => {
+                for (replica, seat) in seats {
+                    match seat {
+                        Some(seat) => self.seats.insert(*replica, *seat),
+                        None => self.seats.remove(replica),
+                    };
+                }
+            }
+            Record::Changing { service, memory } => {
+                self.services.insert(*service, (**memory).clone());
+            }
+            Record::Cordoned { slot, on: true } => _ = self.cordoned.insert(*slot),
+            Record::Cordoned { slot, on: false } => _ = self.cordoned.remove(slot),
+            Record::ConfirmedDead { machine } => _ = self.dead.insert(machine.clone()),
             Record::FilesystemSeen { part, volume, uuid } => {
                 if let Some(mount) = self.mount(part) {
                     mount.filesystem = Some((volume.clone(), uuid.clone()));
@@ -577,6 +447,7 @@ impl View {
 
     fn forget(&mut self, part: &Part, object: &str) {
         self.adopted.remove(object);
+        self.dead.retain(|machine| machine.as_str() != object);
         self.slot_mut(part).forget(object);
     }
 }

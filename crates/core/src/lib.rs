@@ -1,6 +1,7 @@
 //! The domain: what is wanted, what was seen, and the decision between them. Pure.
 //!
-//! Reading order: [`id`], [`address`], [`ideal`], [`observed`], [`demand`], [`planner`], [`model`].
+//! Reading order: [`id`], [`address`], [`ideal`], [`observed`], [`demand`], [`planner`], [`model`];
+//! [`placement`] stands by itself.
 //!
 //! Invariants: no I/O, no clock, no randomness, no hash order (the build refuses them, see this crate's
 //! `clippy.toml`); the same inputs give the same bytes.
@@ -17,6 +18,7 @@ pub mod journal;
 pub mod model;
 pub mod observed;
 pub mod path;
+pub mod placement;
 pub mod plan;
 pub mod planner;
 pub mod policy;

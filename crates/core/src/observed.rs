@@ -14,6 +14,7 @@ use crate::id::{
 };
 use crate::ideal::Filesystem;
 use crate::ideal::service::Rung;
+use crate::placement::Capacity;
 use crate::resource::{Heal, Pause};
 use crate::time::{Bytes, Time};
 
@@ -268,6 +269,9 @@ pub struct Report {
     /// What is left alone for a time.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// What the machine has for replicas, where the agent has a machine to itself.
+    #[serde(default)]
+    pub room: Capacity,
     /// What is not right and is left so, because the ideal or a person says so. It keeps nothing from being launched.
     #[serde(default)]
     pub left: Vec<Problem>,
@@ -492,6 +496,13 @@ impl Observed {
         self.strangers = strangers.collect();
         self.slots.retain(|slot, _| ours(slot.cloud));
         self.unslotted.retain(|machine| ours(machine.tags.cloud));
+    }
+
+    /// A machine that is not over, and the node whose it is.
+    pub fn machine(&self, id: &MachineId) -> Option<(SlotId, &Machine)> {
+        let all =
+            self.slots.iter().flat_map(|(slot, seen)| seen.machines.iter().map(|machine| (*slot, machine)));
+        all.into_iter().find(|(_, machine)| machine.id == *id && !machine.state.is_over())
     }
 
     fn slot(&mut self, slot: SlotId, provider: &Name) -> &mut SlotSeen {

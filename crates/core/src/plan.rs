@@ -73,6 +73,9 @@ pub enum Act {
     EndMachine {
         /// Which.
         machine: MachineId,
+        /// Nobody hears its agent, and a person or the policy takes it for dead: what is mounted there is not asked.
+        #[serde(default)]
+        unheard: bool,
     },
     /// Make a volume for a mount.
     CreateVolume {
@@ -421,6 +424,11 @@ pub enum Cause {
         /// What is not, each with its reason.
         problems: Vec<String>,
     },
+    /// No node can carry the replica.
+    Unplaced {
+        /// Which constraint keeps it from them.
+        why: String,
+    },
     /// Another slot goes first.
     Turn {
         /// Which.
@@ -506,6 +514,7 @@ impl Cause {
             Cause::BackOff { .. } => "back-off",
             Cause::Agent { .. } => "agent-silent",
             Cause::Converging { .. } => "converging",
+            Cause::Unplaced { .. } => "unplaced",
             Cause::Turn { .. } => "turn",
             Cause::Spent { .. } => "attempts-spent",
             Cause::Consent { .. } => "consent",
@@ -534,6 +543,7 @@ impl fmt::Display for Cause {
                 f.write_str("the node is being made right")
             }
             Cause::Converging { problems } => write!(f, "not right yet: {}", problems.join("; ")),
+            Cause::Unplaced { why } => write!(f, "no node can carry it: {why}"),
             Cause::Turn { slot } => write!(f, "one at a time: [{}] goes first", slot.index),
             Cause::Spent { verb, why } => write!(f, "`{verb}` failed too often: {why}"),
             Cause::Consent { what, .. } => write!(f, "nobody agreed to this yet: {what}"),

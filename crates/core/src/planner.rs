@@ -14,12 +14,16 @@ mod leftover;
 mod machine;
 mod mount;
 mod patience;
+mod replica;
+mod rollout;
+mod seats;
 mod slices;
 mod slot;
 mod source;
 mod standing;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::demand::Demands;
 use crate::id::Name;
@@ -35,6 +39,7 @@ pub use context::ProviderTraits;
 pub use forecast::forecast;
 
 pub use patience::Patience;
+pub use seats::{Carried, Ground, Place, Seats, Wait, ground, version_of};
 pub use slices::{clouds_of, secrets_of, slice_hash, slice_of};
 pub use standing::{How, Standing, standing};
 
@@ -74,6 +79,8 @@ pub struct Decision {
     pub parts: usize,
     /// The next instant at which the answer could change by itself.
     pub wake_at: Option<Time>,
+    /// Where replicas are to be, with what of that is to be remembered.
+    pub seats: Arc<Seats>,
 }
 
 impl Decision {
@@ -94,6 +101,11 @@ impl Decision {
     }
 }
 
+/// Where every replica is to be, and as which version, as things are now.
+pub fn seats(input: &Input<'_>) -> Seats {
+    seats::seats(input, false)
+}
+
 /// Decides for every slot that is wanted, seen or remembered.
 pub fn decide(input: &Input<'_>) -> Decision {
     let context = context::Context::new(input, context::Mode::Now);
@@ -102,7 +114,12 @@ pub fn decide(input: &Input<'_>) -> Decision {
         context.decide(slot, &mut out);
     }
     leftover::notes(&context, &mut out);
+    replica::held(&context, &mut out);
     consent::limit(&context, &mut out);
+    if let Some(at) = context.seats.wake_at {
+        out.wake(at);
+    }
+    out.notes.extend(context.seats.notes.iter().cloned());
     let mut waiting = std::mem::take(&mut out.waiting);
     for waiting in &mut waiting {
         let since = input.patience.since(waiting).unwrap_or(input.now);
@@ -120,6 +137,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         waiting,
         notes: out.notes,
         wake_at: out.wake_at,
+        seats: Arc::new(context.seats),
     }
 }
 

@@ -24,6 +24,11 @@ pub struct Policy {
     pub attempts: u32,
     /// How many calls may be under way at once. Default 32.
     pub concurrency: u32,
+    /// How long an agent may be silent before replicas without mounts are placed elsewhere. Default 5s.
+    pub silent: Span,
+    /// How long an agent may be silent before its machine is ended, so that what is on its volumes can go on
+    /// elsewhere. Default: never without a person's word (`ideal nodes confirm-dead`).
+    pub fence_after: Option<Span>,
     /// How many seals of each mount `ideal snapshots prune` leaves; the last one always stays. Default 3.
     pub seals: u32,
 }
@@ -38,6 +43,8 @@ impl Default for Policy {
             node_patience: Span::mins(2),
             attempts: 8,
             concurrency: 32,
+            silent: Span::secs(5),
+            fence_after: None,
             seals: 3,
         }
     }

@@ -1,21 +1,22 @@
 //! Making the journal and the world agree before anything is decided: what has an unknown end is looked up, what
 //! is found is adopted, what is gone is noted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::Name;
+use crate::id::{Life, SlotId, VolumeId};
 use crate::journal::{ObjectKind, Outcome, Record, View};
-use crate::observed::{MachineState, Observed, SlotSeen, Tags, VolumeState};
+use crate::observed::{MachineState, Observed, SlotSeen, Tags, Volume, VolumeState};
 use crate::plan::{Act, Part};
 use crate::time::{Span, Time};
 
 /// Records that bring the journal up to what is seen. `settle` says after how long absence is believed.
 pub fn catch_up(view: &View, observed: &Observed, settle: impl Fn(&Part) -> Span, now: Time) -> Vec<Record> {
     let mut records = Vec::new();
+    let volumes = Volumes::of(observed);
     for (slot, seen) in &observed.slots {
         found(view, &Part::node(*slot), seen, &mut records);
-        unmounted(view, &Part::node(*slot), seen, &mut records);
-        filesystems(view, &Part::node(*slot), seen, &mut records);
+        unmounted(view, &volumes, seen, &mut records);
+        filesystems(view, &volumes, seen, &mut records);
         healed(view, &Part::node(*slot), seen, &mut records);
     }
     gone(view, observed, settle, now, &mut records);
@@ -137,33 +138,52 @@ fn taken_in(
     Record::Adopted { part: part.clone(), object: id.to_owned(), kind, generation: tags.generation, life }
 }
 
+/// Volumes by their id: what an agent has mounted may be a replica's, whose volumes are no node's own.
+struct Volumes<'a>(BTreeMap<&'a VolumeId, (SlotId, &'a Volume)>);
+
+impl<'a> Volumes<'a> {
+    fn of(observed: &'a Observed) -> Volumes<'a> {
+        let reports = observed.slots.values().any(|seen| seen.agent.report().is_some());
+        let slots = observed.slots.iter().filter(|_| reports);
+        let all = slots.flat_map(|(slot, seen)| seen.volumes.iter().map(move |own| (&own.id, (*slot, own))));
+        Volumes(all.collect())
+    }
+
+    /// The mount that a volume is of, as it was in this life.
+    fn mount(&self, volume: &VolumeId, life: Life) -> Option<Part> {
+        let (slot, own) = self.0.get(volume).filter(|(_, own)| own.life == life)?;
+        Some(Part::mount(*slot, own.tags.mount.as_ref()?))
+    }
+}
+
 /// Filesystems that agents report: so that another in the same place is noticed.
-fn filesystems(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+fn filesystems(view: &View, volumes: &Volumes<'_>, seen: &SlotSeen, records: &mut Vec<Record>) {
     let Some(report) = seen.agent.report() else { return };
     for (volume, mount) in report.mounts.iter().filter(|(_, mount)| mount.mounted) {
-        let tags = seen.volumes.iter().find(|own| own.id == *volume && own.life == mount.life);
-        let name = tags.and_then(|own| own.tags.mount.as_ref());
-        let (Some(name), Some(filesystem)) = (name, &mount.filesystem) else { continue };
-        let known = view.slot(node.slot).and_then(|known| known.mounts.get(name)?.filesystem.as_ref());
+        let Some(filesystem) = &mount.filesystem else { continue };
+        let Some(part) = volumes.mount(volume, mount.life) else { continue };
+        let known = memory(view, &part).and_then(|known| known.filesystem.as_ref());
         if known.is_none_or(|(id, uuid)| id != volume || *uuid != filesystem.uuid) {
-            let (part, uuid) = (Part::mount(node.slot, name), filesystem.uuid.clone());
+            let uuid = filesystem.uuid.clone();
             records.push(Record::FilesystemSeen { part, volume: volume.clone(), uuid });
         }
     }
 }
 
 /// Clean unmounts that agents report: so that it is still known when the agent is gone.
-fn unmounted(view: &View, node: &Part, seen: &SlotSeen, records: &mut Vec<Record>) {
+fn unmounted(view: &View, volumes: &Volumes<'_>, seen: &SlotSeen, records: &mut Vec<Record>) {
     let Some(report) = seen.agent.report() else { return };
     for (volume, mount) in report.mounts.iter().filter(|(_, mount)| !mount.mounted) {
-        let tags = seen.volumes.iter().find(|own| own.id == *volume && own.life == mount.life);
-        let Some(name): Option<&Name> = tags.and_then(|own| own.tags.mount.as_ref()) else { continue };
-        let memory = view.slot(node.slot).and_then(|known| known.mounts.get(name));
-        if memory.and_then(|memory| memory.clean.as_ref()) != Some(&(volume.clone(), mount.life)) {
-            let part = Part::mount(node.slot, name);
+        let Some(part) = volumes.mount(volume, mount.life) else { continue };
+        let known = memory(view, &part).and_then(|known| known.clean.as_ref());
+        if known != Some(&(volume.clone(), mount.life)) {
             records.push(Record::UnmountSeen { part, volume: volume.clone(), life: mount.life });
         }
     }
+}
+
+fn memory<'v>(view: &'v View, part: &Part) -> Option<&'v crate::journal::MountMemory> {
+    view.slot(part.slot)?.mounts.get(part.mount.as_ref()?)
 }
 
 /// Things that the journal knows and that are believed gone by now.

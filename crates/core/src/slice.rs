@@ -50,12 +50,27 @@ pub struct Replica {
     pub index: u32,
     /// What it is.
     pub spec: ServiceSpec,
+    /// How often a person wanted it started anew: another number is another version.
+    #[serde(default)]
+    pub again: u32,
 }
 
 impl Replica {
     /// `pub[0]`.
     pub fn address(&self) -> String {
         format!("{}[{}]", self.service, self.index)
+    }
+    /// What it runs as: see [`version`].
+    pub fn version(&self) -> String {
+        version(&self.spec, self.again)
+    }
+}
+
+/// What replicas of a service run as: another text means that they are started anew.
+pub fn version(spec: &ServiceSpec, again: u32) -> String {
+    match again {
+        0 => spec.version(),
+        again => format!("{}+{again}", spec.version()),
     }
 }
 
@@ -87,17 +102,18 @@ pub struct MountOrder {
 
 impl MountOrder {
     /// What its device is called on the node, where two replicas may have mounts of the same name.
-    pub fn label(&self) -> String {
+    pub fn label(&self) -> Name {
         label(self.replica.as_deref(), &self.name)
     }
 }
 
 /// What the device of a mount is called on its node: `data` of the node itself, `pub-0-home` of a replica.
-pub fn label(replica: Option<&str>, mount: &Name) -> String {
-    match replica {
-        None => mount.to_string(),
-        Some(replica) => format!("{}-{mount}", replica.replace('[', "-").replace(']', "")),
-    }
+pub fn label(replica: Option<&str>, mount: &Name) -> Name {
+    let Some(replica) = replica else { return mount.clone() };
+    let text = format!("{}-{mount}", replica.replace('[', "-").replace(']', ""));
+    // What is too long for a name is told apart by its hash.
+    let short = || Name::new(&blake3::hash(text.as_bytes()).to_hex()[..32]);
+    Name::new(&text).or_else(|_| short()).unwrap_or_else(|_| mount.clone())
 }
 
 /// Which node an order is meant for: refused by any other.

@@ -258,7 +258,7 @@ impl World {
 /// The objects that a step touches.
 fn touched(step: &Step) -> Vec<String> {
     match &step.act {
-        Act::StartMachine { machine } | Act::EndMachine { machine } => vec![machine.to_string()],
+        Act::StartMachine { machine } | Act::EndMachine { machine, .. } => vec![machine.to_string()],
         Act::Attach { volume, machine, .. } | Act::Detach { volume, machine, .. } => {
             vec![volume.to_string(), machine.to_string()]
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ideal_api::{LinkError, Order, Reply, Verb};
 use ideal_core::demand::Demands;
 use ideal_core::guard::{self, Refusal};
-use ideal_core::id::{Life, MachineId, SnapshotId, VolumeId};
+use ideal_core::id::{CloudId, Life, MachineId, Name, SnapshotId, VolumeId};
 use ideal_core::ideal::Backup;
 use ideal_core::journal::Outcome;
 use ideal_core::observed::{
@@ -45,6 +45,10 @@ pub(crate) struct Task {
     pub(crate) provider: Rc<dyn Provider>,
     /// The machine of the slot, as it was seen.
     pub(crate) machine: Option<Machine>,
+    /// The clouds whose machines may have its volumes.
+    pub(crate) hosts: Vec<CloudId>,
+    /// What its device is called on its machine.
+    pub(crate) label: Option<Name>,
     /// For `Apply`.
     pub(crate) slice: Option<Box<Slice>>,
     /// For `Mount`: where and what.
@@ -181,16 +185,17 @@ impl Doing<'_> {
                 self.make(&Call::CreateMachine { token, tags, image, size }).await
             }
             Act::StartMachine { machine } => self.accept(&Call::StartMachine(machine.clone())).await,
-            Act::EndMachine { machine } => {
+            Act::EndMachine { machine, unheard } => {
+                let may = if *unheard { guard::terminate_unheard } else { guard::terminate };
                 let fresh = self.machine(machine).await?;
                 let report = self.ask_about(&fresh).await?;
-                let permit = guard::terminate(step.part.slot.cloud, &fresh, report.as_deref())?;
+                let permit = may(step.part.slot.cloud, &fresh, report.as_deref())?;
                 // Marked first: an engine that took over meanwhile does not use a marked machine, so nothing can
                 // be mounted on it between the last look and the end.
                 self.call(&Call::RetireMachine(permit)).await?;
                 let marked = self.machine(machine).await?;
                 let report = self.ask_about(&marked).await?;
-                let permit = guard::terminate(step.part.slot.cloud, &marked, report.as_deref())?;
+                let permit = may(step.part.slot.cloud, &marked, report.as_deref())?;
                 self.accept(&Call::Terminate(permit)).await
             }
             Act::CreateVolume { generation, size, life, from } => {
@@ -302,8 +307,8 @@ impl Doing<'_> {
         match &self.task.step.act {
             Act::Attach { volume, life, machine } => {
                 let fresh = self.volume(volume).await?;
-                guard::attach(cloud, &fresh, &self.machine(machine).await?)?;
-                let Some(mount) = self.task.step.part.mount.clone() else { return Err(gone("the mount")) };
+                guard::attach(cloud, &fresh, &self.task.hosts, &self.machine(machine).await?)?;
+                let Some(mount) = self.task.label.clone() else { return Err(gone("the mount")) };
                 let (volume, life, machine) = (volume.clone(), *life, machine.clone());
                 // The life is written first: should we end between the two, a life is skipped, never shared.
                 self.call(&Call::NewLife { volume: volume.clone(), life }).await?;
@@ -444,7 +449,9 @@ impl Doing<'_> {
         let authority = lease::hold(outside, &self.common.authority)?;
         let generation = machine.tags.generation;
         let name = name_of(&verb);
-        let order = Order { node: ForNode { slot: self.task.step.part.slot, generation }, authority, verb };
+        // What is ordered for a replica is ordered of the node that carries it.
+        let slot = machine.tags.slot().unwrap_or(self.task.step.part.slot);
+        let order = Order { node: ForNode { slot, generation }, authority, verb };
         Ok(outside.effect(name, outside.link.ask(address, &order)).await?)
     }
 

@@ -1,5 +1,6 @@
 //! Looking without touching: for `plan` and `status`. Takes no lease, writes nothing, gives no orders.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -10,7 +11,8 @@ use ideal_core::journal::View;
 use ideal_core::observed::Observed;
 use ideal_core::plan::Plan;
 use ideal_core::planner::{
-    Consent, Decision, Input, Patience, ProviderTraits, Standing, decide, forecast, standing,
+    Consent, Decision, Ground, Input, Patience, ProviderTraits, Seats, Standing, decide, forecast, ground,
+    seats, standing,
 };
 use ideal_core::time::Time;
 
@@ -30,6 +32,7 @@ pub struct Glance {
     /// What is demanded, and how that is known.
     pub standing: Standing,
     traits: BTreeMap<Name, ProviderTraits>,
+    seats: OnceCell<Seats>,
     now: Time,
 }
 
@@ -39,7 +42,8 @@ impl Glance {
         let view = outside.journal.load()?;
         let observed = observe::observe(outside, &ideal, &view, &mut Memory::default(), None).await;
         let standing = standing(&view, &observed);
-        Ok(Glance { ideal, view, observed, standing, traits: outside.traits(), now: outside.clock.now() })
+        let (traits, now) = (outside.traits(), outside.clock.now());
+        Ok(Glance { ideal, view, observed, standing, traits, seats: OnceCell::new(), now })
     }
 
     /// The demands as they would be if this state were demanded of these scopes.
@@ -59,6 +63,16 @@ impl Glance {
     /// What would be done now for these demands, and what waits.
     pub fn decide(&self, demands: &Demands, consent: &Consent) -> Decision {
         self.with(demands, consent, decide)
+    }
+
+    /// Where every replica is to be, for what is demanded.
+    pub fn seats(&self) -> &Seats {
+        self.seats.get_or_init(|| self.with(&self.standing.demands, &Consent::default(), seats))
+    }
+
+    /// What placing starts from, for what is demanded, to be explained.
+    pub fn ground(&self) -> Ground {
+        self.with(&self.standing.demands, &Consent::default(), ground)
     }
 
     fn with<T>(&self, demands: &Demands, consent: &Consent, answer: impl FnOnce(&Input<'_>) -> T) -> T {

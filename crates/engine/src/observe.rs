@@ -43,7 +43,7 @@ pub(crate) async fn observe(
             }
         }
     }
-    observed.keep_only(|cloud| ideal.cloud(cloud).is_some() || view.clouds.contains(&cloud));
+    observed.keep_only(|cloud| ideal.knows(cloud) || view.clouds.contains(&cloud));
     look_for_missing(outside, ideal, view, memory, &mut observed).await;
     ask_agents(outside, memory, authority, &mut observed).await;
     observed
@@ -151,7 +151,7 @@ pub(crate) fn provider_of(
     slot: SlotId,
     seen: Option<&SlotSeen>,
 ) -> Option<(Name, std::rc::Rc<dyn Provider>)> {
-    let by_file = ideal.cloud(slot.cloud).map(|cloud| cloud.provider.clone());
+    let by_file = ideal.provider_of(slot.cloud).cloned();
     let name = by_file.or_else(|| seen.and_then(|seen| seen.provider.clone())).or_else(|| {
         let mut names = outside.providers.keys();
         names.next().filter(|_| names.next().is_none()).cloned()

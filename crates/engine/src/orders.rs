@@ -111,10 +111,11 @@ impl Engine {
         slot: SlotId,
     ) -> Result<Reply, LinkError> {
         let refused = |why: String| LinkError::Refused { why };
-        let slice = slice_of(self.ideal(), self.observed(), slot, false);
+        let seats = self.seats();
+        let slice = slice_of(self.ideal(), self.observed(), &seats, slot, false);
         let slice = slice.ok_or_else(|| refused("it is not in the file".to_owned()))?;
         self.bring_one(outside, authority, slot, goods::contents_of(&slice)).await?;
-        let hash = slice_hash(self.ideal(), self.observed(), slot, false).unwrap_or_default();
+        let hash = slice_hash(self.ideal(), self.observed(), &seats, slot, false).unwrap_or_default();
         let push = Verb::Push { slice: Box::new(slice), hash };
         send(outside, self.observed(), authority, slot, vec![push]).await
     }

@@ -13,7 +13,7 @@ use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::observed::Observed;
 use ideal_core::plan::{Act, Part, Plan, Step, Waiting};
 use ideal_core::planner::{
-    Consent, Decision, How, Input, Patience, Standing, decide, forecast, slice_of, standing,
+    Consent, Decision, How, Input, Patience, Seats, Standing, decide, forecast, seats, slice_of, standing,
 };
 use ideal_core::recover;
 use ideal_core::slice::MountOrder;
@@ -29,6 +29,9 @@ use crate::progress::{Event, Go};
 
 /// A store is folded into a checkpoint after this many records.
 const CHECKPOINT_EVERY: usize = 1000;
+
+/// Where the mounts of replicas lie on a node.
+const REPLICAS: &str = "/var/lib/ideal/replicas";
 
 /// How often nothing must be seen, as far apart as the provider needs to settle, before it is believed by a journal
 /// that knows nothing either.
@@ -84,6 +87,8 @@ pub struct Engine {
     memory: Memory,
     patience: Patience,
     observed: Observed,
+    /// Where replicas are to be, as last decided.
+    seats: Arc<Seats>,
     unsaved: usize,
     /// Set from outside to end after the calls under way (Ctrl-C).
     pub stop: Rc<std::cell::Cell<bool>>,
@@ -114,10 +119,13 @@ impl Engine {
             memory,
             patience: Patience::default(),
             observed,
+            seats: Arc::default(),
             unsaved: 0,
             stop: Rc::default(),
         };
-        let clouds = engine.ideal.clouds.iter().map(|cloud| cloud.id);
+        let services = engine.ideal.services.iter().filter(|service| !service.mounts.is_empty());
+        let services = services.map(|service| service.id);
+        let clouds = engine.ideal.clouds.iter().map(|cloud| cloud.id).chain(services);
         let clouds: Vec<_> = clouds.filter(|cloud| !engine.view.clouds.contains(cloud)).collect();
         let new = (!clouds.is_empty()).then_some(Record::Clouds { clouds });
         engine.record(&std::iter::once(taken).chain(new).collect::<Vec<_>>()).await?;
@@ -219,6 +227,13 @@ impl Engine {
         forecast(&self.input(&demands, &traits))
     }
 
+    /// Where every replica is to be, as things were at the last look.
+    pub fn seats(&self) -> Seats {
+        let demands = self.common.demands.borrow().clone();
+        let traits = self.common.outside.traits();
+        seats(&self.input(&demands, &traits))
+    }
+
     /// What would be done now.
     pub fn decide(&self) -> Decision {
         let demands = self.common.demands.borrow().clone();
@@ -305,6 +320,9 @@ impl Engine {
         loop {
             self.look().await?;
             let decision = self.decide();
+            self.seats = decision.seats.clone();
+            // Also when there is nothing else to do: that all is well is remembered.
+            self.record(&decision.seats.records).await?;
             self.patience.note(&decision.waiting, common.outside.clock.now());
             common.outside.progress.tell(&Event::Decided {
                 right: decision.right,
@@ -335,10 +353,10 @@ impl Engine {
             let tasks = if stopping { Vec::new() } else { self.prepare(&decision) };
             if !tasks.is_empty() {
                 pause = self.settings.poll.0;
-                let intents: Vec<Record> = tasks.iter().map(|task| intent(&task.step)).collect();
-                self.record(&intents).await?;
-                flight.add(tasks);
             }
+            let intents: Vec<Record> = tasks.iter().map(|task| intent(&task.step)).collect();
+            self.record(&intents).await?;
+            flight.add(tasks);
             if flight.is_empty() {
                 self.wait(&decision, pause).await;
                 pause = Span((pause.0 * 2).min(self.settings.poll.1.0));
@@ -406,7 +424,13 @@ impl Engine {
         let machine = alive
             .filter(|machine| !machine.state.is_over())
             .max_by_key(|machine| (machine.tags.generation, &machine.id))
+            .or_else(|| self.lender(step))
             .cloned();
+        let service = self.ideal.service(slot.cloud);
+        let hosts = service.map_or_else(|| vec![slot.cloud], |service| service.clouds.clone());
+        let replica = service.map(|service| service.address(slot.index));
+        let mount = step.part.mount.as_ref();
+        let label = mount.map(|name| ideal_core::slice::label(replica.as_deref(), name));
         let slice = match &step.act {
             Act::Apply { quiet, .. } => self.slice(slot, *quiet),
             _ => None,
@@ -425,11 +449,26 @@ impl Engine {
             _ => Vec::new(),
         };
         let (mount, backup) = (self.mount_order(step), self.backup_of(step));
-        Some(Task { step: step.clone(), provider, machine, slice, mount, seals, backup })
+        Some(Task { step: step.clone(), provider, machine, hosts, label, slice, mount, seals, backup })
+    }
+
+    /// The machine that has the volume of a step, where the slot has none of its own.
+    fn lender(&self, step: &Step) -> Option<&ideal_core::observed::Machine> {
+        let volume = match &step.act {
+            Act::Attach { machine, .. } => return self.observed.machine(machine).map(|(_, machine)| machine),
+            Act::Mount { volume, .. }
+            | Act::Unmount { volume }
+            | Act::Grow { volume, .. }
+            | Act::Backup { volume, .. } => volume,
+            Act::Rename { volumes, .. } => volumes.first()?,
+            _ => return None,
+        };
+        let own = self.observed.slots.get(&step.part.slot)?.volumes.iter().find(|own| own.id == *volume)?;
+        self.observed.machine(&own.attachment.as_ref()?.machine).map(|(_, machine)| machine)
     }
 
     fn slice(&self, slot: SlotId, quiet: bool) -> Option<Box<ideal_core::slice::Slice>> {
-        let known = slice_of(&self.ideal, &self.observed, slot, quiet);
+        let known = slice_of(&self.ideal, &self.observed, &self.seats, slot, quiet);
         // A node whose cloud left the file is told to be quiet and nothing else.
         let orphan = || ideal_core::slice::Slice {
             slot,
@@ -447,9 +486,7 @@ impl Engine {
     }
 
     fn backup_of(&self, step: &Step) -> Option<ideal_core::ideal::Backup> {
-        let cloud = self.ideal.cloud(step.part.slot.cloud)?;
-        let name = step.part.mount.as_ref()?;
-        cloud.mounts.iter().find(|mount| mount.name == *name)?.backup.clone()
+        self.ideal.mount(step.part.slot, step.part.mount.as_ref()?)?.backup.clone()
     }
 
     fn mount_order(&self, step: &Step) -> Option<MountOrder> {
@@ -457,7 +494,8 @@ impl Engine {
             Act::Mount { volume, life, blank } => (volume, *life, *blank),
             // What is mounted under its old name is mounted again, which only tells the agent the new one.
             Act::Rename { volumes, .. } => {
-                let report = self.observed.slots.get(&step.part.slot)?.agent.report()?;
+                let node = self.lender(step).and_then(|machine| machine.tags.slot());
+                let report = self.observed.slots.get(&node.unwrap_or(step.part.slot))?.agent.report()?;
                 let mounted = |volume: &&ideal_core::id::VolumeId| {
                     report.mounts.get(*volume).is_some_and(|mount| mount.mounted)
                 };
@@ -467,8 +505,14 @@ impl Engine {
             _ => return None,
         };
         let name = step.part.mount.as_ref()?;
-        let cloud = self.ideal.cloud(step.part.slot.cloud)?;
-        let mount = cloud.mounts.iter().find(|mount| mount.name == *name)?;
+        let mount = self.ideal.mount(step.part.slot, name)?;
+        let service = self.ideal.service(step.part.slot.cloud);
+        let replica = service.map(|service| service.address(step.part.slot.index));
+        // Two replicas on one node may want their mounts at the same path: each has a place of its own.
+        let at = match &replica {
+            Some(replica) => format!("{REPLICAS}/{}", ideal_core::slice::label(Some(replica), name)),
+            None => mount.at.clone(),
+        };
         let seen = self.observed.slots.get(&step.part.slot);
         let own = seen.and_then(|seen| seen.volumes.iter().find(|own| own.id == *volume));
         let memory = self.view.slot(step.part.slot).and_then(|known| known.mounts.get(name));
@@ -477,10 +521,10 @@ impl Engine {
             size: own.map(|own| own.size),
             uuid: known.map(|(_, uuid)| uuid.clone()),
             name: name.clone(),
-            replica: None,
+            replica,
             volume: volume.clone(),
             life,
-            at: mount.at.clone(),
+            at,
             filesystem: mount.filesystem,
             blank,
         })

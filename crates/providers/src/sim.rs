@@ -7,6 +7,7 @@
 mod agents;
 mod fault;
 mod oracle;
+mod replicas;
 mod state;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use ideal_core::time::{Span, Time};
 
 pub use agents::{AgentAnswer, AgentOrder, AgentVerb};
 pub use fault::{Faults, Random};
+pub use replicas::SimReplica;
 pub use state::{Calls, State};
 
 use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};

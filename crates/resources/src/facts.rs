@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ideal_core::facts::Facts;
-use ideal_core::time::Time;
+use ideal_core::placement::Capacity;
+use ideal_core::time::{Bytes, Time};
 use serde_json::Value;
 
 use crate::exec::{self, Program};
@@ -58,6 +59,13 @@ pub struct Wish {
     pub assets: Vec<Named>,
     /// What the provider says of the machine.
     pub provider: BTreeMap<String, Value>,
+}
+
+/// What this machine has for what is placed on it.
+pub fn room() -> Capacity {
+    let memory = hardware::memory().total;
+    let millicpus = Some(u64::from(hardware::cpus()) * 1000);
+    Capacity { memory: (memory > 0).then_some(Bytes(memory)), millicpus }
 }
 
 /// All that is known.

@@ -201,7 +201,7 @@ impl Work {
 
     /// The device under its own name here, which is made where it is missing.
     fn name(&self) -> io::Result<PathBuf> {
-        let path = Path::new(NAMES).join(self.order.label());
+        let path = Path::new(NAMES).join(self.order.label().as_str());
         let wanted = rustix::fs::makedev(self.device.major, self.device.minor);
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.file_type().is_block_device() && meta.rdev() == wanted => return Ok(path),

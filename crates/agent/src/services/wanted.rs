@@ -61,7 +61,7 @@ pub(crate) struct FileText {
     pub private: bool,
 }
 
-/// The version of a service that `hash` is of: [`ServiceSpec::version`](ideal_core::ideal::ServiceSpec::version).
+/// The version of a replica that `hash` is of: see [`ideal_core::slice::version`].
 pub(crate) fn version_of(hash: &str) -> Option<&str> {
     hash.split_once('-').map(|(version, _)| version)
 }
@@ -148,7 +148,7 @@ fn program(
     let texts: Vec<_> = files.iter().map(|file| (&file.path, &file.text)).collect();
     let said = (&image, &argv, &entrypoint, &init, &env, texts, &user, published);
     let said = serde_json::to_vec(&said).unwrap_or_default();
-    let hash = format!("{}-{}", spec.version(), &blake3::hash(&said).to_hex()[..16]);
+    let hash = format!("{}-{}", replica.version(), &blake3::hash(&said).to_hex()[..16]);
     Ok(Program {
         replica: replica.clone(),
         image,
@@ -194,7 +194,7 @@ pub(crate) mod tests {
 
     fn hash(spec: Value, context: Value) -> String {
         let spec = serde_json::from_value(spec).unwrap();
-        let replica = Replica { service: Name::new("pub").unwrap(), index: 0, spec };
+        let replica = Replica { service: Name::new("pub").unwrap(), index: 0, spec, again: 0 };
         super::program(&replica, &context, BTreeMap::new(), "slice").unwrap().hash
     }
 

@@ -173,7 +173,7 @@ impl Bench {
         let replica = |(name, mut spec): (&str, serde_json::Value)| {
             spec["on"] = json!("shop");
             let spec: ServiceSpec = serde_json::from_value(spec).unwrap();
-            Replica { service: Name::new(name).unwrap(), index: 0, spec }
+            Replica { service: Name::new(name).unwrap(), index: 0, spec, again: 0 }
         };
         Slice {
             slot: SlotId { cloud: self.cloud, index: 0 },

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use ideal_core::id::SlotId;
 use ideal_core::observed::Observed;
-use ideal_core::planner::{slice_hash, slice_of};
+use ideal_core::planner::{Seats, slice_hash, slice_of};
 use ideal_core::resource::{Row, Standing};
 use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
@@ -116,7 +116,9 @@ fn what(
         None => whoami(home)?,
     };
     let nothing = Observed::default();
-    let Some(slice) = slice_of(&ideal, &nothing, slot, false) else {
+    // Which replicas run where is decided for a whole cluster, not by one machine.
+    let seats = Seats::default();
+    let Some(slice) = slice_of(&ideal, &nothing, &seats, slot, false) else {
         let message =
             format!("this machine is node {} of cloud {}, which is not in the file", slot.index, slot.cloud);
         return Err(Failure::new("no-such-part", Exit::BadInput, message)
@@ -124,7 +126,7 @@ fn what(
             .next("ideal converge --as ADDR        makes it another node")
             .into());
     };
-    let hash = slice_hash(&ideal, &nothing, slot, false).unwrap_or_default();
+    let hash = slice_hash(&ideal, &nothing, &seats, slot, false).unwrap_or_default();
     bring(&goods, &slice, &home.join("resources/contents"))?;
     let secrets = goods.secrets(&slice.secrets);
     Ok(Some((slice, hash, secrets)))

@@ -1,8 +1,12 @@
 //! `ideal history`: what happened, from the journal.
 
+use std::collections::BTreeMap;
+
+use ideal_core::id::SlotId;
 use ideal_core::ideal::Ideal;
-use ideal_core::journal::{Outcome, Record};
+use ideal_core::journal::{Outcome, Record, Seated};
 use ideal_core::plan::text::{address, is_quiet, words};
+use ideal_core::slice::version;
 use ideal_engine::reconcile::why;
 use ideal_store::{Entry, Journal};
 use serde_json::json;
@@ -88,6 +92,29 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
             let (word, label) = (heal.standing.word(), say::line(&heal.label, 80));
             format!("{word:>10}  {label} of {}: {}", address(ideal, part), say::line(&heal.why, 200))
         }
+        Record::Seated { seats } => format!("    placed  {}", places(ideal, seats, verbose)?),
+        Record::Changing { service, memory } => {
+            let name =
+                ideal.service(*service).map_or_else(|| service.to_string(), |own| own.name.to_string());
+            match (&memory.bad, &memory.next, &memory.good) {
+                (Some((version, why)), _, _) => {
+                    format!("      back  {name} from version {version}: {}", say::line(why, 200))
+                }
+                (None, Some((version, told)), _) => {
+                    let paused = if memory.paused { ", paused" } else { "" };
+                    format!("   changes  {name} to version {version}: {} of its replicas{paused}", told.len())
+                }
+                (None, None, Some((spec, again))) => {
+                    format!("      well  {name} is of version {} throughout", version(spec, *again))
+                }
+                (None, None, None) => return None,
+            }
+        }
+        Record::Cordoned { slot, on } => {
+            let what = if *on { "takes no more replicas" } else { "takes replicas again" };
+            format!("      node  {} {what}", ideal.address(*slot))
+        }
+        Record::ConfirmedDead { machine } => format!("      dead  {machine}, as a person said"),
         Record::UnmountSeen { .. } | Record::FilesystemSeen { .. } if !verbose => return None,
         Record::FilesystemSeen { part, volume, uuid } => {
             format!("      seen  {} {volume} holds the filesystem {uuid}", address(ideal, part))
@@ -97,6 +124,24 @@ pub(crate) fn line(ideal: &Ideal, entry: &Entry, verbose: bool) -> Option<String
         }
     };
     Some(format!("{}  {text}", say::date(entry.at)))
+}
+
+/// Replicas that got another place; none: nothing but what was seen of them.
+fn places(ideal: &Ideal, seats: &BTreeMap<SlotId, Option<Seated>>, verbose: bool) -> Option<String> {
+    const SHOWN: usize = 12;
+    let moved = seats.iter().filter(|(_, seat)| verbose || seat.is_none_or(|seat| !seat.up));
+    let all: Vec<String> = moved
+        .map(|(replica, seat)| match seat {
+            Some(seat) => format!("{} on {}", ideal.address(*replica), ideal.address(seat.node)),
+            None => format!("{} nowhere", ideal.address(*replica)),
+        })
+        .collect();
+    let more = all.len().saturating_sub(SHOWN);
+    let mut text = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    (!all.is_empty()).then_some(text)
 }
 
 /// The lines of one run.

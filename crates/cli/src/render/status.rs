@@ -158,9 +158,8 @@ fn cloud_status(glance: &Glance, cloud: &Cloud, states: &BTreeMap<SlotId, Option
         services: BTreeMap::new(),
         services_wanted: 0,
     };
-    let services = ideal.services.iter().filter(|service| service.cloud == cloud.id);
-    status.services_wanted = services.map(|service| service.replicas as usize).sum();
     for slot in slots {
+        status.services_wanted += glance.seats().on(ideal, slot).count();
         let Some(seen) = glance.observed.slots.get(&slot) else { continue };
         let running = |state| state == ideal_core::observed::MachineState::Running;
         status.running += usize::from(seen.machines.iter().any(|machine| running(machine.state)));

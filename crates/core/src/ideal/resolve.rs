@@ -130,11 +130,15 @@ fn services(document: &Document, clouds: &[Arc<Cloud>]) -> Vec<Arc<Service>> {
     let mut services = Vec::new();
     for (name, spec) in &document.services {
         let Some(cloud) = by_path.get(&spec.on) else { continue };
-        let replicas = spec.replicas.unwrap_or(cloud.nodes);
+        let covered = clouds.iter().filter(|other| other.path.is_within(&cloud.path));
+        let nodes = covered.clone().map(|cloud| cloud.nodes).sum();
         services.push(Arc::new(Service {
+            id: Service::identity(cloud.id, spec.was.as_ref().unwrap_or(name)),
             name: name.clone(),
             cloud: cloud.id,
-            replicas,
+            clouds: covered.map(|cloud| cloud.id).collect(),
+            replicas: spec.replicas.unwrap_or(nodes),
+            mounts: spec.mounts.iter().map(|(name, mount)| resolved_mount(name, mount)).collect(),
             spec: spec.clone(),
         }));
     }

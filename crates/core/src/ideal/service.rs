@@ -5,7 +5,7 @@ mod health;
 mod place;
 mod port;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -215,6 +215,45 @@ pub enum Signal {
 }
 
 impl ServiceSpec {
+    /// A service on these nodes of which nothing else is said.
+    pub fn on(on: CloudPath) -> ServiceSpec {
+        ServiceSpec {
+            on,
+            replicas: None,
+            was: None,
+            image: None,
+            command: None,
+            entrypoint: None,
+            init: Vec::new(),
+            env: BTreeMap::new(),
+            files: Vec::new(),
+            ports: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            memory: None,
+            cpus: None,
+            pids: None,
+            user: None,
+            read_only: false,
+            capabilities: Capabilities::default(),
+            pull: Pull::default(),
+            registry: None,
+            networks: Vec::new(),
+            after: Vec::new(),
+            health: None,
+            heal: ladder(),
+            stop: Stop::default(),
+            place: PlaceSpec::default(),
+            change: Change::default(),
+        }
+    }
+
+    /// Whether its texts ask for a mount that is not its own: one of the node that carries it. What is written there
+    /// belongs to that node, so a replica stays where it is.
+    pub fn uses_its_node(&self) -> bool {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        names_in(&text, "mount").into_iter().any(|name| self.mounts.keys().all(|own| own.as_str() != name))
+    }
+
     /// The hash of all that decides what each replica runs as: what cannot change without another start. Where it
     /// runs, how many there are and how they are looked at may change under a running replica.
     pub fn version(&self) -> String {
@@ -224,5 +263,45 @@ impl ServiceSpec {
         let limits = (self.memory, self.cpus, self.pids, &self.user, self.read_only, &self.capabilities);
         let said = serde_json::to_vec(&(what, limits, &self.networks)).unwrap_or_default();
         blake3::hash(&said).to_hex()[..12].to_owned()
+    }
+}
+
+/// The names that the expressions of a text ask for behind a root: of `secret`, those in `secret.NAME` and
+/// `secret['NAME']`.
+pub fn names_in<'t>(text: &'t str, root: &str) -> BTreeSet<&'t str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let after = text.match_indices(root).map(|(at, word)| &text[at + word.len()..]);
+    let names = after.filter_map(|rest| {
+        let rest = rest.strip_prefix('.').or_else(|| {
+            // A text in JSON writes a double quote with a backslash.
+            let quoted = rest.trim_start().strip_prefix('[')?.trim_start().trim_start_matches('\\');
+            quoted.strip_prefix(['\'', '"'])
+        })?;
+        Some(&rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
+    });
+    names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_where_they_are_asked_for() {
+        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce"]"#;
+        assert_eq!(names_in(text, "secret").into_iter().collect::<Vec<_>>(), ["app-db", "one", "token"]);
+    }
+
+    #[test]
+    fn who_uses_a_mount_of_its_node_stays_on_it() {
+        let web = CloudPath(vec![Name::new("web").unwrap()]);
+        let uses = |text: &str| {
+            let command = Some(Argv(vec![text.to_owned()]));
+            let size = serde_json::json!({"size": "1GiB", "at": "/home"});
+            let mounts = [(Name::new("home").unwrap(), serde_json::from_value(size).unwrap())].into();
+            ServiceSpec { command, mounts, ..ServiceSpec::on(web.clone()) }.uses_its_node()
+        };
+        assert!(uses("{{ mount.data }}") && uses("{{ mount['data'] }}/x"));
+        assert!(!uses("{{ mount.home }}") && !uses("mountain"));
     }
 }

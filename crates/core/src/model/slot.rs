@@ -70,7 +70,7 @@ impl SlotModel {
                     own.state = MachineState::Running;
                 }
             }
-            Act::EndMachine { machine } => self.end(machine),
+            Act::EndMachine { machine, .. } => self.end(machine),
             Act::Mirror { .. } | Act::Rename { .. } => self.write_tags(step),
             Act::DeleteSnapshot { snapshot, .. } | Act::Prune { snapshot, .. } => {
                 self.seen.snapshots.retain(|own| own.id != *snapshot);

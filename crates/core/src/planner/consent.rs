@@ -55,7 +55,7 @@ impl Consent {
 pub fn key(step: &Step) -> Option<String> {
     let ends = |kind: &str, id: &str| Some(format!("{kind} {id}"));
     match &step.act {
-        Act::EndMachine { machine } => ends("machine", machine.as_str()),
+        Act::EndMachine { machine, .. } => ends("machine", machine.as_str()),
         Act::Retire { volume, unsealed: false, .. } | Act::DeleteVolume { volume, unsealed: false, .. } => {
             ends("volume", volume.as_str())
         }

@@ -1,9 +1,9 @@
 //! What all ladders of one decision share: the input, and what is worked out once for each cloud.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::demand::{Ending, State};
-use crate::id::{CloudId, SlotId};
+use crate::id::{CloudId, MachineId, SlotId, VolumeId};
 use crate::ideal::{Cloud, Service};
 use crate::observed::{MachineState, Sight, SlotSeen, size_text};
 use crate::plan::{Wanted, WantedBy};
@@ -12,6 +12,8 @@ use crate::time::Span;
 
 use super::Input;
 use super::consent::Prune;
+use super::replica;
+use super::seats::{self, Seats};
 use super::slices::CloudHash;
 use super::slot::{Ladder, Out};
 
@@ -47,6 +49,10 @@ pub(super) struct CloudInfo<'a> {
 pub(super) struct Context<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) clouds: BTreeMap<CloudId, CloudInfo<'a>>,
+    /// Where replicas are to be.
+    pub(super) seats: Seats,
+    /// Volumes of replicas, by the machine that they are attached to.
+    guests: BTreeMap<MachineId, BTreeSet<VolumeId>>,
     mode: Mode,
 }
 
@@ -54,18 +60,13 @@ impl<'a> Context<'a> {
     pub(super) fn new(input: &'a Input<'a>, mode: Mode) -> Context<'a> {
         let mut clouds = BTreeMap::new();
         for cloud in &input.ideal.clouds {
-            let services: Vec<&Service> = input
-                .ideal
-                .services
-                .iter()
-                .filter(|service| service.cloud == cloud.id)
-                .map(AsRef::as_ref)
-                .collect();
-            let hash = CloudHash::new(input.ideal, input.observed, cloud, &services);
+            let hash = CloudHash::new(input.ideal, input.observed, cloud);
             let turn = turn(input, cloud);
             clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
         }
-        Context { input, clouds, mode }
+        let seats = seats::seats(input, mode == Mode::Forecast);
+        let guests = guests(input, &clouds);
+        Context { input, clouds, seats, guests, mode }
     }
 
     pub(super) fn is_forecast(&self) -> bool {
@@ -79,10 +80,38 @@ impl<'a> Context<'a> {
         for cloud in &self.input.ideal.clouds {
             slots.extend((0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
         }
-        let wanted =
-            |slot: &SlotId| self.clouds.get(&slot.cloud).is_some_and(|info| slot.index < info.cloud.nodes);
+        for service in self.input.ideal.services.iter().filter(|service| !service.mounts.is_empty()) {
+            slots.extend((0..service.replicas).map(|index| service.slot(index)));
+        }
+        let with_mounts = |slot: &SlotId| {
+            self.service(slot.cloud)
+                .is_some_and(|service| !service.mounts.is_empty() && slot.index < service.replicas)
+        };
+        let wanted = |slot: &SlotId| {
+            self.clouds.get(&slot.cloud).is_some_and(|info| slot.index < info.cloud.nodes)
+                || with_mounts(slot)
+        };
         slots.extend(self.input.observed.slots.keys().filter(|slot| !wanted(slot)));
         slots
+    }
+
+    /// The service whose replicas have this identity.
+    pub(super) fn service(&self, id: CloudId) -> Option<&'a Service> {
+        // Asked for every slot: a file without services pays nothing for it.
+        if self.input.ideal.services.is_empty() || self.clouds.contains_key(&id) {
+            return None;
+        }
+        self.input.ideal.service(id).map(AsRef::as_ref)
+    }
+
+    /// Volumes of replicas that are attached to a machine.
+    pub(super) fn guests(&self, machine: &MachineId) -> bool {
+        self.guests.contains_key(machine)
+    }
+
+    /// What belongs to a slot of the file: its cloud, or the cloud that its service is on.
+    fn info(&self, id: CloudId) -> Option<&CloudInfo<'a>> {
+        self.clouds.get(&id).or_else(|| self.clouds.get(&self.service(id)?.cloud))
     }
 
     /// After this long, what was done to a slot's things is seen by every read.
@@ -93,7 +122,7 @@ impl<'a> Context<'a> {
     /// What can be relied upon at the provider of a slot.
     pub(super) fn traits(&self, slot: SlotId) -> ProviderTraits {
         let seen = || self.input.observed.slots.get(&slot)?.provider.as_ref();
-        let provider = self.clouds.get(&slot.cloud).map(|info| &info.cloud.provider).or_else(seen);
+        let provider = self.info(slot.cloud).map(|info| &info.cloud.provider).or_else(seen);
         provider.and_then(|name| self.input.providers.get(name)).copied().unwrap_or_default()
     }
 
@@ -124,15 +153,21 @@ impl<'a> Context<'a> {
         memory: &crate::journal::SlotMemory,
         out: &mut Out,
     ) {
-        let info = self.clouds.get(&slot.cloud);
-        let (wanted, leftover) = match self.wanted(slot, seen, info) {
+        let service = self.service(slot.cloud);
+        let info = self.info(slot.cloud);
+        let (wanted, leftover) = match self.wanted(slot, seen, info, service) {
             Some(wanted) => wanted,
             None => return,
         };
         let provider = info.map(|info| &info.cloud.provider).or(seen.provider.as_ref());
         let sight = provider.and_then(|name| self.input.observed.sight.get(name));
-        let mut ladder = Ladder { context: self, id: slot, info, wanted, leftover, seen, memory, out };
+        let mut ladder =
+            Ladder { context: self, id: slot, info, service, wanted, leftover, seen, memory, out };
+        // A slot that never had a machine of its own has mounts that are on those of others.
+        let is_guest =
+            service.is_some() || (info.is_none() && memory.machines.is_empty() && seen.machines.is_empty());
         match sight {
+            Some(Sight::Whole) if is_guest => replica::decide(ladder, seen),
             Some(Sight::Whole) => ladder.decide(),
             Some(Sight::Blind { why }) => ladder.blind(why),
             None => ladder.blind("it was not asked"),
@@ -151,9 +186,17 @@ impl<'a> Context<'a> {
         slot: SlotId,
         seen: &SlotSeen,
         info: Option<&CloudInfo<'_>>,
+        service: Option<&Service>,
     ) -> Option<(Wanted, Option<Leftover>)> {
-        let demanded = self.input.demands.of(slot);
-        if info.is_some_and(|info| slot.index < info.cloud.nodes) {
+        let demanded = match service {
+            Some(service) => self.input.demands.of_cloud(service.cloud),
+            None => self.input.demands.of(slot),
+        };
+        let wanted = match service {
+            Some(service) => slot.index < service.replicas && !service.mounts.is_empty(),
+            None => info.is_some_and(|info| slot.index < info.cloud.nodes),
+        };
+        if wanted {
             return demanded.map(|state| (Wanted { state, origin: WantedBy::Demand }, None));
         }
         let lives = seen.machines.iter().any(|machine| !machine.state.is_over())
@@ -176,6 +219,24 @@ impl<'a> Context<'a> {
             (_, policy) => Some((Wanted { state: State::Away, origin }, Some(policy))),
         }
     }
+}
+
+/// Volumes of replicas, by the machine that they are attached to.
+fn guests(
+    input: &Input<'_>,
+    clouds: &BTreeMap<CloudId, CloudInfo<'_>>,
+) -> BTreeMap<MachineId, BTreeSet<VolumeId>> {
+    let mut guests: BTreeMap<MachineId, BTreeSet<VolumeId>> = BTreeMap::new();
+    let others = input.observed.slots.iter().filter(|(slot, seen)| {
+        // Slots without a machine of their own: those of replicas, also of services that left the file.
+        seen.machines.is_empty() && !clouds.contains_key(&slot.cloud)
+    });
+    for volume in others.flat_map(|(_, seen)| &seen.volumes) {
+        if let Some(at) = &volume.attachment {
+            guests.entry(at.machine.clone()).or_default().insert(volume.id.clone());
+        }
+    }
+    guests
 }
 
 /// Whether a machine is other than the file wants it.
@@ -202,7 +263,8 @@ fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
                 first_outdated = first_outdated.or(Some(slot));
                 // One that is on its way down already keeps the turn.
                 let leaving = seen.agent.report().is_none_or(|report| {
-                    !report.converged || report.mounts.values().any(|mount| !mount.mounted)
+                    let mut own = seen.volumes.iter().filter_map(|volume| report.mounts.get(&volume.id));
+                    !report.converged || own.any(|mount| !mount.mounted)
                 });
                 if leaving {
                     disturbed = disturbed.or(Some(slot));

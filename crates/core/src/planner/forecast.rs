@@ -13,6 +13,7 @@ use crate::model::SlotModel;
 use crate::plan::{Act, Fact, Part, Plan, Planned, Step};
 
 use super::context::{Context, Mode};
+use super::replica::lend_ahead;
 use super::slot::Out;
 use super::{Input, leftover};
 
@@ -32,6 +33,9 @@ pub fn forecast(input: &Input<'_>) -> Plan {
     }
     let mut out = Out::default();
     leftover::notes(&context, &mut out);
+    super::replica::held(&context, &mut out);
+    plan.waiting.append(&mut out.waiting);
+    plan.notes.extend(context.seats.notes.iter().cloned());
     plan.notes.append(&mut out.notes);
     plan
 }
@@ -46,7 +50,11 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
         plan.notes.append(&mut first.notes);
         return;
     }
-    let seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
+    let mut seen = context.input.observed.slots.get(&slot).cloned().unwrap_or_default();
+    let is_replica = context.service(slot.cloud).is_some();
+    if is_replica {
+        lend_ahead(context, slot, &mut seen);
+    }
     let mut memory = context.input.view.slot(slot).cloned().unwrap_or_default();
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
     let mut edges = Edges::default();
@@ -68,6 +76,9 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
             break;
         }
         out = Out::default();
+        if is_replica {
+            lend_ahead(context, slot, &mut ahead.seen);
+        }
         context.decide_with(slot, &ahead.seen, &memory, &mut out);
     }
     // Whatever has a step of its own, or waits, is not right yet; book-keeping does not count.

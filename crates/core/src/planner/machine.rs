@@ -3,11 +3,11 @@
 use crate::demand::State;
 use crate::id::Generation;
 use crate::ideal::Cloud;
-use crate::observed::{Machine, MachineState, size_text};
+use crate::observed::{AgentSeen, Machine, MachineState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
 use super::consent::{self, danger_of};
-use super::context::outdated;
+use super::context::{CloudInfo, outdated};
 use super::mount::{Surroundings, Target};
 use super::slot::{Facts, Ladder};
 
@@ -43,6 +43,10 @@ impl Ladder<'_, '_> {
 
     /// The way up on a machine that runs.
     fn rise_on(&mut self, state: State, machine: &Machine) {
+        if self.end_unheard(machine) {
+            self.rise_mounts(state, None);
+            return;
+        }
         if machine.retired {
             // The first act of its ending was done, by whomever: a marked machine is not used again.
             if self.clear(machine, Target::Separated, false) {
@@ -64,6 +68,9 @@ impl Ladder<'_, '_> {
             }
         } else if self.context.input.consent.replace.contains(&machine.id) {
             return self.replace(machine, "a person wants another in its place".to_owned());
+        }
+        if state >= State::Launched && self.carries_what_left() {
+            return self.configure(machine.tags.generation);
         }
         let ready = self.rise_mounts(state, Some(machine));
         if state < State::Launched {
@@ -103,12 +110,17 @@ impl Ladder<'_, '_> {
         ready
     }
 
+    /// The hash of what the node is to be.
+    fn hash(&self, info: &CloudInfo<'_>, quiet: bool) -> String {
+        info.hash.slot(self.context.input.ideal, &self.context.seats, self.id, info.cloud.nodes, quiet)
+    }
+
     /// The agent has the slice, everything is right, and the hook agrees.
     fn configure(&mut self, generation: Generation) {
         let node = self.node();
         let Some(info) = self.info else { return };
         let Some(report) = self.report() else { return self.wait(&node, self.silence()) };
-        let hash = info.hash.slot(self.id.index, info.cloud.nodes, false);
+        let hash = self.hash(info, false);
         if report.slice.as_deref() != Some(&hash) || report.lacks_secrets {
             let reason = match &report.slice {
                 Some(held) if *held == hash => "secrets that it names are not at hand on the node".to_owned(),
@@ -192,6 +204,10 @@ impl Ladder<'_, '_> {
             self.descend_mounts(target, Some(&machine), true);
             return;
         }
+        if machine.state == MachineState::Running && self.end_unheard(&machine) {
+            self.descend_mounts(target, Some(&machine), false);
+            return;
+        }
         let clear = self.clear(&machine, target, halts);
         if clear && state == State::Away {
             let reason = match self.wanted.origin {
@@ -208,7 +224,9 @@ impl Ladder<'_, '_> {
         let running = machine.state == MachineState::Running;
         let mounted = self.report().is_some_and(|report| report.mounts.values().any(|mount| mount.mounted));
         let mut free = true;
-        if running && (mounted || halts) {
+        // What carries replicas that are to be elsewhere lets them go, whether they have mounts or not.
+        let leaves = self.carries_what_left();
+        if running && (mounted || halts || leaves) {
             if self.report().is_none() {
                 // Nobody knows what is mounted: nothing goes on here until the agent speaks.
                 self.wait(&self.node(), self.silence());
@@ -249,10 +267,9 @@ impl Ladder<'_, '_> {
         if report.slice.is_none() {
             return true;
         }
-        let index = self.id.index;
         let hash = match self.info {
-            Some(info) => info.hash.slot(index, info.cloud.nodes, true),
-            None => format!("quiet-{index}"),
+            Some(info) => self.hash(info, true),
+            None => format!("quiet-{}", self.id.index),
         };
         if report.slice.as_deref() != Some(&hash) {
             let act = Act::Apply { quiet: true, hash };
@@ -285,7 +302,8 @@ impl Ladder<'_, '_> {
 
     fn holds_volumes(&self, machine: &Machine) -> bool {
         let held = |at: &crate::observed::Attachment| at.machine == machine.id;
-        self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held))
+        let own = self.seen.volumes.iter().any(|volume| volume.attachment.as_ref().is_some_and(held));
+        own || self.context.guests(&machine.id)
     }
 
     fn create_machine(&mut self) {
@@ -317,7 +335,7 @@ impl Ladder<'_, '_> {
             brings: &[FactKind::NoMachine],
             ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
         };
-        let act = Act::EndMachine { machine: machine.id.clone() };
+        let act = Act::EndMachine { machine: machine.id.clone(), unheard: false };
         self.step(&Part::node(self.id), act, reason, facts, danger_of(machine.state));
     }
 
@@ -330,6 +348,35 @@ impl Ladder<'_, '_> {
         }
         let what = format!("{id} seems dead, and its provider cannot make sure of it");
         self.wait(&Part::node(self.id), Cause::Broken { what });
+    }
+
+    /// A machine whose agent nobody hears is ended where a person said that it is dead, or the policy says how long to
+    /// wait: that is the fence for what is on its volumes. True when it is on its way out.
+    fn end_unheard(&mut self, machine: &Machine) -> bool {
+        let AgentSeen::Silent { since, .. } = &self.seen.agent else { return false };
+        let input = self.context.input;
+        let reason = if input.view.dead.contains(&machine.id) {
+            format!("a person said that {} is dead, and its agent does not answer", machine.id)
+        } else if let Some(limit) = input.ideal.policy.fence_after {
+            if input.now < *since + limit {
+                self.out.wake(*since + limit);
+                return false;
+            }
+            format!("the agent of {} has been silent for more than {limit}", machine.id)
+        } else {
+            return false;
+        };
+        if !self.context.traits(self.id).can_fence {
+            return false;
+        }
+        let facts = Facts {
+            needs: &[],
+            brings: &[FactKind::NoMachine],
+            ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
+        };
+        let act = Act::EndMachine { machine: machine.id.clone(), unheard: true };
+        self.step(&Part::node(self.id), act, reason, facts, Danger::EndsDeadMachine);
+        true
     }
 
     /// Machines of a lower generation that still exist: one slot, one machine.

@@ -65,7 +65,9 @@ impl Patience {
 pub(super) fn limit(cause: &Cause, policy: &Policy) -> Option<Span> {
     match cause {
         Cause::Under { .. } | Cause::Sight { .. } | Cause::NotSeen { .. } => Some(policy.patience),
-        Cause::Agent { .. } | Cause::Busy { .. } | Cause::Converging { .. } => Some(policy.node_patience),
+        Cause::Agent { .. } | Cause::Busy { .. } | Cause::Converging { .. } | Cause::Unplaced { .. } => {
+            Some(policy.node_patience)
+        }
         _ => None,
     }
 }

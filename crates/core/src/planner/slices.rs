@@ -9,60 +9,86 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::id::{Name, SlotId};
+use crate::ideal::service::names_in;
 use crate::ideal::{Cloud, Ideal, Service};
 use crate::observed::Observed;
 use crate::recipe::{FileRef, Use};
 use crate::slice::{Replica, Slice};
+
+use super::seats::Seats;
 
 /// The half of a slice's hash that all nodes of a cloud share.
 #[derive(Clone, Debug)]
 pub(super) struct CloudHash(blake3::Hasher);
 
 impl CloudHash {
-    pub(super) fn new(ideal: &Ideal, observed: &Observed, cloud: &Cloud, services: &[&Service]) -> CloudHash {
+    pub(super) fn new(ideal: &Ideal, observed: &Observed, cloud: &Cloud) -> CloudHash {
+        let services = services_on(ideal, cloud);
         let mut hasher = blake3::Hasher::new();
         let common = json!({
             "path": cloud.path, "recipes": cloud.recipes, "resources": cloud.resources, "hooks": cloud.hooks,
-            "services": services, "secrets": secret_revisions(ideal, cloud, services),
+            "secrets": secret_revisions(ideal, cloud, &services),
             "plugins": plugins_of(ideal, cloud),
-            "context": shared_context(ideal, observed, cloud, services),
+            "context": shared_context(ideal, observed, cloud, &services),
         });
         hasher.update(common.to_string().as_bytes());
         CloudHash(hasher)
     }
 
     /// The hash of the slice of one node.
-    pub(super) fn slot(&self, index: u32, nodes: u32, quiet: bool) -> String {
+    pub(super) fn slot(&self, ideal: &Ideal, seats: &Seats, slot: SlotId, nodes: u32, quiet: bool) -> String {
         let mut hasher = self.0.clone();
-        hasher.update(&index.to_le_bytes()).update(&nodes.to_le_bytes()).update(&[u8::from(quiet)]);
+        hasher.update(&slot.index.to_le_bytes()).update(&nodes.to_le_bytes()).update(&[u8::from(quiet)]);
+        for carried in seats.on(ideal, slot) {
+            hasher.update(carried.service.name.as_str().as_bytes());
+            hasher.update(&carried.index.to_le_bytes()).update(&carried.again.to_le_bytes());
+            hasher.update(seats.spec_hash(&carried));
+        }
         hasher.finalize().to_hex()[..16].to_owned()
     }
 }
 
 /// The hash of the slice of one node, as its report will show it.
-pub fn slice_hash(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -> Option<String> {
+pub fn slice_hash(
+    ideal: &Ideal,
+    observed: &Observed,
+    seats: &Seats,
+    slot: SlotId,
+    quiet: bool,
+) -> Option<String> {
     let cloud = ideal.cloud(slot.cloud)?;
-    let services = services_on(ideal, cloud);
-    Some(CloudHash::new(ideal, observed, cloud, &services).slot(slot.index, cloud.nodes, quiet))
+    Some(CloudHash::new(ideal, observed, cloud).slot(ideal, seats, slot, cloud.nodes, quiet))
 }
 
 /// What one node is to be. None: its cloud is not in the file.
-pub fn slice_of(ideal: &Ideal, observed: &Observed, slot: SlotId, quiet: bool) -> Option<Slice> {
+pub fn slice_of(
+    ideal: &Ideal,
+    observed: &Observed,
+    seats: &Seats,
+    slot: SlotId,
+    quiet: bool,
+) -> Option<Slice> {
     let cloud = ideal.cloud(slot.cloud)?;
     let services = services_on(ideal, cloud);
     let mut context = shared_context(ideal, observed, cloud, &services);
     let name = ideal.address(slot);
     context.insert("node".to_owned(), json!({"name": name, "index": slot.index}));
+    let replicas = seats.on(ideal, slot).map(|carried| Replica {
+        service: carried.service.name.clone(),
+        index: carried.index,
+        spec: carried.spec.clone(),
+        again: carried.again,
+    });
     Some(Slice {
         slot,
         name,
         quiet,
         recipes: cloud.recipes.iter().map(|used| (**used).clone()).collect(),
         resources: cloud.resources.iter().map(|resource| (**resource).clone()).collect(),
-        replicas: services.iter().flat_map(|service| replicas(service, cloud, slot.index)).collect(),
+        replicas: replicas.collect(),
         hooks: cloud.hooks.clone(),
         plugins: plugins_of(ideal, cloud),
-        secrets: secrets_of(ideal, slot),
+        secrets: secrets_for(ideal, seats, cloud, slot),
         context: Value::Object(context),
     })
 }
@@ -75,10 +101,17 @@ fn plugins_of(ideal: &Ideal, cloud: &Cloud) -> BTreeMap<Name, FileRef> {
     names.filter_map(|name| Some((name.clone(), ideal.plugins.get(name)?.clone()))).collect()
 }
 
-/// The names of the secrets that the texts of a slice may ask for: its agent is given these and no others.
+/// The names of the secrets that the texts of a cloud's nodes may ask for, whichever replicas they carry.
 pub fn secrets_of(ideal: &Ideal, slot: SlotId) -> BTreeSet<Name> {
     let Some(cloud) = ideal.cloud(slot.cloud) else { return BTreeSet::new() };
     secret_revisions(ideal, cloud, &services_on(ideal, cloud)).into_keys().cloned().collect()
+}
+
+/// The secrets that the texts of one node may ask for: a node is given those of the replicas that it carries.
+fn secrets_for(ideal: &Ideal, seats: &Seats, cloud: &Cloud, slot: SlotId) -> BTreeSet<Name> {
+    let mut carried: Vec<&Service> = seats.on(ideal, slot).map(|carried| carried.service).collect();
+    carried.dedup_by_key(|service| service.id);
+    secret_revisions(ideal, cloud, &carried).into_keys().cloned().collect()
 }
 
 /// The same with their revisions, so that a secret that changes changes the slices that use it.
@@ -92,38 +125,18 @@ fn secret_revisions<'a>(
     }
     let options: Vec<_> = cloud.recipes.iter().map(|used| &used.options).collect();
     let text = json!([options, cloud.resources, services, cloud.hooks]).to_string();
-    let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).collect();
-    let asked = asked_for(&text);
+    let files = services.iter().flat_map(|service| &service.spec.files);
+    let files = files.filter_map(|file| file.secret.as_ref());
+    let named: BTreeSet<&Name> = cloud.recipes.iter().flat_map(|used| &used.secrets).chain(files).collect();
+    let asked = names_in(&text, "secret");
     let is_used = |name: &Name| named.contains(name) || asked.contains(name.as_str());
     let all = ideal.secrets.iter().filter(|(name, _)| is_used(name));
     all.map(|(name, revision)| (name, revision.as_str())).collect()
 }
 
-/// The names behind `secret.` and in `secret['...']` in a text, and of files that are a secret.
-fn asked_for(text: &str) -> BTreeSet<&str> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let after = text.match_indices("secret").map(|(at, word)| &text[at + word.len()..]);
-    let names = after.filter_map(|rest| {
-        // A service's file names its secret as the value of a key.
-        let rest = rest.strip_prefix('.').or_else(|| rest.strip_prefix("\":\"")).or_else(|| {
-            // A text in JSON writes a double quote with a backslash.
-            let quoted = rest.trim_start().strip_prefix('[')?.trim_start().trim_start_matches('\\');
-            quoted.strip_prefix(['\'', '"'])
-        })?;
-        Some(&rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())])
-    });
-    names.collect()
-}
-
+/// The services of which a node of this cloud may carry replicas.
 fn services_on<'a>(ideal: &'a Ideal, cloud: &Cloud) -> Vec<&'a Service> {
-    ideal.services.iter().filter(|service| service.cloud == cloud.id).map(AsRef::as_ref).collect()
-}
-
-/// Replica `i` runs on node `i` modulo the number of nodes.
-fn replicas<'a>(service: &'a Service, cloud: &Cloud, index: u32) -> impl Iterator<Item = Replica> + 'a {
-    let step = cloud.nodes.max(1) as usize;
-    let own = (index..service.replicas).step_by(step).filter(move |_| index < step as u32);
-    own.map(|index| Replica { service: service.name.clone(), index, spec: service.spec.clone() })
+    ideal.services.iter().filter(|service| service.clouds.contains(&cloud.id)).map(AsRef::as_ref).collect()
 }
 
 /// The values for expressions that all nodes of a cloud share. Other clouds' nodes are among them only when a
@@ -139,7 +152,8 @@ fn shared_context(
     context.insert("vars".to_owned(), Value::Object(ideal.vars.clone()));
     context.insert("cloud".to_owned(), json!({"name": cloud.path, "tags": cloud.tags, "nodes": cloud.nodes}));
     let reads = |used: &Arc<Use>| used.reads_clouds;
-    if cloud.recipes.iter().any(reads) || json!([cloud.resources, services]).to_string().contains("clouds") {
+    let specs: Vec<_> = services.iter().map(|service| &service.spec).collect();
+    if cloud.recipes.iter().any(reads) || json!([cloud.resources, specs]).to_string().contains("clouds") {
         context.insert("clouds".to_owned(), clouds_of(ideal, observed));
     }
     context
@@ -171,15 +185,4 @@ fn nodes_of(observed: &Observed, cloud: &Cloud) -> Value {
         })
         .collect();
     json!({"nodes": nodes})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::asked_for;
-
-    #[test]
-    fn secrets_are_found_where_they_are_asked_for() {
-        let text = r#"["{{ secret.token }} key", "{{ secret['app-db'] | upper }}", "{{ secret[\"one\"] }}", "secret sauce", {"secret":"key"}]"#;
-        assert_eq!(asked_for(text).into_iter().collect::<Vec<_>>(), ["app-db", "key", "one", "token"]);
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::demand::State;
 use crate::id::{Name, SlotId, SnapshotId, VolumeId};
-use crate::ideal::Mount;
+use crate::ideal::{Mount, Service};
 use crate::journal::SlotMemory;
 use crate::observed::{AgentSeen, Machine, Report, SlotSeen, Volume, VolumeState};
 use crate::plan::{Act, Cause, Danger, Fact, FactKind, Part, Step, Waiting, Wanted};
@@ -41,6 +41,8 @@ pub(super) struct Ladder<'a, 'o> {
     pub(super) id: SlotId,
     /// Its cloud; none: an orphan.
     pub(super) info: Option<&'o CloudInfo<'a>>,
+    /// Its service, when it is a replica; `info` is then that of the cloud that the service is on.
+    pub(super) service: Option<&'a Service>,
     pub(super) wanted: Wanted,
     /// Set for what the file does not want: what the policy says of it.
     pub(super) leftover: Option<Leftover>,
@@ -81,9 +83,8 @@ impl<'a> Ladder<'a, '_> {
 
     /// What the file no longer wants runs on until a person agreed, unless the policy says otherwise or its end
     /// is what is demanded.
-    fn leave_to_go(&self) -> Result<(), Cause> {
-        if self.leftover != Some(Leftover::Ask) || self.context.input.demands.of(self.id) == Some(State::Away)
-        {
+    pub(super) fn leave_to_go(&self) -> Result<(), Cause> {
+        if self.leftover != Some(Leftover::Ask) || self.demanded() == Some(State::Away) {
             return Ok(());
         }
         let machine = self.machine().map(|machine| format!("machine {}", machine.id));
@@ -101,6 +102,15 @@ impl<'a> Ladder<'a, '_> {
         refused
     }
 
+    /// What is demanded of it, also when the file does not want it any more.
+    fn demanded(&self) -> Option<State> {
+        let demands = self.context.input.demands;
+        match self.service {
+            Some(service) => demands.of_cloud(service.cloud),
+            None => demands.of(self.id),
+        }
+    }
+
     /// The provider could not be seen: nothing is concluded, nothing is done.
     pub(super) fn blind(&mut self, why: &str) {
         self.out.parts += 1;
@@ -114,9 +124,10 @@ impl<'a> Ladder<'a, '_> {
 
     /// The mounts that the file wants here.
     pub(super) fn wanted_mounts(&self) -> &'a [Mount] {
-        match self.info {
-            Some(info) => &info.cloud.mounts,
-            None => &[],
+        match (self.service, self.info) {
+            (Some(service), _) => &service.mounts,
+            (None, Some(info)) => &info.cloud.mounts,
+            (None, None) => &[],
         }
     }
 
@@ -230,7 +241,7 @@ impl<'a> Ladder<'a, '_> {
     fn is_adopted(&self, act: &Act) -> bool {
         let adopted = &self.context.input.view.adopted;
         match act {
-            Act::EndMachine { machine } => adopted.contains(machine.as_str()),
+            Act::EndMachine { machine, .. } => adopted.contains(machine.as_str()),
             Act::Retire { volume, .. } | Act::DeleteVolume { volume, .. } => {
                 adopted.contains(volume.as_str())
             }
@@ -269,7 +280,7 @@ impl<'a> Ladder<'a, '_> {
     }
 
     /// What lasts must know what is demanded before anything else is done: who loses the store then still knows.
-    fn mirror(&mut self) -> bool {
+    pub(super) fn mirror(&mut self) -> bool {
         let demands = self.context.input.demands;
         let behind = |tags: &crate::observed::Tags| {
             tags.demand.as_ref().is_none_or(|known| known.version() < demands.version())

@@ -379,7 +379,9 @@ impl World {
                 let machine = machine_of(volume()?)?;
                 guard::detach(slot.cloud, volume()?, machine, report(machine)).map(drop)
             }
-            "attach" => guard::attach(slot.cloud, volume()?, machine.ok_or("it has no machine")?),
+            "attach" => {
+                guard::attach(slot.cloud, volume()?, &[slot.cloud], machine.ok_or("it has no machine")?)
+            }
             "seal" => guard::seal(slot.cloud, volume()?).map(drop),
             "delete" => guard::delete(slot.cloud, volume()?, &seen.snapshots, false, self.now).map(drop),
             "give-up" => guard::delete(slot.cloud, volume()?, &seen.snapshots, true, self.now).map(drop),
@@ -610,12 +612,12 @@ impl World {
         let machine = |id: &MachineId| seen.machines.iter().find(|machine| machine.id == *id);
         let volume = |id: &ideal_core::id::VolumeId| seen.volumes.iter().find(|volume| volume.id == *id);
         match &step.act {
-            Act::EndMachine { machine: id } => {
+            Act::EndMachine { machine: id, .. } => {
                 let Some(own) = machine(id) else { return Ok(()) };
                 guard::terminate(slot.cloud, own, self.agent(slot, seen, own)).map(drop)
             }
             Act::Attach { volume: id, machine: to, .. } => match (volume(id), machine(to)) {
-                (Some(own), Some(to)) => guard::attach(slot.cloud, own, to),
+                (Some(own), Some(to)) => guard::attach(slot.cloud, own, &[to.tags.cloud], to),
                 _ => Ok(()),
             },
             Act::Detach { volume: id, machine: from, .. } => match (volume(id), machine(from)) {

@@ -10,9 +10,10 @@ use ideal_core::demand::Ending;
 use ideal_core::guard;
 use ideal_core::id::{Epoch, MachineId, SnapshotId, Token};
 use ideal_core::journal::{Record, View};
-use ideal_core::observed::{Listing, MachineState, Snapshot, SnapshotState, Volume};
+use ideal_core::observed::{Listing, MachineState, ServiceState, Snapshot, SnapshotState, Volume};
+use ideal_core::slice::{Replica, Slice};
 use ideal_core::time::{Span, Time};
-use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim};
+use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim, SimReplica};
 use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider, Verdict};
 use ideal_store::{Entry, Journal, JournalError, Wish};
 
@@ -43,13 +44,17 @@ pub enum Plant {
     NoNewLife,
     /// A machine that is not seen is taken for one that never was: its generation begins anew.
     ForgetGenerations,
+    /// What agents say of replicas is not heard: where they are is taken from the journal.
+    DeafToReplicas,
+    /// Every replica is taken for well, and of the version that is wanted.
+    AllIsWell,
     /// Of the snapshots of a mount the newest is deleted in the place of the oldest.
     NewestIsPruned,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 13] = [
+    pub const ALL: [Plant; 15] = [
         Plant::NoToken,
         Plant::TrustPartialLists,
         Plant::BelieveAbsence,
@@ -63,6 +68,8 @@ impl Plant {
         Plant::NoNewLife,
         Plant::ForgetGenerations,
         Plant::NewestIsPruned,
+        Plant::DeafToReplicas,
+        Plant::AllIsWell,
     ];
 }
 
@@ -101,8 +108,8 @@ impl SimLink {
         let verb = match &order.verb {
             Verb::Report => AgentVerb::Report,
             Verb::Note { demand } => AgentVerb::Note(demand.clone()),
-            Verb::Apply { hash, .. } => AgentVerb::Apply(hash.clone()),
-            Verb::Mount(order) => AgentVerb::Mount(order.volume.clone(), order.life),
+            Verb::Apply { hash, slice, .. } => AgentVerb::Apply(hash.clone(), replicas(slice)),
+            Verb::Mount(order) => AgentVerb::Mount(order.volume.clone(), order.life, order.replica.clone()),
             Verb::Unmount { volume } => AgentVerb::Unmount(volume.clone()),
             Verb::Freeze { volume, .. } => AgentVerb::Freeze(volume.clone()),
             Verb::Thaw { volume } => AgentVerb::Thaw(volume.clone()),
@@ -117,6 +124,13 @@ impl SimLink {
                 if self.plant == Some(Plant::IgnoreMounts) {
                     report.mounts.values_mut().for_each(|seen| seen.mounted = false);
                 }
+                match self.plant {
+                    Some(Plant::DeafToReplicas) => report.services.clear(),
+                    Some(Plant::AllIsWell) => report.services.values_mut().for_each(|seen| {
+                        (seen.state, seen.version) = (ServiceState::Running, None);
+                    }),
+                    _ => {}
+                }
                 Ok(Reply::Report(report))
             }
             AgentAnswer::Accepted => Ok(Reply::Accepted),
@@ -127,6 +141,21 @@ impl SimLink {
             AgentAnswer::Lost => Err(LinkError::Unknown { why: "the answer was lost".to_owned() }),
         }
     }
+}
+
+/// The replicas of a slice, as a simulated agent knows them. One whose program is called so never becomes well.
+fn replicas(slice: &Slice) -> Vec<SimReplica> {
+    let broken = |replica: &Replica| {
+        replica.spec.command.as_ref().is_some_and(|argv| argv.0.iter().any(|word| word == "broken"))
+    };
+    let all = slice.replicas.iter().filter(|_| !slice.quiet);
+    all.map(|replica| SimReplica {
+        address: replica.address(),
+        version: replica.version(),
+        mounts: replica.spec.mounts.len(),
+        broken: broken(replica),
+    })
+    .collect()
 }
 
 impl NodeLink for SimLink {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ideal_core::demand::State;
 use ideal_core::id::{CloudId, Name, SlotId};
-use ideal_core::ideal::{Backup, Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount};
+use ideal_core::ideal::document::Argv;
+use ideal_core::ideal::{
+    Backup, Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount, MountSpec, Service, ServiceSpec,
+};
 use ideal_core::time::{Bytes, Span};
 
 /// One thing that a person asks for.
@@ -20,6 +23,8 @@ pub enum Scene {
     LoseStore,
     /// The machine of a slot of the `n`th cloud dies.
     Kill(usize, u32),
+    /// Nobody reaches the machine of a slot of the `n`th cloud for a while.
+    Cut(usize, u32, Span),
     /// The machine of a slot of the `n`th cloud is ended by somebody else.
     EndedByOthers(usize, u32),
     /// What is demanded is pursued again, as `heal` does.
@@ -101,9 +106,30 @@ fn shop(web: u32, db: u32, db_mounts: &[&str]) -> Ideal {
     ideal(vec![cloud(0, "shop.db", db, db_mounts), cloud(1, "shop.web", web, &[])])
 }
 
+/// Three nodes that carry a service without mounts and one with, of this version.
+fn with_services(version: &str) -> Ideal {
+    let web = cloud(0, "shop.web", 3, &[]);
+    let spec =
+        ServiceSpec { command: Some(Argv(vec![version.to_owned()])), ..ServiceSpec::on(web.path.clone()) };
+    let service = |own: &str, replicas: u32, mounts: Vec<Mount>| {
+        let mut spec = spec.clone();
+        for mount in &mounts {
+            let (size, at) = (mount.size, mount.at.clone());
+            let (filesystem, keep) = (mount.filesystem, mount.keep);
+            let said = MountSpec { size, at, filesystem, keep, from: None, was: None, backup: None };
+            spec.mounts.insert(mount.name.clone(), said);
+        }
+        let (cloud, own) = (cloud_id(0), name(own));
+        let (id, clouds) = (Service::identity(cloud, &own), vec![cloud]);
+        Arc::new(Service { id, name: own, cloud, clouds, replicas, mounts, spec })
+    };
+    let services = vec![service("pub", 3, Vec::new()), service("store", 1, vec![mount("home")])];
+    Ideal { services, ..ideal(vec![web]) }
+}
+
 /// The stories of the gate.
 pub fn scenarios() -> Vec<Scenario> {
-    use Scene::{Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore, Pass};
+    use Scene::{Cut, Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore, Pass};
     use State::{Attached, Away, Instantiated, Launched, Separated, Snapshotted, Unmounted};
     let file = |ideal: Ideal| File(Box::new(ideal));
     let first = || file(shop(1, 1, &["data"]));
@@ -245,6 +271,42 @@ pub fn scenarios() -> Vec<Scenario> {
                 Demand(Launched),
                 file(without),
                 Heal,
+            ],
+        ),
+        story(
+            "services",
+            vec![
+                file(with_services("one")),
+                Demand(Launched),
+                Kill(0, 0),
+                Heal,
+                DemandSlot(0, 1, Separated),
+                Demand(Launched),
+                file(with_services("two")),
+                Heal,
+                file(with_services("broken")),
+                Heal,
+                Demand(Away),
+                file(with_services("two")),
+                Demand(Launched),
+            ],
+        ),
+        story(
+            "cut-off-and-back",
+            vec![
+                file(with_services("one")),
+                Demand(Launched),
+                Cut(0, 0, Span::secs(40)),
+                Heal,
+                Cut(0, 1, Span::secs(20)),
+                EndedByOthers(0, 2),
+                Heal,
+                Kill(0, 1),
+                Cut(0, 2, Span::secs(5)),
+                Heal,
+                Demand(Away),
+                LoseStore,
+                Demand(Launched),
             ],
         ),
     ]

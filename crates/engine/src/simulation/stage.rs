@@ -315,6 +315,12 @@ impl<'a> Stage<'a> {
             }
             Scene::Kill(n, index) => self.kill(*n, *index, MachineState::Impaired),
             Scene::EndedByOthers(n, index) => self.kill(*n, *index, MachineState::Terminated),
+            Scene::Cut(n, index, span) => self.sim.truth(|state| {
+                let victim = state.running().into_iter().find(|(own, _)| *own == slot(*n, *index));
+                if let Some((_, machine)) = victim {
+                    state.cut(&machine, *span);
+                }
+            }),
             Scene::Demand(state) => {
                 self.last_state.set(*state);
                 return self.insist(Some((Scope::Whole, *state))).await && self.is_so(*state);
@@ -506,6 +512,22 @@ impl<'a> Stage<'a> {
                     };
                     if !good {
                         wrong.push(format!("{}[{index}] is not {state}", cloud.path));
+                    }
+                }
+            }
+            for service in &ideal.services {
+                for index in 0..service.replicas {
+                    let copies = truth.copies(&service.address(index));
+                    let own = truth.slot(service.slot(index)).volumes;
+                    let kept = own.iter().filter(|own| own.retired.is_none()).count();
+                    let good = match state {
+                        State::Away => copies == 0 && kept == 0,
+                        State::Launched if calm || quiet => copies == 1 && kept == service.mounts.len(),
+                        _ => true,
+                    };
+                    if !good {
+                        let address = service.address(index);
+                        wrong.push(format!("{address} has {copies} copies and {kept} volumes: not {state}"));
                     }
                 }
             }

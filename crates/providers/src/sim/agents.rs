@@ -10,6 +10,7 @@ use ideal_core::observed::{
 };
 use ideal_core::time::{Span, Time};
 
+use super::replicas::{Replicas, SimReplica};
 use super::state::State;
 
 /// How long the filesystem of a volume is held still at most.
@@ -21,6 +22,11 @@ pub(super) struct Agent {
     /// Filesystems that are held still, and until when at most.
     frozen: BTreeMap<VolumeId, Time>,
     right_at: Time,
+    pub(super) replicas: Replicas,
+    /// Until when nobody reaches it, though all goes on there.
+    pub(super) cut_until: Time,
+    /// When it was last asked in vain.
+    pub(super) unheard: Time,
 }
 
 impl Agent {
@@ -30,6 +36,9 @@ impl Agent {
             down: false,
             frozen: BTreeMap::new(),
             right_at: Time(0),
+            replicas: Replicas::default(),
+            cut_until: Time(0),
+            unheard: Time(0),
         }
     }
 }
@@ -52,10 +61,10 @@ pub enum AgentVerb {
     Report,
     /// Take note of the demands.
     Note(Demands),
-    /// Hold a slice with this hash.
-    Apply(String),
-    /// Mount a volume in a life.
-    Mount(VolumeId, u32),
+    /// Hold a slice with this hash, and run these replicas.
+    Apply(String, Vec<SimReplica>),
+    /// Mount a volume in a life, for a replica or for the node itself.
+    Mount(VolumeId, u32, Option<String>),
     /// Unmount a volume.
     Unmount(VolumeId),
     /// Hold the filesystem of a volume still.
@@ -91,8 +100,13 @@ impl State {
         let Some(own) = self.machines.get(id) else {
             return AgentAnswer::Unreachable("no such machine".to_owned());
         };
-        if own.machine.state != MachineState::Running || own.agent.down || silent {
-            self.seen("agent silent");
+        let cut = self.now < own.agent.cut_until;
+        if own.machine.state != MachineState::Running || own.agent.down || silent || cut {
+            let now = self.now;
+            if let Some(own) = self.machines.get_mut(id) {
+                own.agent.unheard = now;
+            }
+            self.seen(if cut { "agent cut off" } else { "agent silent" });
             return AgentAnswer::Unreachable("no answer".to_owned());
         }
         if own.agent.report.generation != order.generation {
@@ -144,7 +158,9 @@ impl State {
         let Some(own) = self.machines.get_mut(id) else { return AgentAnswer::Lost };
         let mut report = own.agent.report.clone();
         report.at = now;
-        report.converged = report.slice.is_some() && now >= own.agent.right_at;
+        report.converged =
+            report.slice.is_some() && now >= own.agent.right_at && own.agent.replicas.are_right();
+        report.services = own.agent.replicas.seen(now);
         if !report.converged {
             let (what, why) = ("services".to_owned(), "starting".to_owned());
             report.problems = vec![Problem { what, why, waiting: false }];
@@ -162,9 +178,17 @@ impl State {
                 }
                 AgentAnswer::Accepted
             }
-            AgentVerb::Apply(hash) => {
+            AgentVerb::Apply(hash, replicas) => {
                 let instant = self.faults.instant;
                 let span = self.random.span(Span::millis(100), Span::secs(5));
+                let start =
+                    if instant { Span::ZERO } else { self.random.span(Span::millis(50), Span::secs(3)) };
+                let stop =
+                    if instant { Span::ZERO } else { self.random.span(Span::millis(50), Span::secs(3)) };
+                self.has_replicas |= !replicas.is_empty();
+                if let Some(own) = self.machines.get_mut(id) {
+                    own.agent.replicas.want(replicas, now, start, stop);
+                }
                 if let Some(own) = self.machines.get_mut(id)
                     && own.agent.report.slice.as_ref() != Some(hash)
                 {
@@ -173,7 +197,7 @@ impl State {
                 }
                 AgentAnswer::Accepted
             }
-            AgentVerb::Mount(volume, life) => self.mount(id, volume, *life),
+            AgentVerb::Mount(volume, life, replica) => self.mount(id, volume, *life, replica.as_deref()),
             AgentVerb::Unmount(volume) => self.unmount(id, volume),
             AgentVerb::Freeze(volume) => {
                 if let Some(own) = self.machines.get_mut(id) {
@@ -191,7 +215,7 @@ impl State {
         }
     }
 
-    fn mount(&mut self, id: &MachineId, volume: &VolumeId, life: u32) -> AgentAnswer {
+    fn mount(&mut self, id: &MachineId, volume: &VolumeId, life: u32, replica: Option<&str>) -> AgentAnswer {
         let Some(own) = self.volumes.get(volume) else {
             return AgentAnswer::Refused(format!("{volume} is not there"));
         };
@@ -214,13 +238,18 @@ impl State {
             let since = Some(self.now);
             let seen = MountSeen { life, mounted: true, since, filled, ..MountSeen::default() };
             own.agent.report.mounts.insert(volume.clone(), seen);
+            if let Some(replica) = replica {
+                own.agent.replicas.mounts.insert(volume.clone(), replica.to_owned());
+            }
         }
         self.write(id);
+        self.settle_replicas();
         AgentAnswer::Accepted
     }
 
     fn unmount(&mut self, id: &MachineId, volume: &VolumeId) -> AgentAnswer {
-        if self.chance(self.faults.busy) {
+        let used = self.machines.get(id).is_some_and(|own| own.agent.replicas.uses(volume));
+        if used || self.chance(self.faults.busy) {
             self.seen("busy");
             if let Some(own) = self.machines.get_mut(id)
                 && let Some(seen) = own.agent.report.mounts.get_mut(volume)
@@ -235,6 +264,7 @@ impl State {
         {
             seen.mounted = false;
             seen.busy = None;
+            own.agent.replicas.mounts.remove(volume);
         }
         AgentAnswer::Accepted
     }
@@ -293,8 +323,11 @@ fn brief(verb: &AgentVerb) -> String {
     match verb {
         AgentVerb::Report => "report".to_owned(),
         AgentVerb::Note(demands) => format!("note {demands}"),
-        AgentVerb::Apply(hash) => format!("apply {hash}"),
-        AgentVerb::Mount(volume, life) => format!("mount {volume} life {life}"),
+        AgentVerb::Apply(hash, replicas) => {
+            let names: Vec<&str> = replicas.iter().map(|own| own.address.as_str()).collect();
+            format!("apply {hash} {}", names.join(" "))
+        }
+        AgentVerb::Mount(volume, life, _) => format!("mount {volume} life {life}"),
         AgentVerb::Unmount(volume) => format!("unmount {volume}"),
         AgentVerb::Freeze(volume) => format!("freeze {volume}"),
         AgentVerb::Thaw(volume) => format!("thaw {volume}"),

@@ -33,6 +33,8 @@ pub struct Faults {
     pub machine_dies: u32,
     /// A machine is ended by somebody else, each time the cloud is listed.
     pub machine_ended: u32,
+    /// A machine is cut off for a while, each time the cloud is listed.
+    pub cut: u32,
     /// Something takes twenty times as long.
     pub slow: u32,
     /// Every effect happens twice.
@@ -71,6 +73,7 @@ impl Faults {
             machine_dies: rate(30),
             machine_ended: rate(20),
             slow: rate(60),
+            cut: rate(30),
             twice: rate(8) == 1,
             until: Some(until),
             enforces_marks: rate(4) != 1,

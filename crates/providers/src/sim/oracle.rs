@@ -10,7 +10,7 @@ use super::state::State;
 use crate::{Call, ObjectId};
 
 impl State {
-    fn violated(&mut self, invariant: &str, what: String) {
+    pub(super) fn violated(&mut self, invariant: &str, what: String) {
         self.event(|| format!("BROKEN  {invariant}: {what}"));
         self.violations.push(format!("{invariant}: {what}"));
     }

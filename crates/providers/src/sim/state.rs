@@ -88,6 +88,8 @@ pub struct State {
     pub(super) harmed: BTreeSet<MountId>,
     pub(super) past: VecDeque<(Time, Listing)>,
     pub(super) writes: u64,
+    /// Whether any machine was ever told of a replica.
+    pub(super) has_replicas: bool,
     /// What was made for each slot: so that judging a creation does not cost a look at everything.
     pub(super) of_slot: BTreeMap<SlotId, Vec<ObjectId>>,
     made: u64,
@@ -128,6 +130,7 @@ impl State {
             harmed: BTreeSet::new(),
             past: VecDeque::new(),
             writes: 0,
+            has_replicas: false,
             of_slot: BTreeMap::new(),
             made: 0,
             unsettled: Unsettled::All,
@@ -180,6 +183,7 @@ impl State {
     /// Lets time pass: what is due comes to its end.
     pub(super) fn advance(&mut self, now: Time) {
         self.now = now;
+        self.settle_replicas();
         if let Unsettled::These(ids) = &mut self.unsettled {
             let ids = std::mem::take(ids);
             if ids.iter().all(|id| self.settle_one(id)) {
@@ -688,6 +692,14 @@ impl State {
         if self.chance(self.faults.machine_ended) {
             self.kill_one(MachineState::Terminated);
         }
+        if self.chance(self.faults.cut) {
+            let span = self.random.span(Span::secs(1), Span::secs(60));
+            let running = self.running();
+            let pick = self.random.below(running.len().max(1) as u64);
+            if let Some((_, id)) = running.get(usize::try_from(pick).unwrap_or(0)) {
+                self.cut(id, span);
+            }
+        }
     }
 
     fn kill_one(&mut self, state: MachineState) {
@@ -716,6 +728,15 @@ impl State {
             own.agent.report.mounts.clear();
         }
         self.advance(now);
+    }
+
+    /// Nobody reaches the agent of a machine for a while; all goes on there.
+    pub fn cut(&mut self, id: &MachineId, span: Span) {
+        let until = self.now + span;
+        self.event(|| format!("others  {id} is cut off for {span}"));
+        if let Some(own) = self.machines.get_mut(id) {
+            own.agent.cut_until = own.agent.cut_until.max(until);
+        }
     }
 
     /// Every machine that is not over, by slot.

@@ -144,7 +144,7 @@ mod tests {
 
     fn program(spec: Value) -> Program {
         let spec = serde_json::from_value(spec).unwrap();
-        let replica = Replica { service: ideal_core::id::Name::new("pub").unwrap(), index: 2, spec };
+        let replica = Replica { service: ideal_core::id::Name::new("pub").unwrap(), index: 2, spec, again: 0 };
         crate::services::wanted::tests::program(replica)
     }
     fn marks() -> Marks {

@@ -63,6 +63,12 @@ pub(crate) const CAUSES: &[CausePage] = &[
         "Each problem stands beside it with its reason. `ideal logs SERVICE[0]` shows what a service says.",
     ),
     page(
+        "unplaced",
+        "No node that the service may be on can carry the replica now: too little memory or processor is left, a \
+         tag is missing, a port is taken, another replica must be apart from it, or the nodes are down.",
+        "`ideal services show SERVICE` says for each node why not. Add nodes, make them larger, or ask for less.",
+    ),
+    page(
         "turn",
         "Nodes of a cloud are replaced one at a time, and only while all others are well.",
         "Wait for the one that goes first; mend it when it does not get well.",
@@ -150,6 +156,7 @@ mod tests {
             Cause::BackOff { verb: text(), until: Time(0), why: text() },
             Cause::Agent { why: text() },
             Cause::Converging { problems: Vec::new() },
+            Cause::Unplaced { why: text() },
             Cause::Turn { slot },
             Cause::Spent { verb: text(), why: text() },
             Cause::Consent { verb: text(), what: text() },

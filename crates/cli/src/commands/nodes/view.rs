@@ -7,7 +7,6 @@ use ideal_core::id::SlotId;
 use ideal_core::observed::{
     AgentSeen, Machine, MountSeen, Report, ServiceState, SlotSeen, Volume, VolumeState,
 };
-use ideal_core::planner::slice_of;
 use ideal_engine::Glance;
 use serde_json::{Value as Json, json};
 
@@ -93,8 +92,7 @@ impl View<'_> {
         there.map(|volume| (volume, seen(volume))).collect()
     }
     fn wanted_services(&self) -> usize {
-        let slice = slice_of(&self.glance.ideal, &self.glance.observed, self.slot, false);
-        slice.map_or(0, |slice| slice.replicas.len())
+        self.glance.seats().on(&self.glance.ideal, self.slot).count()
     }
     fn wanted_mounts(&self) -> usize {
         self.glance.ideal.cloud(self.slot.cloud).map_or(0, |cloud| cloud.mounts.len())
