@@ -257,10 +257,11 @@ fn the_check_of_an_image_counts() {
 fn a_container_finds_what_it_is_promised() {
     let Some(bed) = Hosts::start("find") else { return };
     bed.derive(BARE, "ideal-test:user", "USER 1000:1001");
-    let run = patient("cat /first /etc/pub/config /etc/pub/key; echo $WHO; id -u");
+    let run = patient("cat /first /etc/pub/config /etc/pub/key; echo $WHO; id -u; echo x >> /data/kept");
     let service = |extra: &str| {
         format!(
             "image: ideal-test:user\npull: never\ncommand: [/bin/sh, -c, \"{run}\"]\n\
+             mounts: {{data: {{size: 1MiB, at: /data}}}}\n\
              init: [[echo, before], [test, -e, /etc/pub/key]]\n\
              env: {{WHO: \"{{{{ node.name }}}}\"}}\nread_only: true\nmemory: 64MiB\ncpus: 0.5\npids: 50\n\
              capabilities: {{drop: [ALL]}}\nnetworks: [front, back]\nfiles:\n\
@@ -295,19 +296,22 @@ fn a_container_finds_what_it_is_promised() {
     assert_eq!(bed.id(), before, "how it is stopped may change under it");
     bed.up(&service("").replace("pids: 50", "pids: 60"));
     assert_ne!(bed.id(), before);
+    // Its filesystem is the same one, given to its user when it was new.
+    assert_eq!(bed.inside("cat /data/kept").ended(0).out, "x\nx\n");
     // One whose init fails does not start.
     bed.serve(&service("").replace("echo, before", "ls, /none-such"));
     let _ = bed.ideal(&["up", "--yes", "--timeout", "5s"]);
     assert!(until(10, || bed.says("init command 1 (`ls /none-such`) failed")), "{}", bed.seen());
     bed.up(&service(""));
-    bed.ideal(&["away", "--yes"]).ended(0);
+    assert!(until(60, || bed.ideal(&["away", "--yes"]).code == Some(0)));
     assert_eq!((bed.all(), bed.labelled("ideal.data")), (vec![], vec![]));
     bed.ideal(&["wake", "--yes"]).ended(0);
     assert_eq!(bed.all().len(), 1);
+    assert_eq!(bed.inside("cat /data/kept").ended(0).out.lines().count(), 4, "no byte is lost");
     let vaults: Vec<String> =
         bed.homes().iter().filter_map(|home| std::fs::read_to_string(home.join("vault")).ok()).collect();
     assert!(!vaults.is_empty());
-    bed.ideal(&["destroy", "--yes", "--name", "shop"]).ended(0);
+    bed.ideal(&["destroy", "--snapshots", "--yes", "--name", "shop"]).ended(0);
     assert_eq!(bed.all(), Vec::<Json>::new());
     assert!(vaults.iter().all(|vault| !std::path::Path::new(vault).exists()), "{vaults:?}");
 }

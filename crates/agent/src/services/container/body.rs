@@ -144,7 +144,8 @@ mod tests {
 
     fn program(spec: Value) -> Program {
         let spec = serde_json::from_value(spec).unwrap();
-        let replica = Replica { service: ideal_core::id::Name::new("pub").unwrap(), index: 2, spec, again: 0 };
+        let replica =
+            Replica { service: ideal_core::id::Name::new("pub").unwrap(), index: 2, spec, again: 0 };
         crate::services::wanted::tests::program(replica)
     }
     fn marks() -> Marks {
