@@ -149,9 +149,12 @@ mod tests {
         seen
     }
 
+    /// How often in a row, whether it is made anew, and what is asked for.
+    type Counted = (usize, bool, Option<Rung>);
+
     /// How often each thing is done in a row.
-    fn counted(ladder: &[Rung], life: u64, failures: usize) -> Vec<(usize, bool, Option<Rung>)> {
-        let mut counts: Vec<(usize, bool, Option<Rung>)> = Vec::new();
+    fn counted(ladder: &[Rung], life: u64, failures: usize) -> Vec<Counted> {
+        let mut counts: Vec<Counted> = Vec::new();
         for (next, asks) in story(ladder, life, failures) {
             let anew = next == Next::Again { anew: true };
             match counts.last_mut() {
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn one_rung_after_the_other() {
-        let cases: [(&[Rung], &[(usize, bool, Option<Rung>)]); 6] = [
+        let cases: [(&[Rung], &[Counted]); 6] = [
             (
                 &[Restart, Recreate, Move, Ask],
                 &[(10, false, None), (3, true, None), (3, true, Some(Move)), (4, false, Some(Ask))],

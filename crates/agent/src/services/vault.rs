@@ -124,8 +124,8 @@ pub(crate) fn forget(node: &Node, replica: &str) {
 
 /// Whether a folder is one in memory that can be written to.
 fn is_memory(at: &str) -> bool {
-    let kind = rustix::fs::statfs(at).map(|stat| stat.f_type as i64);
-    kind.is_ok_and(|kind| KINDS.contains(&kind)) && rustix::fs::access(at, Access::WRITE_OK).is_ok()
+    let is_one = |stat: rustix::fs::StatFs| KINDS.into_iter().any(|kind| stat.f_type == kind);
+    rustix::fs::statfs(at).is_ok_and(is_one) && rustix::fs::access(at, Access::WRITE_OK).is_ok()
 }
 
 /// The folder in memory of this machine, made when it is not there.
