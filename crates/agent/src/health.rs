@@ -11,7 +11,9 @@ use ideal_core::ideal::service::Health;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::engine::EngineError;
 use crate::node::Node;
+use crate::services;
 use ideal_resources::exec::{self, Program};
 
 /// The first look after a start, and the shortest wait between looks until one succeeds: so that a replica is
@@ -27,6 +29,8 @@ pub(crate) enum Verdict {
     Failing(String),
     /// It failed too often.
     Unwell(String),
+    /// Nobody could look, for this reason: that says nothing of the replica.
+    Unseen(String),
 }
 
 /// The checks of one life of one replica.
@@ -51,12 +55,18 @@ impl Watch {
     }
 
     /// Waits for the time of the next look, takes it, judges. Dropping it in between loses that look only.
-    pub(crate) async fn next(&mut self, node: &Rc<Node>, name: &str) -> Verdict {
+    /// A program looks from within the container, where there is one.
+    pub(crate) async fn next(&mut self, node: &Rc<Node>, name: &str, container: Option<&str>) -> Verdict {
         tokio::time::sleep_until(self.next).await;
         let begun = Instant::now();
-        let result = look(node, name, &self.spec).await;
         let every = self.spec.every.std();
-        self.judge(result, begun, every)
+        match look(node, name, &self.spec, container).await {
+            Ok(result) => self.judge(result, begun, every),
+            Err(unseen) => {
+                self.next = (begun + every).max(Instant::now());
+                Verdict::Unseen(unseen.to_string())
+            }
+        }
     }
 
     fn judge(&mut self, result: Result<(), String>, begun: Instant, every: Duration) -> Verdict {
@@ -89,11 +99,20 @@ impl Watch {
     }
 }
 
-async fn look(node: &Rc<Node>, name: &str, spec: &Health) -> Result<(), String> {
+/// What a look came to; the outer error is that nobody could look.
+async fn look(
+    node: &Rc<Node>,
+    name: &str,
+    spec: &Health,
+    container: Option<&str>,
+) -> Result<Result<(), String>, EngineError> {
     let limit = spec.timeout.std();
+    if let (Some(argv), Some(container)) = (&spec.command, container) {
+        return services::look::run(node, container, &argv.0, limit).await;
+    }
     if let Some(argv) = &spec.command {
         let outcome = exec::run(&**node, &format!("check {name}"), &Program::new(argv.0.iter(), limit)).await;
-        return if outcome.agreed() { Ok(()) } else { Err(outcome.why()) };
+        return Ok(if outcome.agreed() { Ok(()) } else { Err(outcome.why()) });
     }
     let what = spec.http.as_ref().or(spec.tcp.as_ref()).cloned().unwrap_or_default();
     let look = async {
@@ -106,10 +125,10 @@ async fn look(node: &Rc<Node>, name: &str, spec: &Health) -> Result<(), String> 
             (None, None) => Ok(()),
         }
     };
-    match tokio::time::timeout(limit, look).await {
+    Ok(match tokio::time::timeout(limit, look).await {
         Ok(result) => result,
         Err(_) => Err(format!("{what} did not answer within {}", spec.timeout)),
-    }
+    })
 }
 
 async fn http(url: &str) -> Result<(), String> {

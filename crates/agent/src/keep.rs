@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, is_of};
 use ideal_host::process::{self, ProcessId};
-use ideal_host::{AgentCommand, Home, Identity};
+use ideal_host::{AgentCommand, Home, Identity, engine};
 use ideal_resources::ground::clean_environment;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
@@ -164,6 +164,8 @@ impl Keeper {
         let mut command = Command::new(&self.agent.program);
         command.args(&self.agent.args).arg("run").arg("--home").arg(self.home.path());
         command.env_clear().envs(clean_environment()).envs(self.identity.marks(&self.home));
+        // Where the container engine is: the agent's to know, and of nothing that it starts.
+        command.envs(std::env::var_os(engine::VARIABLE).map(|socket| (engine::VARIABLE, socket)));
         let vessel = self.secrets.as_ref().and_then(|vessel| vessel.try_clone().ok());
         command
             .stdin(vessel.map_or_else(Stdio::null, Stdio::from))

@@ -11,8 +11,10 @@
 //! started twice; nothing outside the node's root is written by a resource.
 
 mod contents;
+mod engine;
 mod exec;
 mod files;
+mod guard;
 mod health;
 mod hooks;
 mod http;
@@ -32,6 +34,7 @@ mod shim;
 mod state;
 
 pub use files::{give, take};
+pub use guard::{Beat, GuardOptions, LABEL, Told, guard};
 pub use ideal_host::AgentCommand;
 pub use keep::{KeepOptions, keep};
 pub use pace::Pace;

@@ -16,7 +16,7 @@ use ideal_core::observed::Problem;
 use ideal_core::slice::MountOrder;
 use ideal_core::time::Bytes;
 use ideal_host::home::{Attached, Device};
-use ideal_host::{durable, now};
+use ideal_host::{durable, now, process};
 
 use crate::node::Node;
 use crate::state::Mounted;
@@ -87,7 +87,10 @@ pub(crate) async fn unmount(node: &Rc<Node>, volume: &VolumeId) -> Result<(), St
     still::let_go(node, volume).await.map_err(|why| format!("{volume} cannot be unmounted: {why}"))?;
     // That it failed is in the log.
     _ = still::finish(node, volume).await;
+    // The kernel would let go of a device here that a container still has.
+    let shown = mount.device.and_then(|_| process::shown_to(std::path::Path::new(&mount.at)));
     let done = match mount.device {
+        _ if shown.is_some() => Err(Kept::Busy(shown.unwrap_or_default())),
         Some(device) => device::unmount(volume, &mount, device).await,
         None => folder::unmount(node, volume, &mount),
     };

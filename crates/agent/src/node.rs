@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::log::Log;
 use crate::pace::Pace;
 use crate::secrets;
+use crate::services::{Containers, Storm};
 use crate::state::{Held, Mounted, Runtime, State};
 
 /// The node as its agent knows it.
@@ -54,6 +55,10 @@ pub(crate) struct Node {
     secrets: RefCell<Secrets>,
     /// Where they outlive this agent, in memory.
     vessel: Option<File>,
+    /// The container engine of this host.
+    pub containers: Containers,
+    /// Whether most replicas fail at once.
+    pub storm: RefCell<Storm>,
     /// What a person asks of resources.
     pub work: mpsc::UnboundedSender<crate::resources::Asked>,
 }
@@ -62,6 +67,8 @@ pub(crate) struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub services: BTreeMap<String, ServiceSeen>,
+    /// By replica, the slice under which what runs was last seen to be what is wanted.
+    pub fits: BTreeMap<String, String>,
     /// The hash of the slice whose resources were all looked at, and what was not right.
     pub resources: Option<(String, Vec<Problem>)>,
     /// Resources that were made right or given up of late, oldest first.
@@ -92,6 +99,7 @@ impl Node {
         let whole = identity.whole;
         let marks = identity.marks(&home);
         let log = Log::new(home.agent_log());
+        let containers = Containers::new(&identity, &home);
         Node {
             home,
             identity,
@@ -112,6 +120,8 @@ impl Node {
             room: if whole { facts::room() } else { Capacity::default() },
             secrets: RefCell::new(vessel.as_ref().map(secrets::read).unwrap_or_default()),
             vessel,
+            containers,
+            storm: RefCell::default(),
             work,
         }
     }
@@ -343,7 +353,10 @@ fn converged(held: &Held, seen: &Seen) -> bool {
     }
     let looked =
         seen.resources.as_ref().is_some_and(|(hash, problems)| *hash == held.hash && problems.is_empty());
+    // What still runs as it was before this slice is about to be stopped.
+    let fits = |address: &String| seen.fits.get(address) == Some(&held.hash);
     looked
+        && held.slice.replicas.iter().all(|replica| fits(&replica.address()))
         && seen.services_wait.is_empty()
         && services(ServiceState::Running)
         && seen.services.len() == held.slice.replicas.len()

@@ -1,10 +1,14 @@
 //! Services: one task for each replica keeps it running, or keeps it down.
 //!
-//! `wanted` says what a replica is to be, `process` starts, finds and stops it, `supervise` is the life of one.
+//! `wanted` says what a replica is to be; `running` is one that runs, as `process` or `container`; `supervise` is the
+//! life of one, `ladder` what is done when it is not well, `vault` the files that it finds.
 
+mod container;
+mod ladder;
 mod process;
-mod restarts;
+mod running;
 mod supervise;
+mod vault;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -16,8 +20,12 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::node::Node;
 use crate::{log, state};
 
+pub(crate) use container::{Containers, look};
+pub(crate) use ladder::Storm;
 pub(crate) use process::{adopt, end_unheard, main_of};
 
+/// Under which name it is told that most replicas fail at once: no replica has it.
+pub(crate) const STORM: &str = "";
 /// How often logs are looked at for their size.
 const LOGS: Duration = Duration::from_secs(1);
 
@@ -27,11 +35,18 @@ pub(crate) async fn keep(node: Rc<Node>) {
     let mut tasks = JoinSet::new();
     let mut tended: BTreeSet<String> = BTreeSet::new();
     spawn_local(rotate_logs(node.clone()));
+    spawn_local(container::events::listen(node.clone()));
     loop {
         versions.mark_unchanged();
+        let hash = node.slice().map(|held| held.hash.clone()).unwrap_or_default();
+        if node.storm.borrow().held(&hash, ideal_host::now()).is_none() {
+            node.seen.borrow_mut().services_wait.remove(STORM);
+        }
         let wanted = node.slice().map(|held| held.slice.replicas.iter().map(|one| one.address()).collect());
         let mut names: BTreeSet<String> = wanted.unwrap_or_default();
-        let running = |(_, started): &(&String, &state::Started)| started.process.is_some();
+        let running = |(_, started): &(&String, &state::Started)| {
+            started.process.is_some() || started.container.is_some()
+        };
         names.extend(node.runtime().services.iter().filter(running).map(|(name, _)| name.clone()));
         for name in names {
             if tended.insert(name.clone()) {
@@ -61,7 +76,10 @@ pub(crate) async fn keep(node: Rc<Node>) {
 async fn rotate_logs(node: Rc<Node>) {
     loop {
         tokio::time::sleep(LOGS).await;
-        let names: Vec<String> = node.runtime().services.keys().cloned().collect();
+        // Who brings the log of a container keeps it short, too.
+        let own = |(_, started): &(&String, &state::Started)| started.container.is_none();
+        let names: Vec<String> =
+            node.runtime().services.iter().filter(own).map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Err(error) = log::rotate(&node.home.service_log(&name)) {
                 node.log.say(format_args!("the log of {name} cannot be kept short: {error}"));

@@ -83,7 +83,9 @@ pub(crate) struct Runtime {
 pub(crate) struct Started {
     /// Its process, while it runs.
     pub process: Option<ProcessId>,
-    /// The hash of what it was started as.
+    /// Its container, while it runs, by the engine's id.
+    pub container: Option<String>,
+    /// The hash of what it was started as, which begins with the version of its service.
     pub spec: String,
     /// When it was started.
     pub since: Time,
@@ -91,7 +93,9 @@ pub(crate) struct Started {
     pub restarts: u32,
     /// How many of those followed each other without a life worth the name.
     pub in_a_row: u32,
-    /// When it was started again, within the window of the budget.
+    /// Which of the things that are done about it is its turn: the place in the ladder of its service.
+    pub rung: usize,
+    /// When it was started again on this rung, within the window of the budget.
     pub recent: Vec<Time>,
     /// Why it was given up, and under which slice.
     pub suspended: Option<(String, String)>,

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 mod author;
 mod cluster;
 pub(crate) mod data;
+mod guard;
 mod listing;
 mod nodes;
 mod resources;
@@ -22,6 +23,7 @@ pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
 pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
+pub(crate) use guard::Guard;
 pub(crate) use listing::Listing;
 pub(crate) use nodes::{
     Nodes, NodesAction, NodesConfirmDead, NodesCopy, NodesCordon, NodesExec, NodesList, NodesMove, NodesShow,
@@ -180,6 +182,11 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Check file, store, provider, clock and agents; says how to mend
     Doctor,
+    /// Heal labelled containers of this host; needs no ideal file
+    #[command(
+        after_help = "Examples:\n  docker run -d --label ideal.heal=restart my/pub\n  ideal guard\n  ideal guard --status"
+    )]
+    Guard(Guard),
     /// Recipes: begin one, list them, show what one takes
     #[command(
         after_help = "Examples:\n  ideal recipe list\n  ideal recipe show nginx\n  ideal recipe new site"

@@ -11,6 +11,7 @@ mod diagnose;
 mod doctor;
 mod explain;
 mod facts;
+mod guard;
 mod heal;
 mod history;
 mod init;
@@ -76,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Services(services) => services::run(services, global, output),
         Command::Nodes(nodes) => nodes::run(nodes, global, output),
         Command::Doctor => doctor::run(global, output),
+        Command::Guard(guard) => guard::run(guard, output),
         Command::Sim(sim) => sim::run(sim, output),
     }
 }

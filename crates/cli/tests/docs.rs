@@ -147,6 +147,11 @@ fn the_page_on_data_is_true() {
     is_true("data", 5);
 }
 
+#[test]
+fn the_page_on_services_is_true() {
+    is_true("services", 5);
+}
+
 /// Runs every block of a page, in one folder that begins with the file of the quickstart.
 fn is_true(page: &str, most: usize) {
     let bench = Bench::new(page);
@@ -247,6 +252,7 @@ fn files_in_documents_are_good() {
         "docs/secrets.md",
         "docs/plugins.md",
         "docs/one-line.md",
+        "docs/services.md",
     ];
     for document in documents.into_iter().chain(["docs/coming-from-ideal-rb.md"]) {
         let whole =

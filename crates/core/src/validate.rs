@@ -131,7 +131,8 @@ pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnos
     if is_enough(found) {
         return;
     }
-    mounts::mounts(spec, place, found);
+    let owner = mounts::Owner { one: spec.nodes == Some(1), noun: "cloud", one_key: "nodes: 1" };
+    mounts::mounts(&spec.mounts, owner, place, found);
     let hooks = place.key("hooks");
     let own = [
         ("launched", &spec.hooks.launched),

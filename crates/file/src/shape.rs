@@ -6,9 +6,10 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use ideal_core::address::CloudPath;
+use ideal_core::address::{Address, CloudPath};
 use ideal_core::diagnostic::Diagnostic;
 use ideal_core::id::{CloudId, Name};
+use ideal_core::ideal::service::Port;
 use ideal_core::path::Place;
 use ideal_core::time::{Bytes, Span};
 use ideal_core::validate::{MOST_PROBLEMS, nearest};
@@ -248,8 +249,8 @@ impl Walk<'_> {
             (Shape::AnyOf(all), _) => all.iter().any(|one| self.fits_kind(*one, node)),
             (Shape::Any, _)
             | (Shape::Text { .. } | Shape::Known(_) | Shape::Choice(_), Value::Text(_))
-            | (Shape::Whole { .. } | Shape::Number, Value::Whole(_))
-            | (Shape::Number, Value::Number(_))
+            | (Shape::Whole { .. } | Shape::Number { .. }, Value::Whole(_))
+            | (Shape::Number { .. }, Value::Number(_))
             | (Shape::Flag, Value::Flag(_))
             | (Shape::List { .. }, Value::List(_))
             | (Shape::Names { .. } | Shape::Fields(_) | Shape::Variants { .. }, Value::Map(_)) => true,
@@ -267,7 +268,11 @@ impl Walk<'_> {
             (Shape::Known(known), Value::Text(text)) => reads(*known, text),
             (Shape::Choice(words) | Shape::Variants { words, .. }, Value::Text(text)) => words.contains(text),
             (Shape::Whole { least, most }, Value::Whole(whole)) => (least..=most).contains(&whole),
-            (Shape::Number, Value::Number(_) | Value::Whole(_)) | (Shape::Flag, Value::Flag(_)) => true,
+            (Shape::Number { least, most }, Value::Number(number)) => (least..=most).contains(&number),
+            (Shape::Number { least, most }, Value::Whole(whole)) => {
+                (least..=most).contains(&&(*whole as f64))
+            }
+            (Shape::Flag, Value::Flag(_)) => true,
             _ => false,
         };
         if good { None } else { Some(()) }
@@ -281,6 +286,8 @@ fn reads(known: Known, text: &str) -> bool {
         Known::Span => text.parse::<Span>().is_ok(),
         Known::Bytes => text.parse::<Bytes>().is_ok(),
         Known::CloudPath => text.parse::<CloudPath>().is_ok(),
+        Known::Address => text.parse::<Address>().is_ok(),
+        Known::Port => serde_json::from_value::<Port>(text.into()).is_ok(),
         Known::Uuid => text.parse::<CloudId>().is_ok(),
     }
 }

@@ -211,6 +211,10 @@ places! {
     resources = "resources";
     /// What services say.
     logs = "logs";
+    /// The socket of the container engine that the agent makes containers at; none: it never made one.
+    engine = "engine";
+    /// The folder in memory that files of services are in; none: there never was one.
+    vault = "vault";
 }
 
 impl Home {

@@ -3,8 +3,10 @@
 //!
 //! A crate of its own so that providers need not know the agent, nor the agent any provider. It decides nothing.
 
+pub mod cgroup;
 mod crash;
 pub mod durable;
+pub mod engine;
 pub mod home;
 pub mod process;
 

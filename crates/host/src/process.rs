@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
+mod elsewhere;
+
+pub use elsewhere::shown_to;
+
 /// `<cloud uuid>/<index>/<generation>`: for people and their tools.
 pub const NODE: &str = "IDEAL_NODE";
 /// The machine's id and home: together they tell machines apart that claim to be the same node.
@@ -202,6 +206,9 @@ pub fn kill_all(pleases: impl Fn(&Marks) -> bool, rounds: usize) -> Vec<Marked> 
 /// The first process that uses anything below `folder`, in words; never this one. Processes of other users cannot
 /// be looked into, and cannot have come in either when the folder is private.
 pub fn user_of(folder: &Path) -> Option<String> {
+    if let Some(container) = shown_to(folder) {
+        return Some(container);
+    }
     let folder = folder.canonicalize().ok()?;
     let own = std::process::id();
     numbers().into_iter().filter(|pid| *pid != own).find_map(|pid| {

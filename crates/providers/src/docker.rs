@@ -9,7 +9,7 @@
 //! Images are not pulled, and no container is privileged.
 
 mod containers;
-mod engine;
+pub(crate) mod engine;
 mod image;
 mod init;
 mod loops;

@@ -7,6 +7,7 @@
 //! The size of a volume is recorded and not enforced. Copies keep content, modes, owners, times and links; they
 //! do not keep extended attributes, and pass over sockets and devices.
 
+mod containers;
 mod copy;
 mod folders;
 mod keeper;

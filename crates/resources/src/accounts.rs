@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::exec::RunAs;
+
 /// A line of `/etc/passwd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -42,6 +44,21 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// As whom a program runs that is this user's, and what it finds in its environment; none: there is no such user.
+    /// A number without an account has the group of the same number.
+    pub fn run_as(&self, name: &str) -> Option<(RunAs, BTreeMap<String, String>)> {
+        let number = name.parse().ok();
+        let user = self.users.get(name).or_else(|| self.users.values().find(|user| Some(user.uid) == number));
+        let Some(user) = user else {
+            return number.map(|uid| (RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
+        };
+        let others = self.groups.values().filter(|group| group.gid != user.gid);
+        let groups =
+            others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
+        let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
+        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
+        Some((RunAs { uid: user.uid, gid: user.gid, groups }, env))
+    }
     /// From the texts of `/etc/passwd` and `/etc/group`. Lines that cannot be read are passed over, as the system
     /// does.
     pub fn read(passwd: &str, group: &str) -> Accounts {

@@ -52,7 +52,7 @@ const SETPRIV: [&str; 2] = ["/usr/bin/setpriv", "/bin/setpriv"];
 
 impl RunAs {
     /// The words that come before those of a program; none when it needs no others.
-    fn words(&self) -> Result<Vec<String>, String> {
+    pub fn words(&self) -> Result<Vec<String>, String> {
         if self.groups.is_empty() || !rustix::process::geteuid().is_root() {
             return Ok(Vec::new());
         }

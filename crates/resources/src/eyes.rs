@@ -280,23 +280,16 @@ impl<'g> Eyes<'g> {
     fn user(&self, name: &str) -> Result<(RunAs, BTreeMap<String, String>), Trouble> {
         let accounts = self.accounts()?;
         let uid = self.uid(name)?;
-        let user = accounts.users.get(name).or_else(|| accounts.users.values().find(|user| user.uid == uid));
-        let Some(user) = user else {
-            // A number without an account has no group but that of its own number, and that only if it is nobody's.
-            if let Some(group) = accounts.groups.values().find(|group| group.gid == uid) {
-                let group = &group.name;
-                return Err(Trouble::failed(format!(
-                    "there is no account of number {uid}, and that number is group `{group}`; name an account"
-                )));
-            }
-            return Ok((RunAs { uid, gid: uid, groups: Vec::new() }, BTreeMap::new()));
-        };
-        let others = accounts.groups.values().filter(|group| group.gid != user.gid);
-        let groups =
-            others.filter(|group| group.members.contains(&user.name)).map(|group| group.gid).collect();
-        let env = [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name)];
-        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).into();
-        Ok((RunAs { uid: user.uid, gid: user.gid, groups }, env))
+        let known = accounts.users.contains_key(name) || accounts.users.values().any(|user| user.uid == uid);
+        // A number without an account has no group but that of its own number, and that only if it is nobody's.
+        if let Some(group) = accounts.groups.values().find(|group| !known && group.gid == uid) {
+            let group = &group.name;
+            return Err(Trouble::failed(format!(
+                "there is no account of number {uid}, and that number is group `{group}`; name an account"
+            )));
+        }
+        let name = if known { name.to_owned() } else { uid.to_string() };
+        accounts.run_as(&name).ok_or_else(|| Trouble::failed(format!("there is no account `{name}`")))
     }
     /// A new look at this resource is worth its while when this process ends; of a process from before nothing is to
     /// be known any more.

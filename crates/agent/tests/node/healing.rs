@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, kill, until};
+use ideal_core::ideal::service::Rung;
 use ideal_core::observed::{MachineState, ServiceState};
 use ideal_host::ProcessId;
 use ideal_host::process;
@@ -85,10 +86,12 @@ async fn a_service_that_keeps_dying_is_suspended() {
     let dying = json!({"command": ["sh", "-c", "echo no luck; exit 3"]});
     bench.apply(&machine, bench.slice(vec![], vec![("pub", dying)])).await;
     bench.service(&machine, "backing off", 10, |seen| seen.state == ServiceState::BackingOff).await;
+    bench.service(&machine, "to be moved", 20, |seen| seen.asks == Some(Rung::Move)).await;
     let seen = bench.service(&machine, "suspended", 20, |seen| seen.state == ServiceState::Suspended).await;
     let why = seen.why.unwrap();
     assert!(why.contains("exit status: 3") && why.contains("no luck"), "{why}");
-    assert_eq!((seen.pid, seen.restarts), (None, 11));
+    // Started again ten times, then made anew three times, then three times while another node was asked for.
+    assert_eq!((seen.pid, seen.restarts, seen.asks), (None, 17, Some(Rung::Ask)));
     // A new slice deserves its own chance.
     let hash = bench.apply(&machine, bench.slice(vec![], vec![("pub", sleeper())])).await;
     bench.converged(&machine, &hash).await;

@@ -14,3 +14,5 @@ mod crashes;
 mod healing;
 #[cfg(test)]
 mod keeping;
+#[cfg(test)]
+mod limits;

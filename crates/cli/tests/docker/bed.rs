@@ -188,6 +188,12 @@ impl Bed {
         engine.import_small(&[env!("CARGO_BIN_EXE_ideal")], IMAGE);
         Some(Bed::on(Arc::new(engine), 0))
     }
+    /// Gives an image another name, and with it what an instruction of a recipe for images says.
+    pub(crate) fn derive(&self, from: &str, name: &str, instruction: &str) {
+        let made = self.docker(&["create", from, "true"]).ended(0).out;
+        self.docker(&["commit", "--change", instruction, made.trim(), name]).ended(0);
+        self.docker(&["rm", made.trim()]).ended(0);
+    }
     /// Brings an image there in which is nothing but busybox.
     pub(crate) fn import_bare(&self) {
         self.engine.import_small(&[], BARE);
@@ -262,6 +268,8 @@ impl Bed {
         command.args(arguments).current_dir(self.folder.join("p")).stdin(Stdio::null());
         command.env("XDG_STATE_HOME", self.folder.join("state"));
         command.env("XDG_RUNTIME_DIR", self.folder.join("run"));
+        // Where agents of nodes on this host make containers.
+        command.env("DOCKER_HOST", format!("unix://{}", self.socket));
         for name in ["IDEAL_FILE", "IDEAL_OUTPUT", "IDEAL_CRASH_AT", "IDEAL_CRASH_TRACE", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

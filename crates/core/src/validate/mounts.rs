@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::text;
 use crate::diagnostic::Diagnostic;
 use crate::id::Name;
-use crate::ideal::document::{Backup, CloudSpec};
+use crate::ideal::document::{Backup, MountSpec};
 use crate::path::Place;
 use crate::time::Span;
 
@@ -18,15 +18,31 @@ const MOST_OFTEN: Span = Span::mins(1);
 const SYSTEM: [&str; 12] =
     ["/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/boot", "/run", "/root"];
 
-/// Checks of all mounts of one cloud.
-pub(super) fn mounts(spec: &CloudSpec, cloud: &Place<'_>, found: &mut Vec<Diagnostic>) {
-    if spec.mounts.is_empty() {
+/// Whose mounts these are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    /// Whether there is exactly one, so that a given volume can be its own.
+    pub one: bool,
+    /// What it is called.
+    pub noun: &'static str,
+    /// How one says that there is one.
+    pub one_key: &'static str,
+}
+
+/// Checks of all mounts of one cloud or service.
+pub(super) fn mounts(
+    mounts: &BTreeMap<Name, MountSpec>,
+    owner: Owner,
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    if mounts.is_empty() {
         return;
     }
-    let list = cloud.key("mounts");
+    let list = place.key("mounts");
     let mut places: BTreeMap<&str, &Name> = BTreeMap::new();
     let mut former: BTreeMap<&Name, &Name> = BTreeMap::new();
-    for (name, mount) in &spec.mounts {
+    for (name, mount) in mounts {
         let place = list.key(name.as_str());
         if mount.size.0 < SMALLEST {
             let message = format!("a volume of {} is too small for a filesystem", mount.size);
@@ -51,15 +67,15 @@ pub(super) fn mounts(spec: &CloudSpec, cloud: &Place<'_>, found: &mut Vec<Diagno
         if let Some(backup) = &mount.backup {
             rhythm(backup, &place.key("backup"), found);
         }
-        if mount.from.is_some() && spec.nodes.unwrap_or(0) != 1 {
+        if mount.from.is_some() && !owner.one {
             let message = "a volume or snapshot can become the mount of one node only";
-            let help = "`from` needs `nodes: 1` in the same cloud";
+            let help = format!("`from` needs `{}` in the same {}", owner.one_key, owner.noun);
             let from = Diagnostic::error("ideal/from-needs-one-node", place.key("from").path(), message);
             found.push(from.at_key().help(help));
         }
         if let Some(was) = &mount.was {
             let was_place = place.key("was");
-            if let Some(problem) = former_name(spec, name, was, former.get(was).copied()) {
+            if let Some(problem) = former_name(mounts, owner, name, was, former.get(was).copied()) {
                 let mut problem = Diagnostic::error("ideal/bad-was", was_place.path(), problem);
                 if let Some(other) = former.get(was) {
                     problem =
@@ -108,12 +124,19 @@ fn overlap<'a>(places: &BTreeMap<&str, &'a Name>, at: &str) -> Option<(&'a Name,
     Some((other, format!("{at} would cover mount `{other}` at {other_at}")))
 }
 
-fn former_name(spec: &CloudSpec, name: &Name, was: &Name, claimed: Option<&Name>) -> Option<String> {
+fn former_name(
+    mounts: &BTreeMap<Name, MountSpec>,
+    owner: Owner,
+    name: &Name,
+    was: &Name,
+    claimed: Option<&Name>,
+) -> Option<String> {
     if was == name {
         return Some(format!("mount `{name}` cannot have been renamed from its own name"));
     }
-    if spec.mounts.contains_key(was) {
-        return Some(format!("`{was}` is a mount of this cloud still, so it cannot have become `{name}`"));
+    if mounts.contains_key(was) {
+        let noun = owner.noun;
+        return Some(format!("`{was}` is a mount of this {noun} still, so it cannot have become `{name}`"));
     }
     claimed.map(|other| format!("`{was}` became mount `{other}` already"))
 }

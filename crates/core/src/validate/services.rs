@@ -1,8 +1,12 @@
 //! What runs across the nodes of a cloud.
 
+mod care;
+mod container;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::mounts::Owner;
 use super::{MOST_NODES, name_help, text, too_many, zero};
 use crate::address::CloudPath;
 use crate::diagnostic::Diagnostic;
@@ -24,9 +28,30 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
         }
         let place = list.key(name.as_str());
         service(spec, &place, found);
+        container::container(spec, &place, found);
+        container::files(spec, document, &place, found);
+        care::heal(spec, &place, found);
+        care::others(name, spec, document, &place, found);
+        care::change(spec, &place, found);
         match by_path.get(&spec.on) {
             None => found.push(unknown_cloud(spec, clouds, &place)),
-            Some(cloud) => on_cloud(spec, cloud, &place, found),
+            Some(cloud) => {
+                let covered: Vec<&Cloud> = clouds
+                    .iter()
+                    .map(AsRef::as_ref)
+                    .filter(|other| other.path.is_within(&cloud.path))
+                    .collect();
+                let nodes = covered.iter().map(|cloud| cloud.nodes).fold(0, u32::saturating_add);
+                on_cloud(spec, cloud, nodes, &place, found);
+                care::places(spec, &covered, spec.replicas.unwrap_or(nodes), &place, found);
+                let one = spec.replicas.unwrap_or(nodes) == 1;
+                super::mounts::mounts(
+                    &spec.mounts,
+                    Owner { one, noun: "service", one_key: "replicas: 1" },
+                    &place,
+                    found,
+                );
+            }
         }
         let port_list = place.key("ports");
         for (port_name, port) in &spec.ports {
@@ -60,16 +85,16 @@ fn unknown_cloud(spec: &ServiceSpec, clouds: &[Arc<Cloud>], place: &Place<'_>) -
         .help(help)
 }
 
-fn on_cloud(spec: &ServiceSpec, cloud: &Cloud, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+/// `nodes`: how many it and the clouds in it have.
+fn on_cloud(spec: &ServiceSpec, cloud: &Cloud, nodes: u32, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     let Some(replicas) = spec.replicas else { return };
-    if replicas > 0 && cloud.nodes == 0 {
+    if replicas > 0 && nodes == 0 {
         let message = format!("cloud {} has no nodes for {replicas} replicas", cloud.path);
         let help = "give the cloud `nodes`, or run the service on one of the clouds in it";
         found.push(Diagnostic::error("ideal/no-nodes", place.key("replicas").path(), message).help(help));
-    } else if replicas > cloud.nodes
+    } else if replicas > nodes
         && let Some((port, number)) = spec.ports.iter().find_map(|(name, port)| Some((name, port.fixed()?)))
     {
-        let nodes = cloud.nodes;
         let message =
             format!("{replicas} replicas on {nodes} nodes cannot each have port {number} (`{port}`)");
         found.push(

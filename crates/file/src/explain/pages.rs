@@ -4,6 +4,12 @@ use super::Page;
 
 pub(super) const PAGES: &[Page] = &[
     Page {
+        slug: "ideal/after-itself",
+        meaning: "Services that come after each other in a ring would wait for each other for ever.",
+        example: "after: [pub]   # of pub itself",
+        mend: "Remove one of the names, so that one of them can be the first.",
+    },
+    Page {
         slug: "ideal/alias",
         meaning: "Anchors (&), aliases (*) and merge keys (<<) are not read. They can make a small file stand for gigabytes, and they hide where a value comes from.",
         example: "a: &x {size: 1GiB}\nb: *x",
@@ -20,6 +26,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Snapshots would follow each other without a pause, or none of them would be kept. Each is a copy of the whole volume, and the filesystem stands still while it is taken.",
         example: "mounts: {data: {size: 1GiB, at: /data, backup: {every: 10s}}}",
         mend: "Write `every: 1m` or more, and `keep: 1` or more.",
+    },
+    Page {
+        slug: "ideal/bad-capability",
+        meaning: "The kernel divides what only root may do into capabilities, and none has this name.",
+        example: "capabilities: {add: [NET_BIND]}",
+        mend: "Write its name in capitals without CAP_, such as NET_BIND_SERVICE; `ALL` is all of them.",
     },
     Page {
         slug: "ideal/bad-check",
@@ -52,10 +64,22 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write an address such as https://example.org/site.git or git@example.org:site.git, or a path on the node.",
     },
     Page {
+        slug: "ideal/bad-heal",
+        meaning: "What is done about a replica that is not well is a list of different things, tried one after the other. It is empty, has one of them twice, or goes on after `ask`.",
+        example: "heal: [restart, restart]",
+        mend: "Write some of restart, recreate, move and ask, each once, and `ask` last. Each is tried several times by itself.",
+    },
+    Page {
         slug: "ideal/bad-health-target",
         meaning: "A health check asks either a URL that starts with http:// or an address with a port, on the node itself.",
         example: "health: {tcp: \"5432\"}",
         mend: "Write http://127.0.0.1:8080/path, or 127.0.0.1:5432. The port may be an expression: 127.0.0.1:{{ port.main }}.",
+    },
+    Page {
+        slug: "ideal/bad-image-name",
+        meaning: "An image has a name as registries take it: perhaps a host, then words in lower case with slashes between, then perhaps a tag or a digest. One that starts with a dash would be taken for an option by other tools.",
+        example: "image: -v",
+        mend: "Write name:tag such as postgres:16 or ghcr.io/example/pub:1.2. To have exactly one, write its digest: name@sha256:… with 64 digits.",
     },
     Page {
         slug: "ideal/bad-include",
@@ -136,6 +160,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Mend it at the place that the message names. A plain bracket or dot is written with a backslash.",
     },
     Page {
+        slug: "ideal/bad-pin",
+        meaning: "A replica is held on a node that is not one of its service, or there is no such replica.",
+        example: "place: {pin: {0: \"shop.db[0]\"}}",
+        mend: "Write the number of a replica, from 0, and a node of the cloud that stands under `on`, such as shop.web[2].",
+    },
+    Page {
         slug: "ideal/bad-policy",
         meaning: "A limit is out of its range, so that nothing could ever be done, or nothing would hold it back.",
         example: "policy: {attempts: 0}",
@@ -152,6 +182,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "cron knows five fields: minute, hour, day of the month, month, day of the week. Each is `*`, a number, a range or a list, and `/` gives a step to a range.",
         example: "- cron: {name: tidy, schedule: \"60 4 * * *\", command: [tidy]}",
         mend: "Write \"15 4 * * mon-fri\", or one of @reboot, @hourly, @daily, @weekly, @monthly, @yearly.",
+    },
+    Page {
+        slug: "ideal/bad-service-file",
+        meaning: "A file of a service has an absolute path of its own, and either a text or a secret in it.",
+        example: "files: [{path: etc/pub.conf, content: x}]",
+        mend: "Write `path: /etc/pub.conf` and one of `content: …` and `secret: NAME`; one file for each path.",
     },
     Page {
         slug: "ideal/bad-sha256",
@@ -188,6 +224,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "What stands here is a password itself, or nothing that a system takes for the hash of one. The ideal file is read by many, and the account file takes only hashes.",
         example: "- user: {name: deploy, password: hunter2}",
         mend: "Write what `openssl passwd -6` makes of it, best as a secret. `*` is a password that nothing matches.",
+    },
+    Page {
+        slug: "ideal/container-only",
+        meaning: "This key says something of a container, and the service has no image: it is a process of its nodes, which has no filesystem, registry or network of its own.",
+        example: "pub: {on: shop, command: ./pub, read_only: true}",
+        mend: "Give the service an `image`, or remove the key. A process listens where its words say, so a port of it is one number or `auto`.",
     },
     Page {
         slug: "ideal/defined-twice",
@@ -280,6 +322,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Give each a place of its own, such as /data/a and /data/b.",
     },
     Page {
+        slug: "ideal/named-twice",
+        meaning: "The same name stands in a list twice, where it can only be meant once.",
+        example: "networks: [front, front]",
+        mend: "Remove one.",
+    },
+    Page {
         slug: "ideal/needs-machine",
         meaning: "Nodes of the provider `local` are folders and processes of this machine. Packages, users, units and the like belong to a whole machine: on such a node they would change this one.",
         example: "providers: {here: local}\nclouds:\n  shop: {uuid: ..., nodes: 1, resources: [{package: {name: curl}}]}",
@@ -292,6 +340,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Remove the line and run `ideal check --fix`.",
     },
     Page {
+        slug: "ideal/no-image",
+        meaning: "Nodes of the provider `docker` are containers, and a container needs an image; there is none that would do for everybody.",
+        example: "providers: {box: docker}\nclouds: {shop: {uuid: ..., nodes: 1}}",
+        mend: "Name one at the cloud or above it (`image: debian:12`), or at the provider: {docker: {image: debian:12}}. The engine must have it: docker pull debian:12.",
+    },
+    Page {
         slug: "ideal/no-nodes",
         meaning: "The service should run on a cloud that has no nodes of its own. The nodes of clouds inside it do not count.",
         example: "clouds: {shop: {uuid: ..., clouds: {web: {uuid: ..., nodes: 2}}}}\nservices: {pub: {on: shop, replicas: 2, command: ./pub}}",
@@ -302,12 +356,6 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A program is wanted and its name is empty.",
         example: "command: \"\"",
         mend: "Write the program: [./pub, --port, \"8080\"].",
-    },
-    Page {
-        slug: "ideal/no-image",
-        meaning: "Nodes of the provider `docker` are containers, and a container needs an image; there is none that would do for everybody.",
-        example: "providers: {box: docker}\nclouds: {shop: {uuid: ..., nodes: 1}}",
-        mend: "Name one at the cloud or above it (`image: debian:12`), or at the provider: {docker: {image: debian:12}}. The engine must have it: docker pull debian:12.",
     },
     Page {
         slug: "ideal/no-provider",
@@ -380,6 +428,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A secret would become part of a command line, a path, a name or a log, where others can see it.",
         example: "- command: {run: [login, \"{{ secret.token }}\"]}",
         mend: "Give it to the program on its `stdin`, in its `env`, or in a file of mode \"0600\".",
+    },
+    Page {
+        slug: "ideal/service-runs-nothing",
+        meaning: "A service is a process of its nodes or a container, and this one says neither which program nor which image.",
+        example: "services: {pub: {on: shop}}",
+        mend: "Write `command` for a process, or `image` for a container; a container may have both.",
     },
     Page {
         slug: "ideal/syntax",
@@ -482,6 +536,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "An expression or template names a secret that the ideal file does not declare.",
         example: "content: \"{{ secret.token }}\"",
         mend: "Declare it: `secrets: {token: age}`, then `ideal secret set token`. A recipe should have an option of type `secret` instead.",
+    },
+    Page {
+        slug: "ideal/unknown-service",
+        meaning: "Another service is named here that is not in the file.",
+        example: "after: [databse]",
+        mend: "Mend the name, or declare the service.",
     },
     Page {
         slug: "ideal/unsafe-text",

@@ -32,6 +32,8 @@ enum Zone {
     Options,
     Option,
     Service,
+    /// Files of a service, and who asks its registry: parts of them may be a secret.
+    Kept,
     /// The mounts of a cloud, one of them, and what is said of its backups.
     Mounts,
     Mount,
@@ -73,6 +75,9 @@ impl Zone {
             (Zone::Recipe | Zone::Option, "about") => Zone::Prose,
             (Zone::Recipe | Zone::Option, _) => Zone::Plain,
             (Zone::Service, "env") => Zone::Open(Where::Service),
+            (Zone::Service, "files" | "registry") => Zone::Kept,
+            (Zone::Kept, "content" | "password") => Zone::Open(Where::Service),
+            (Zone::Kept, _) => Zone::Late(Where::Service),
             (Zone::Service, _) => Zone::Late(Where::Service),
             (Zone::Resources, "when" | "each") => Zone::Open(Where::Resource),
             (Zone::Resources, "name" | "after" | "before" | "notifies" | "tags" | "care") => {
@@ -90,7 +95,7 @@ impl Zone {
             Zone::Late(place) => (place, false),
             Zone::Open(place) => (place, true),
             Zone::Resources | Zone::Spec => (Where::Resource, false),
-            Zone::Service => (Where::Service, false),
+            Zone::Service | Zone::Kept => (Where::Service, false),
             _ => (Where::Structure, false),
         }
     }

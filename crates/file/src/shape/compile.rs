@@ -23,7 +23,10 @@ pub(super) enum Shape {
         least: i128,
         most: i128,
     },
-    Number,
+    Number {
+        least: f64,
+        most: f64,
+    },
     Flag,
     List {
         item: Id,
@@ -55,6 +58,9 @@ pub(super) enum Known {
     Span,
     Bytes,
     CloudPath,
+    Address,
+    /// One that is no number.
+    Port,
     Uuid,
 }
 
@@ -119,12 +125,18 @@ impl<'s> Compile<'s> {
             "Span" => Some(Known::Span),
             "Bytes" => Some(Known::Bytes),
             "CloudPath" => Some(Known::CloudPath),
+            "Address" => Some(Known::Address),
             "CloudId" => Some(Known::Uuid),
             _ => None,
         };
         let definition = self.schema.get("$defs").and_then(|all| all.get(name)).and_then(Json::as_object);
         let shape = match (known, definition) {
             (Some(known), _) => Shape::Known(known),
+            (None, _) if name == "Port" => {
+                let number = self.add(Shape::Whole { least: 1, most: u16::MAX.into() });
+                let text = self.add(Shape::Known(Known::Port));
+                Shape::AnyOf(vec![number, text])
+            }
             (None, Some(definition)) => self.inline(definition),
             (None, None) => Shape::Any,
         };
@@ -168,7 +180,13 @@ impl<'s> Compile<'s> {
         match kind {
             "string" => Shape::Text { may_be_empty: number("minLength").unwrap_or(0) == 0 },
             "boolean" => Shape::Flag,
-            "number" => Shape::Number,
+            "number" => {
+                let bound = |key: &str| schema.get(key).and_then(Json::as_f64);
+                Shape::Number {
+                    least: bound("minimum").unwrap_or(f64::NEG_INFINITY),
+                    most: bound("maximum").unwrap_or(f64::INFINITY),
+                }
+            }
             "integer" => {
                 let (least, most) = match schema.get("format").and_then(Json::as_str) {
                     Some("uint8") => (0, u8::MAX.into()),
@@ -263,10 +281,11 @@ mod tests {
         let schema = crate::schema::schema();
         let mut found = Vec::new();
         patterns(&schema, &mut found);
-        let known = ["Name", "Span", "Bytes", "CloudPath"];
-        let known: Vec<&str> =
+        let known = ["Name", "Span", "Bytes", "CloudPath", "Address"];
+        let mut known: Vec<&str> =
             known.iter().filter_map(|name| schema["$defs"][name]["pattern"].as_str()).collect();
-        assert_eq!(known.len(), 4);
+        known.extend(schema["$defs"]["Port"]["anyOf"][1]["pattern"].as_str());
+        assert_eq!(known.len(), 6);
         for (kind, pattern) in found {
             match kind {
                 "keys" => assert_eq!(pattern.as_object().unwrap().keys().collect::<Vec<_>>(), [known[0]]),

@@ -15,6 +15,8 @@ pub(super) fn expected(shapes: &Shapes, id: Id) -> String {
         Shape::Known(Known::Span) => "a length of time such as 30s".to_owned(),
         Shape::Known(Known::Bytes) => "an amount such as 20GiB".to_owned(),
         Shape::Known(Known::CloudPath) => "the path of a cloud such as shop.web".to_owned(),
+        Shape::Known(Known::Address) => "a node or replica such as shop.web[2]".to_owned(),
+        Shape::Known(Known::Port) => "auto, or NODE:CONTAINER such as 8080:80".to_owned(),
         Shape::Known(Known::Uuid) => "a uuid".to_owned(),
         Shape::Choice(words) if words.len() == 1 => words[0].clone(),
         Shape::Choice(words) => format!("one of {}", words.join(", ")),
@@ -22,7 +24,10 @@ pub(super) fn expected(shapes: &Shapes, id: Id) -> String {
             format!("a whole number from {least} to {most}")
         }
         Shape::Whole { .. } => "a whole number".to_owned(),
-        Shape::Number => "a number".to_owned(),
+        Shape::Number { least, most } if least.is_finite() && most.is_finite() => {
+            format!("a number from {least} to {most}")
+        }
+        Shape::Number { .. } => "a number".to_owned(),
         Shape::Flag => "true or false".to_owned(),
         Shape::List { .. } => "a list".to_owned(),
         Shape::Names { .. } | Shape::Fields(_) => "a mapping".to_owned(),

@@ -28,21 +28,21 @@ pub struct Engine {
 
 /// What an engine answered.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub code: u16,
     pub body: Value,
 }
 
 impl Reply {
     /// What the engine says about it.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self.body.get("message").and_then(Value::as_str) {
             Some(message) => message.to_owned(),
             None => format!("it answered {}", self.code),
         }
     }
     /// An answer that has to be a good one.
-    pub(super) fn good(self, what: &str) -> Result<Value, ProviderError> {
+    pub(crate) fn good(self, what: &str) -> Result<Value, ProviderError> {
         match self.code {
             200..=299 | 304 => Ok(self.body),
             400..=499 => {
@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// One call. What the engine refuses is an answer too.
-    pub(super) fn call(
+    pub(crate) fn call(
         &self,
         method: Method,
         path: &str,
@@ -147,7 +147,7 @@ impl Engine {
 }
 
 /// A text as a part of a path or query.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     text.as_bytes()
         .iter()

@@ -12,9 +12,10 @@ use ideal_core::observed::MachineState;
 use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, RuntimeRecord, is_of};
-use ideal_host::{AgentCommand, Home, Identity, now, process};
+use ideal_host::{AgentCommand, Home, Identity, cgroup, now, process};
 use rustix::process::Signal;
 
+use super::containers;
 use crate::ledger::{Glance, Ledger, MachineMeta, Machines, STARTS_WITHIN, Way};
 use crate::{ProviderError, crash_point};
 
@@ -85,6 +86,9 @@ impl Machines for Keepers {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        cgroup::sweep(id.as_str(), true);
+        containers::end(home, id)?;
+        crash_point("local.end.containers");
         // Whatever is left is not known to be ours, and is not killed; but nothing is taken from under it either.
         if let Some(user) = process::user_of(&home.volumes()) {
             let why = format!("a volume of {id} is in use: {user}");
@@ -112,7 +116,7 @@ impl Keepers {
         let mut command = Command::new(&self.agent.program);
         command.args(&self.agent.args).arg("keep").arg("--home").arg(home.path());
         command.env_clear();
-        for name in ["PATH", "HOME", "LANG"] {
+        for name in ["PATH", "HOME", "LANG", ideal_host::engine::VARIABLE] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }

@@ -1,0 +1,100 @@
+//! The networks of containers: one for the whole cluster, or those that a service names. They are made when they are
+//! not there; a replica has its names in each.
+
+use std::path::Path;
+
+use ideal_host::engine::DATA;
+use serde_json::{Value, json};
+
+use super::NotStarted;
+use super::body::{Network, aliases};
+use crate::engine::{Engine, EngineError, escaped};
+use crate::node::Node;
+use crate::services::wanted::Program;
+
+/// Which cluster a network is of.
+const CLUSTER: &str = "ideal.cluster";
+
+/// What the networks of a program are called at the engine.
+pub(super) fn names(node: &Node, program: &Program) -> Vec<String> {
+    let cluster = cluster(node);
+    let named = program.replica.spec.networks.iter().map(|name| format!("ideal-{cluster}-{name}"));
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { vec![format!("ideal-{cluster}")] } else { named }
+}
+
+/// The cluster of a node, as networks are called: by its outermost cloud. Several may share an engine; nodes that
+/// are folders of one data folder are of one.
+fn cluster(node: &Node) -> String {
+    let held = node.slice();
+    let name = held.as_ref().map(|held| held.slice.name.as_str()).unwrap_or_default();
+    let outermost = name.split(['.', '[']).next().unwrap_or_default();
+    match data(node) {
+        Some(data) => {
+            let hash = blake3::hash(data.as_os_str().as_encoded_bytes()).to_hex();
+            format!("{outermost}-{}", &hash[..8])
+        }
+        None => outermost.to_owned(),
+    }
+}
+
+/// The folder of all machines of the cluster on this host, where they are folders.
+fn data(node: &Node) -> Option<&Path> {
+    node.home.path().parent().and_then(Path::parent).filter(|_| !node.identity.whole)
+}
+
+/// Sees to it that the networks of a program are there.
+pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>, NotStarted> {
+    // Engines make two of one name when asked twice at once.
+    let _alone = node.containers.networks.lock().await;
+    let engine = &node.containers.engine;
+    let mut networks = Vec::new();
+    for name in names(node, program) {
+        if find(engine, &name).await?.is_none() {
+            let body = json!({
+                "Name": name, "Driver": "bridge", "CheckDuplicate": true,
+                "Labels": {CLUSTER: cluster(node), DATA: data(node).unwrap_or(Path::new(""))},
+            });
+            let made = engine.post("/networks/create", Some(&body)).await?;
+            if made.code != 409 {
+                made.good("make the network")?;
+            }
+        }
+        // Another node of this host may have made one at the same time: all take the same.
+        let id = find(engine, &name).await?;
+        networks
+            .push(Network(id.ok_or_else(|| NotStarted::Failed(format!("network {name} does not stay")))?));
+    }
+    Ok(networks)
+}
+
+/// The network of a name, the oldest where there are several.
+async fn find(engine: &Engine, name: &str) -> Result<Option<String>, EngineError> {
+    let filter = json!({"name": [name]}).to_string();
+    let listed =
+        engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
+    let text =
+        |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // The engine answers with all whose name contains this.
+    let same = listed.as_array().into_iter().flatten().filter(|network| text(network, "Name") == name);
+    let age = |network: &Value| {
+        let made = text(network, "Created").parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::MAX);
+        (made, text(network, "Id"))
+    };
+    Ok(same.map(age).min().map(|(_, id)| id))
+}
+
+/// Lets a container that was made with the first of its networks join the others.
+pub(super) async fn join(
+    node: &Node,
+    program: &Program,
+    container: &str,
+    networks: &[Network],
+) -> Result<(), NotStarted> {
+    for Network(network) in networks.iter().skip(1) {
+        let body = json!({"Container": container, "EndpointConfig": {"Aliases": aliases(program)}});
+        let path = format!("/networks/{network}/connect");
+        node.containers.engine.post(&path, Some(&body)).await?.good("join the network")?;
+    }
+    Ok(())
+}
