@@ -5,6 +5,7 @@
 //! it. [`resolve`](resolve()) goes from the first to the second; the planner knows only the second.
 
 pub mod document;
+mod nodes;
 mod provider;
 mod resolve;
 pub mod service;
@@ -22,6 +23,7 @@ use crate::resource::Declaration;
 use crate::time::Bytes;
 
 pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
+pub use nodes::Nodes;
 pub use provider::{DockerSpec, Init, ProviderSpec, VolumesOf};
 
 pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};
@@ -59,6 +61,8 @@ pub struct Cloud {
     pub provider: Name,
     /// How many nodes are wanted.
     pub nodes: u32,
+    /// How many it may have when its replicas need them: see [`crate::planner::grown`].
+    pub most: u32,
     /// The image of the machines, in the provider's words; empty: the provider's default.
     pub image: String,
     /// The size of the machines.

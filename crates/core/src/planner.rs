@@ -8,6 +8,7 @@
 mod backup;
 mod consent;
 mod context;
+mod elastic;
 mod forecast;
 mod gate;
 mod leftover;
@@ -36,6 +37,7 @@ use crate::time::{Span, Time};
 pub use backup::{back_up, prunable};
 pub use consent::{Consent, Prune, key};
 pub use context::ProviderTraits;
+pub use elastic::grown;
 pub use forecast::forecast;
 
 pub use patience::Patience;

@@ -114,7 +114,7 @@ pub(crate) fn uuid(
 
 /// Checks of one cloud's own fields.
 pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
-    if spec.nodes.is_some_and(|nodes| nodes > MOST_NODES) {
+    if spec.nodes.is_some_and(|nodes| nodes.most > MOST_NODES) {
         found.push(too_many(&place.key("nodes"), "nodes"));
     }
     let size = place.key("size");
@@ -131,7 +131,11 @@ pub(crate) fn cloud(spec: &CloudSpec, place: &Place<'_>, found: &mut Vec<Diagnos
     if is_enough(found) {
         return;
     }
-    let owner = mounts::Owner { one: spec.nodes == Some(1), noun: "cloud", one_key: "nodes: 1" };
+    let owner = mounts::Owner {
+        one: spec.nodes.is_some_and(|nodes| nodes.most == 1),
+        noun: "cloud",
+        one_key: "nodes: 1",
+    };
     mounts::mounts(&spec.mounts, owner, place, found);
     let hooks = place.key("hooks");
     let own = [
@@ -177,7 +181,7 @@ pub(crate) fn no_image(
     place: &Place<'_>,
 ) -> Option<Diagnostic> {
     let ProviderSpec::Docker(docker) = provider else { return None };
-    let wanted = spec.nodes.is_some_and(|nodes| nodes > 0);
+    let wanted = spec.nodes.is_some_and(|nodes| nodes.most > 0);
     if !wanted || image.or(docker.image.as_deref()).is_some_and(|image| !image.is_empty()) {
         return None;
     }

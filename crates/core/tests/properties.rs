@@ -71,6 +71,7 @@ prop_compose! {
             path: format!("c{n}").parse().unwrap(),
             provider: name("here"),
             nodes,
+            most: nodes,
             image: "one".to_owned(),
             size: MachineSize::default(),
             tags: Vec::new(),

@@ -15,7 +15,9 @@ use ideal_core::observed::{
     SlotSeen, Tags,
 };
 use ideal_core::plan::{Act, Cause};
-use ideal_core::planner::{Consent, Decision, Input, Patience, ProviderTraits, Seats, Wait, decide, seats};
+use ideal_core::planner::{
+    Consent, Decision, Input, Patience, ProviderTraits, Seats, Wait, decide, grown, seats,
+};
 use ideal_core::time::{Bytes, Span, Time};
 use ideal_file::{Sources, load};
 
@@ -366,4 +368,34 @@ fn what_writes_to_a_mount_of_its_node_never_leaves_it() {
     assert_eq!(world.look(), "db[0]@0 db[1]@- db[2]@2");
     world.up(1, 2);
     assert_eq!(world.look(), "db[0]@0 db[1]@1 db[2]@2");
+}
+
+#[test]
+fn a_cloud_grows_when_replicas_fit_nowhere_and_never_beyond_its_most() {
+    let mut world = World::new("  pub: {on: web, replicas: 4, command: [x], place: {most_per_node: 1}}\n");
+    let nodes = |world: &World| world.ask(grown).map(|ideal| ideal.clouds[0].nodes);
+    assert_eq!((world.look().as_str(), nodes(&world)), ("pub[0]@0 pub[1]@1 pub[2]@2 pub[3]@-", None));
+    let cloud = std::sync::Arc::make_mut(&mut world.ideal.clouds[0]);
+    cloud.most = 5;
+    assert_eq!(nodes(&world), Some(4));
+    world.machine(1, MachineState::Impaired);
+    assert_eq!(nodes(&world), Some(4), "a machine that is replaced is no reason");
+    std::sync::Arc::make_mut(&mut world.ideal.services[0]).replicas = 9;
+    assert_eq!(nodes(&world), Some(5));
+    std::sync::Arc::make_mut(&mut world.ideal.services[0]).replicas = 2;
+    world.view = View::default();
+    assert_eq!(nodes(&world), None);
+    world.demands.demand(Scope::Whole, State::Away, 1, |_| true);
+    std::sync::Arc::make_mut(&mut world.ideal.services[0]).replicas = 9;
+    assert_eq!(nodes(&world), None, "nothing grows that is put away");
+}
+
+#[test]
+fn a_node_that_carries_something_stays_though_no_more_are_needed() {
+    let mut world = World::new("  pub: {on: web, replicas: 1, command: [x]}\n");
+    let cloud = std::sync::Arc::make_mut(&mut world.ideal.clouds[0]);
+    (cloud.nodes, cloud.most) = (1, 5);
+    assert_eq!(world.ask(grown), None);
+    world.runs(2, "pub[0]");
+    assert_eq!(world.ask(grown).unwrap().clouds[0].nodes, 3);
 }

@@ -12,7 +12,7 @@ use ideal_core::observed::Observed;
 use ideal_core::plan::Plan;
 use ideal_core::planner::{
     Consent, Decision, Ground, Input, Patience, ProviderTraits, Seats, Standing, decide, forecast, ground,
-    seats, standing,
+    grown, seats, standing,
 };
 use ideal_core::time::Time;
 
@@ -43,6 +43,17 @@ impl Glance {
         let observed = observe::observe(outside, &ideal, &view, &mut Memory::default(), None).await;
         let standing = standing(&view, &observed);
         let (traits, now) = (outside.traits(), outside.clock.now());
+        let more = grown(&Input {
+            ideal: &ideal,
+            demands: &standing.demands,
+            observed: &observed,
+            view: &view,
+            consent: &Consent::default(),
+            patience: &Patience::default(),
+            providers: &traits,
+            now,
+        });
+        let ideal = more.map_or(ideal, Rc::new);
         Ok(Glance { ideal, view, observed, standing, traits, seats: OnceCell::new(), now })
     }
 
@@ -76,7 +87,7 @@ impl Glance {
     }
 
     fn with<T>(&self, demands: &Demands, consent: &Consent, answer: impl FnOnce(&Input<'_>) -> T) -> T {
-        answer(&Input {
+        let input = Input {
             ideal: &self.ideal,
             demands,
             observed: &self.observed,
@@ -85,6 +96,11 @@ impl Glance {
             patience: &Patience::default(),
             providers: &self.traits,
             now: self.now,
-        })
+        };
+        // What is looked at may be demanded of nobody yet, and need more nodes than what is.
+        match grown(&input) {
+            Some(more) => answer(&Input { ideal: &more, ..input }),
+            None => answer(&input),
+        }
     }
 }

@@ -13,7 +13,8 @@ use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::observed::Observed;
 use ideal_core::plan::{Act, Part, Plan, Step, Waiting};
 use ideal_core::planner::{
-    Consent, Decision, How, Input, Patience, Seats, Standing, decide, forecast, seats, slice_of, standing,
+    Consent, Decision, How, Input, Patience, Seats, Standing, decide, forecast, grown, seats, slice_of,
+    standing,
 };
 use ideal_core::recover;
 use ideal_core::slice::MountOrder;
@@ -79,6 +80,9 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     common: Rc<Common>,
+    /// What the file says.
+    file: Rc<Ideal>,
+    /// The same, with as many nodes as its replicas need.
     ideal: Rc<Ideal>,
     settings: Settings,
     /// What a person agreed to.
@@ -112,6 +116,7 @@ impl Engine {
         };
         let mut engine = Engine {
             common: Rc::new(common),
+            file: ideal.clone(),
             ideal,
             settings,
             consent: Consent::default(),
@@ -217,7 +222,20 @@ impl Engine {
         let outside = &self.common.outside;
         self.observed =
             observe::observe(outside, &self.ideal, &self.view, &mut self.memory, Some(&authority)).await;
-        self.catch_up().await
+        self.catch_up().await?;
+        self.grow();
+        Ok(())
+    }
+
+    /// Gives elastic clouds as many nodes as their replicas need now.
+    fn grow(&mut self) {
+        self.ideal = self.file.clone();
+        let demands = self.common.demands.borrow().clone();
+        let traits = self.common.outside.traits();
+        let more = grown(&self.input(&demands, &traits));
+        if let Some(more) = more {
+            self.ideal = Rc::new(more);
+        }
     }
 
     /// The plan for what is demanded, as things were at the last look.

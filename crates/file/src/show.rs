@@ -87,7 +87,8 @@ fn of_cloud(cloud: &Cloud, origins: &Origins, map: &SourceMap) -> Vec<ShownValue
     values.add("uuid", cloud.id, Some(here.key("uuid")), false);
     values.add("provider", &cloud.provider, at(origins.provider, "provider"), above(origins.provider));
     let nodes = map.tree.find(&here.key("nodes")).exact.then(|| here.key("nodes"));
-    values.add("nodes", cloud.nodes, nodes, false);
+    let count = ideal_core::ideal::Nodes { least: cloud.nodes, most: cloud.most };
+    values.add("nodes", count, nodes, false);
     if !cloud.image.is_empty() {
         values.add("image", &cloud.image, at(origins.image, "image"), above(origins.image));
     }

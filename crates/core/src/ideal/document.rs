@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::CloudPath;
 use crate::id::{CloudId, Name};
-use crate::ideal::{ProviderSpec, ServiceSpec};
+use crate::ideal::{Nodes, ProviderSpec, ServiceSpec};
 use crate::policy::Policy;
 use crate::recipe::UseSpec;
 use crate::resource::Declaration;
@@ -56,9 +56,9 @@ pub struct CloudSpec {
     /// The name of a provider.
     #[serde(default)]
     pub provider: Option<Name>,
-    /// How many nodes; all alike. Default 0.
+    /// How many nodes; all alike. `2..10`: as many of these as its replicas need. Default 0.
     #[serde(default)]
-    pub nodes: Option<u32>,
+    pub nodes: Option<Nodes>,
     /// The image of the machines, in the provider's words.
     #[serde(default)]
     pub image: Option<String>,

@@ -199,7 +199,8 @@ impl<'d> Walk<'d> {
             id: spec.uuid,
             path: CloudPath(self.names.clone()),
             provider,
-            nodes: spec.nodes.unwrap_or(0),
+            nodes: spec.nodes.unwrap_or_default().least,
+            most: spec.nodes.unwrap_or_default().most,
             image: all.image.map(|(image, _)| image.to_owned()).unwrap_or_default(),
             size: all.size.map(|(size, _)| size).unwrap_or_default(),
             tags: all.tags.iter().map(|(tag, _)| (*tag).clone()).collect(),
@@ -304,7 +305,7 @@ impl<'d> Walk<'d> {
                 let mut names = self.providers.keys();
                 let first = names.next();
                 // A cloud that only holds others needs no provider.
-                if names.next().is_some() && spec.nodes.is_some_and(|nodes| nodes > 0) {
+                if names.next().is_some() && spec.nodes.is_some_and(|nodes| nodes.most > 0) {
                     self.diagnostics.push(validate::which_provider(self.providers, place));
                 }
                 first.cloned().unwrap_or_else(|| self.names[0].clone())

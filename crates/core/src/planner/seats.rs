@@ -202,6 +202,23 @@ pub fn ground(input: &Input<'_>) -> Ground {
     ground_of(input, &hosts, &running, &attached)
 }
 
+/// The clouds that would carry replicas which find no room, if they had another node. What only waits for a machine
+/// that is being replaced needs none.
+pub(super) fn needs_more(input: &Input<'_>) -> BTreeSet<CloudId> {
+    let hosts = Hosts::new(input, true);
+    let attached = attached(input.observed, &hosts);
+    let placed = ground_of(input, &hosts, &running(input), &attached).place();
+    let short = placed.unplaced().filter(|(_, why)| {
+        use placement::Constraint::{Apart, Cpu, Memory, Nodes, PerNode, Port};
+        matches!(why.constraint, Apart | Cpu | Memory | Nodes | PerNode | Port)
+    });
+    let services = short.filter_map(|(replica, _)| input.ideal.services.get(replica.service as usize));
+    let up = |service: &&Arc<Service>| {
+        input.demands.of_cloud(service.cloud).is_some_and(State::is_up) && !service.spec.uses_its_node()
+    };
+    services.filter(up).flat_map(|service| service.clouds.iter().copied()).collect()
+}
+
 /// Decides for all replicas. `ahead`: what is to be in the end; nothing is held back for what comes before it.
 pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     let ideal = input.ideal;

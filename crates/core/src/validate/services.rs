@@ -42,7 +42,8 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
                     .filter(|other| other.path.is_within(&cloud.path))
                     .collect();
                 let nodes = covered.iter().map(|cloud| cloud.nodes).fold(0, u32::saturating_add);
-                on_cloud(spec, cloud, nodes, &place, found);
+                let most = covered.iter().map(|cloud| cloud.most).fold(0, u32::saturating_add);
+                on_cloud(spec, cloud, most, &place, found);
                 care::places(spec, &covered, spec.replicas.unwrap_or(nodes), &place, found);
                 let one = spec.replicas.unwrap_or(nodes) == 1;
                 super::mounts::mounts(

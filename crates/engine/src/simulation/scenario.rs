@@ -82,6 +82,7 @@ fn cloud(n: usize, path: &str, nodes: u32, mounts: &[&str]) -> Cloud {
         path,
         provider: name("sim"),
         nodes,
+        most: nodes,
         image: "one".to_owned(),
         size: MachineSize::default(),
         tags: Vec::new(),

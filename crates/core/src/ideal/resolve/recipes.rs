@@ -202,7 +202,7 @@ impl<'d> Walk<'d> {
             let own = |listed: &Listed<'_>| listed.list.is_none();
             check_references(&recipes, &resources, &place, &own, &mut self.diagnostics);
         }
-        if spec.nodes.is_some_and(|nodes| nodes > 0) {
+        if spec.nodes.is_some_and(|nodes| nodes.most > 0) {
             self.check_machines(all, provider);
         }
     }

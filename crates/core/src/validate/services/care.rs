@@ -136,8 +136,8 @@ pub(super) fn places(
         let problem = match (cloud, address.index, &address.mount) {
             (_, _, Some(_)) | (_, None, _) => "this is not a node".to_owned(),
             (None, ..) => format!("{address} is no node of {}", spec.on),
-            (Some(cloud), Some(index), _) if index >= cloud.nodes => {
-                format!("{} has {} nodes, and the first is 0", cloud.path, cloud.nodes)
+            (Some(cloud), Some(index), _) if index >= cloud.most => {
+                format!("{} has {} nodes, and the first is 0", cloud.path, cloud.most)
             }
             _ => continue,
         };
