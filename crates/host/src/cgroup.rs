@@ -203,7 +203,9 @@ pub fn sweep(machine: &str, over: bool) {
     let all = Limits { memory: Some(Bytes(0)), cpus: Some(0), pids: Some(0) };
     for (_, tree) in trees(&all) {
         let machines = tree.join(OURS).join(machine);
-        for entry in fs::read_dir(&machines).into_iter().flatten().flatten() {
+        let entries = fs::read_dir(&machines).into_iter().flatten().flatten();
+        // A group is a folder; beside them lie the kernel's own files.
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             if over {
                 Group { folders: vec![entry.path()] }.end();
             } else {
