@@ -87,7 +87,8 @@ impl Engine {
 fn changed(mut memory: ServiceMemory, wish: ChangeWish, now: Time) -> ServiceMemory {
     match wish {
         ChangeWish::Again => memory.restarts += 1,
-        ChangeWish::Pause => memory.paused = true,
+        // What was given up before is of another version than the one that is paused.
+        ChangeWish::Pause => (memory.paused, memory.bad) = (true, None),
         ChangeWish::Resume { anew } => {
             (memory.paused, memory.bad) = (false, None);
             memory.restarts += u32::from(anew);

@@ -1,6 +1,7 @@
 //! A project folder of its own with everything that `ideal` keeps elsewhere inside it, and the real binary.
 //! When it goes, every process that belongs to it is ended.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -199,6 +200,20 @@ impl Bench {
     fn is_ours(&self) -> impl Fn(&process::Marks) -> bool {
         let folder = self.folder.clone();
         move |marks| marks.get(process::HOME).is_some_and(|home| Path::new(home).starts_with(&folder))
+    }
+    /// The starts of each replica of which something lives, by its address.
+    pub(crate) fn copies(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut copies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for process in process::find(self.is_ours()) {
+            let (Some(service), Some(start)) = (process.mark(process::SERVICE), process.mark(process::START))
+            else {
+                continue;
+            };
+            // A start is counted by its machine.
+            let machine = process.mark(process::MACHINE).unwrap_or_default();
+            copies.entry(service.to_owned()).or_default().insert(format!("{machine} {start}"));
+        }
+        copies
     }
     pub(crate) fn processes(&self) -> usize {
         process::find(self.is_ours()).len()

@@ -10,3 +10,4 @@ mod data;
 mod drift;
 mod nodes;
 mod recipes;
+mod services;
