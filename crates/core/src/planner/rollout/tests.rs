@@ -1,3 +1,5 @@
+//! How a version takes the place of another, one pass after the other.
+
 use super::*;
 use crate::id::CloudId;
 use crate::id::Name;
