@@ -1,3 +1,5 @@
+//! A change of version, pass by pass, as people would tell it.
+
 use super::*;
 use crate::id::CloudId;
 use crate::id::Name;
