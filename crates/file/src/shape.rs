@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ideal_core::address::{Address, CloudPath};
 use ideal_core::diagnostic::Diagnostic;
 use ideal_core::id::{CloudId, Name};
+use ideal_core::ideal::Nodes;
 use ideal_core::ideal::service::Port;
 use ideal_core::path::Place;
 use ideal_core::time::{Bytes, Span};
@@ -288,6 +289,7 @@ fn reads(known: Known, text: &str) -> bool {
         Known::CloudPath => text.parse::<CloudPath>().is_ok(),
         Known::Address => text.parse::<Address>().is_ok(),
         Known::Port => serde_json::from_value::<Port>(text.into()).is_ok(),
+        Known::Nodes => serde_json::from_value::<Nodes>(text.into()).is_ok(),
         Known::Uuid => text.parse::<CloudId>().is_ok(),
     }
 }

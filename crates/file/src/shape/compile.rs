@@ -61,6 +61,8 @@ pub(super) enum Known {
     Address,
     /// One that is no number.
     Port,
+    /// `2..10`.
+    Nodes,
     Uuid,
 }
 
@@ -135,6 +137,11 @@ impl<'s> Compile<'s> {
             (None, _) if name == "Port" => {
                 let number = self.add(Shape::Whole { least: 1, most: u16::MAX.into() });
                 let text = self.add(Shape::Known(Known::Port));
+                Shape::AnyOf(vec![number, text])
+            }
+            (None, _) if name == "Nodes" => {
+                let number = self.add(Shape::Whole { least: 0, most: u32::MAX.into() });
+                let text = self.add(Shape::Known(Known::Nodes));
                 Shape::AnyOf(vec![number, text])
             }
             (None, Some(definition)) => self.inline(definition),
@@ -284,8 +291,10 @@ mod tests {
         let known = ["Name", "Span", "Bytes", "CloudPath", "Address"];
         let mut known: Vec<&str> =
             known.iter().filter_map(|name| schema["$defs"][name]["pattern"].as_str()).collect();
-        known.extend(schema["$defs"]["Port"]["anyOf"][1]["pattern"].as_str());
-        assert_eq!(known.len(), 6);
+        for either in ["Port", "Nodes"] {
+            known.extend(schema["$defs"][either]["anyOf"][1]["pattern"].as_str());
+        }
+        assert_eq!(known.len(), 7);
         for (kind, pattern) in found {
             match kind {
                 "keys" => assert_eq!(pattern.as_object().unwrap().keys().collect::<Vec<_>>(), [known[0]]),

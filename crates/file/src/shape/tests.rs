@@ -59,6 +59,7 @@ fn make(shapes: &Shapes, id: Id, depth: usize, dice: &mut Dice<'_>) -> Json {
         Shape::Known(Known::CloudPath) => dice.pick(&["a", "a.b"]).into(),
         Shape::Known(Known::Address) => dice.pick(&["a[0]", "a.b[2]"]).into(),
         Shape::Known(Known::Port) => dice.pick(&["auto", "8080:80", "auto:80"]).into(),
+        Shape::Known(Known::Nodes) => dice.pick(&["2..10", "0..0"]).into(),
         Shape::Known(Known::Uuid) => "5f0c6f2e-0000-4000-8000-000000000001".into(),
         Shape::Choice(words) => dice.pick(words).into(),
         Shape::Whole { least, most } => dice.pick(&[*least as i64, *most as i64, 1]).into(),

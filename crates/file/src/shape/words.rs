@@ -17,6 +17,7 @@ pub(super) fn expected(shapes: &Shapes, id: Id) -> String {
         Shape::Known(Known::CloudPath) => "the path of a cloud such as shop.web".to_owned(),
         Shape::Known(Known::Address) => "a node or replica such as shop.web[2]".to_owned(),
         Shape::Known(Known::Port) => "auto, or NODE:CONTAINER such as 8080:80".to_owned(),
+        Shape::Known(Known::Nodes) => "from one number to another such as 2..10".to_owned(),
         Shape::Known(Known::Uuid) => "a uuid".to_owned(),
         Shape::Choice(words) if words.len() == 1 => words[0].clone(),
         Shape::Choice(words) => format!("one of {}", words.join(", ")),

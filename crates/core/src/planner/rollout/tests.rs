@@ -1,4 +1,4 @@
-//! A change of version, pass by pass, as people would tell it.
+//! How a version takes the place of another, one pass after the other.
 
 use super::*;
 use crate::id::CloudId;
