@@ -152,6 +152,11 @@ fn the_page_on_services_is_true() {
     is_true("services", 5);
 }
 
+#[test]
+fn the_page_on_placement_is_true() {
+    is_true("placement", 8);
+}
+
 /// Runs every block of a page, in one folder that begins with the file of the quickstart.
 fn is_true(page: &str, most: usize) {
     let bench = Bench::new(page);

@@ -31,7 +31,7 @@ use crate::id::Name;
 use crate::ideal::Ideal;
 use crate::journal::View;
 use crate::observed::Observed;
-use crate::plan::{Step, Waiting};
+use crate::plan::{Cause, Step, Waiting};
 use crate::time::{Span, Time};
 
 pub use backup::{back_up, prunable};
@@ -92,14 +92,17 @@ impl Decision {
     }
     /// Nothing will happen until a person acts.
     pub fn is_stuck(&self) -> bool {
+        let needs_person = |waiting: &Waiting| waiting.overdue || waiting.cause.needs_person();
+        // What only waits behind something that is stuck is stuck too; a replica without a node does so when
+        // something else is.
+        let behind = |waiting: &Waiting| match waiting.cause {
+            Cause::Fact { .. } | Cause::Turn { .. } => true,
+            Cause::Unplaced { .. } => self.waiting.iter().any(needs_person),
+            _ => false,
+        };
         self.steps.is_empty()
             && !self.waiting.is_empty()
-            && self.waiting.iter().all(|waiting| {
-                waiting.overdue
-                    || waiting.cause.needs_person()
-                    // What only waits behind something that is stuck is stuck too.
-                    || matches!(waiting.cause, crate::plan::Cause::Fact { .. } | crate::plan::Cause::Turn { .. })
-            })
+            && self.waiting.iter().all(|waiting| needs_person(waiting) || behind(waiting))
     }
 }
 
