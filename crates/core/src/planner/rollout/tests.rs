@@ -53,11 +53,11 @@ impl World {
             now: Time(1_000),
         }
     }
-    /// One pass: which replicas are of which version, `o` old, `n` new.
+    /// One pass: which replicas are of which version, `-` old, `+` new.
     fn pass(&mut self) -> String {
         let rollout = rollout(&self.service, &self.memory, |index| self.known(index), self.now);
         self.memory = rollout.memory.clone();
-        let of = |index| if rollout.of(&self.service, index).0 == &self.service.spec { 'n' } else { 'o' };
+        let of = |index| if rollout.of(&self.service, index).0 == &self.service.spec { '+' } else { '-' };
         (0..self.service.replicas).map(of).collect()
     }
     fn known(&self, index: u32) -> Known<'_> {
@@ -75,16 +75,16 @@ impl World {
 #[test]
 fn one_after_the_other() {
     let mut world = World::new(3);
-    assert_eq!(world.pass(), "noo");
-    assert_eq!(world.pass(), "noo", "nothing more before the first is well");
+    assert_eq!(world.pass(), "+--");
+    assert_eq!(world.pass(), "+--", "nothing more before the first is well");
     world.set(0, "two", ServiceState::Starting);
-    assert_eq!(world.pass(), "noo");
+    assert_eq!(world.pass(), "+--");
     world.set(0, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nno");
+    assert_eq!(world.pass(), "++-");
     world.set(1, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nnn");
+    assert_eq!(world.pass(), "+++");
     world.set(2, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nnn");
+    assert_eq!(world.pass(), "+++");
     assert_eq!(world.memory.good.as_ref().unwrap().0, world.service.spec);
     assert_eq!(world.memory.next, None);
 }
@@ -93,36 +93,36 @@ fn one_after_the_other() {
 fn as_many_at_once_as_may_be_down() {
     let mut world = World::new(5);
     world.service.spec.change.unavailable = 2;
-    assert_eq!(world.pass(), "nnooo");
+    assert_eq!(world.pass(), "++---");
     world.set(1, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nnnoo");
+    assert_eq!(world.pass(), "+++--");
 }
 
 #[test]
 fn one_that_is_down_is_changed_first_and_counts() {
     let mut world = World::new(3);
     world.set(2, "one", ServiceState::BackingOff);
-    assert_eq!(world.pass(), "oon");
+    assert_eq!(world.pass(), "--+");
 }
 
 #[test]
 fn one_that_is_not_seen_may_be_up() {
     let mut world = World::new(3);
     world.unseen = vec![1];
-    assert_eq!(world.pass(), "ooo", "it counts as down, and is left alone");
+    assert_eq!(world.pass(), "---", "it counts as down, and is left alone");
     world.service.spec.change.unavailable = 2;
-    assert_eq!(world.pass(), "noo");
+    assert_eq!(world.pass(), "+--");
 }
 
 #[test]
 fn one_without_a_node_holds_nothing_up() {
     let mut world = World::new(2);
     world.service.replicas = 3;
-    assert_eq!(world.pass(), "noo");
+    assert_eq!(world.pass(), "+--");
     world.set(0, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nno");
+    assert_eq!(world.pass(), "++-");
     world.set(1, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "nnn");
+    assert_eq!(world.pass(), "+++");
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn one_that_does_not_become_well_brings_the_old_back() {
     let mut world = World::new(3);
     world.pass();
     world.set(0, "two", ServiceState::Suspended);
-    assert_eq!(world.pass(), "ooo");
+    assert_eq!(world.pass(), "---");
     assert_eq!(world.memory.bad.as_ref().unwrap().1, "pub[0]: exit status 1");
     world.set(0, "one", ServiceState::Running);
-    assert_eq!(world.pass(), "ooo", "it is not tried again");
+    assert_eq!(world.pass(), "---", "it is not tried again");
     world.service.spec = spec("three");
-    assert_eq!(world.pass(), "noo", "another version is");
+    assert_eq!(world.pass(), "+--", "another version is");
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn one_that_takes_too_long_brings_the_old_back() {
     world.pass();
     world.set(0, "two", ServiceState::Unhealthy);
     world.now = world.now + Span::secs(59);
-    assert_eq!(world.pass(), "no");
+    assert_eq!(world.pass(), "+-");
     world.now = world.now + Span::secs(1);
-    assert_eq!(world.pass(), "oo");
+    assert_eq!(world.pass(), "--");
 }
 
 #[test]
@@ -155,19 +155,19 @@ fn it_may_wait_for_a_person_instead() {
     world.service.spec.change.on_failure = OnFailure::Pause;
     world.pass();
     world.set(0, "two", ServiceState::Suspended);
-    assert_eq!(world.pass(), "noo");
+    assert_eq!(world.pass(), "+--");
     assert!(world.memory.paused);
     world.set(0, "two", ServiceState::Running);
-    assert_eq!(world.pass(), "noo", "a person goes on");
+    assert_eq!(world.pass(), "+--", "a person goes on");
     world.memory.paused = false;
-    assert_eq!(world.pass(), "nno");
+    assert_eq!(world.pass(), "++-");
 }
 
 #[test]
 fn the_first_version_starts_everywhere_and_is_good_when_all_are_well() {
     let mut world = World::new(2);
     world.memory = ServiceMemory::default();
-    assert_eq!(world.pass(), "nn");
+    assert_eq!(world.pass(), "++");
     assert_eq!(world.memory.good, None);
     for index in 0..2 {
         world.set(index, "two", ServiceState::Running);
