@@ -92,7 +92,7 @@ pub(crate) async fn keep(node: Rc<Node>, mut asked: mpsc::UnboundedReceiver<Aske
                 }
             }
             // A node that is to be quiet waits for no program: it is killed, and run again later.
-            None => keeping.lane = None,
+            None => (keeping.lane, swept) = (None, Instant::now()),
         }
         let pace = keeping.node.pace;
         let again = if keeping.restless().is_empty() { pace.sweep } else { pace.drift };

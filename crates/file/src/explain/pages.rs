@@ -540,7 +540,7 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         slug: "ideal/unknown-service",
         meaning: "Another service is named here that is not in the file.",
-        example: "after: [databse]",
+        example: "after: [dta]",
         mend: "Mend the name, or declare the service.",
     },
     Page {
