@@ -65,7 +65,9 @@ impl World {
         machine.tags.demand.clone_from(&demand);
         let report = Report { generation, demand, converged: true, ..Report::default() };
         let agent = AgentSeen::Answered(Box::new(report));
-        let seen = SlotSeen { machines: vec![machine], agent, ..SlotSeen::default() };
+        machine.agent = Some("unix:/agent.sock".to_owned());
+        let provider = Some(self.ideal.clouds[0].provider.clone());
+        let seen = SlotSeen { provider, machines: vec![machine], agent, ..SlotSeen::default() };
         self.observed.slots.insert(self.node(index), seen);
     }
     fn machine(&mut self, index: u32, state: MachineState) {
@@ -240,6 +242,9 @@ fn what_has_a_volume_waits_for_the_fence() {
         decision.steps.iter().any(|step| matches!(step.act, Act::EndMachine { unheard: true, .. }))
     };
     assert!(fences(&world.decide()), "the policy says for how long that is so");
+    (1..3).for_each(|index| world.silent(index));
+    assert!(!fences(&world.decide()), "when nobody is heard, who is cut off may be the engine");
+    (1..3).for_each(|index| world.up(index, 1));
     world.ideal.policy.fence_after = None;
     assert!(!fences(&world.decide()));
     let dead = world.observed.slots[&world.node(0)].machines[0].id.clone();
@@ -341,7 +346,8 @@ fn what_fits_nowhere_says_why() {
 fn a_place_that_a_person_asked_for_is_kept_until_it_is_there() {
     let mut world = World::new(PUB);
     world.settle();
-    let seat = ideal_core::journal::Seated { node: world.node(2), generation: 1, up: false, asked: true };
+    let seat =
+        ideal_core::journal::Seated { node: world.node(2), generation: 1, up: false, asked: true, moved: 0 };
     let seats = BTreeMap::from([(world.replica("pub", 0), Some(seat))]);
     world.view.take(world.now, &Record::Seated { seats });
     assert_eq!(world.look(), "pub[0]@2! pub[1]@1 pub[2]@2");
@@ -398,4 +404,59 @@ fn a_node_that_carries_something_stays_though_no_more_are_needed() {
     assert_eq!(world.ask(grown), None);
     world.runs(2, "pub[0]");
     assert_eq!(world.ask(grown).unwrap().clouds[0].nodes, 3);
+}
+
+#[test]
+fn more_nodes_take_nothing_from_who_writes_to_its_node() {
+    let mut world = World::new("  db: {on: web, replicas: 4, command: [x, \"{{ mount.data }}\"]}\n");
+    assert_eq!(world.look(), "db[0]@0 db[1]@1 db[2]@2 db[3]@0");
+    world.settle();
+    let cloud = std::sync::Arc::make_mut(&mut world.ideal.clouds[0]);
+    (cloud.nodes, cloud.most) = (4, 4);
+    world.up(3, 1);
+    assert_eq!(world.look(), "db[0]@0 db[1]@1 db[2]@2 db[3]@0");
+}
+
+#[test]
+fn what_was_given_up_with_its_volume_leaves_for_good() {
+    let mut world = World::new(STORE);
+    world.settle();
+    world.volume("store", 0, Some(0));
+    world.runs(0, "store[0]").asks = Some(Rung::Move);
+    assert_eq!(world.look(), "store[0]@1!");
+    // It is stopped, and its node says no more of it; its volume is still there.
+    world.up(0, 1);
+    assert_eq!(world.look(), "store[0]@1");
+    assert_eq!(world.look(), "store[0]@1");
+    // Each node that gets it gives it up in its turn.
+    for moves in 1..=3 {
+        let seat = world.view.seats[&world.replica("store", 0)];
+        assert_eq!(seat.moved, moves);
+        (0..3).for_each(|index| world.up(index, 1));
+        world.volume("store", 0, Some(seat.node.index));
+        world.runs(seat.node.index, "store[0]");
+        world.look();
+        world.runs(seat.node.index, "store[0]").asks = Some(Rung::Move);
+        world.look();
+    }
+    let last = world.view.seats[&world.replica("store", 0)];
+    assert_eq!(last.moved, 3, "then a person is asked");
+    assert_eq!(world.look(), format!("store[0]@{}", last.node.index));
+}
+
+#[test]
+fn what_never_arrived_waits_for_no_lost_node() {
+    let mut world = World::new(PUB);
+    assert_eq!(world.look(), "pub[0]@0 pub[1]@1 pub[2]@2");
+    world.silent(1);
+    assert_eq!(world.look(), "pub[0]@0 pub[1]@1 pub[2]@2");
+    world.later(Span::secs(5));
+    assert_eq!(world.look(), "pub[0]@0 pub[1]@0 pub[2]@2");
+}
+
+#[test]
+fn a_service_with_another_name_is_the_same() {
+    let mut world = World::new("  shop: {was: pub, on: web, replicas: 3, command: [x]}\n");
+    (0..3).for_each(|index| _ = world.runs(index, &format!("pub[{}]", (index + 1) % 3)));
+    assert_eq!(world.look(), "shop[0]@2 shop[1]@0 shop[2]@1");
 }

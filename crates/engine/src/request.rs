@@ -59,8 +59,13 @@ impl Engine {
         for one in all {
             let record = match one {
                 Request::Seat { replica, node } => {
-                    let seat =
-                        Seated { node: *node, generation: self.generation(*node), up: false, asked: true };
+                    let seat = Seated {
+                        node: *node,
+                        generation: self.generation(*node),
+                        up: false,
+                        asked: true,
+                        moved: 0,
+                    };
                     Record::Seated { seats: [(*replica, Some(seat))].into() }
                 }
                 Request::Change { service, wish } => {

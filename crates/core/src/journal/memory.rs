@@ -21,6 +21,9 @@ pub struct Seated {
     /// A person wants it there, and it was not seen there yet.
     #[serde(default)]
     pub asked: bool,
+    /// How often it was given another node because one had given it up.
+    #[serde(default)]
+    pub moved: u32,
 }
 
 /// What is remembered of a service.

@@ -109,6 +109,13 @@ impl<'a> Context<'a> {
         self.guests.contains_key(machine)
     }
 
+    /// Whether the agent of any other node of the same provider answers.
+    pub(super) fn hears_others(&self, slot: SlotId) -> bool {
+        let provider = self.info(slot.cloud).map(|info| &info.cloud.provider);
+        let mut others = self.input.observed.slots.iter().filter(|(other, _)| **other != slot);
+        others.any(|(_, seen)| seen.provider.as_ref() == provider && seen.agent.report().is_some())
+    }
+
     /// The replicas whose volumes are attached to a machine.
     pub(super) fn guests_of(&self, machine: &MachineId) -> Vec<SlotId> {
         let Some(volumes) = self.guests.get(machine) else { return Vec::new() };

@@ -371,7 +371,11 @@ impl Ladder<'_, '_> {
         let input = self.context.input;
         let reason = if input.view.dead.contains(&machine.id) {
             format!("a person said that {} is dead, and its agent does not answer", machine.id)
-        } else if let Some(limit) = input.ideal.policy.fence_after {
+        } else if let Some(limit) = input.ideal.policy.fence_after
+            // When nobody at all is heard, who is cut off may be this engine.
+            && machine.agent.is_some()
+            && self.context.hears_others(self.id)
+        {
             if input.now < *since + limit {
                 self.out.wake(*since + limit);
                 return false;

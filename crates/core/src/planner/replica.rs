@@ -49,8 +49,14 @@ impl Ladder<'_, '_> {
     /// Whether the machine that is lent does not run the replica.
     fn is_down(&self) -> bool {
         let address = self.context.input.ideal.address(self.id);
-        let seen = self.report().and_then(|report| report.services.get(&address));
-        seen.is_none_or(|seen| seen.state == ServiceState::Stopped)
+        let before = self.service.and_then(|service| service.spec.was.as_ref());
+        let before = before.map(|name| format!("{name}[{}]", self.id.index));
+        let services = self.report().map(|report| &report.services);
+        let runs = |address: &String| {
+            let seen = services.and_then(|services| services.get(address));
+            seen.is_some_and(|seen| seen.state != ServiceState::Stopped)
+        };
+        !runs(&address) && !before.as_ref().is_some_and(runs)
     }
 
     /// Whether the node runs a replica that is not to be there: its copy is stopped before anything else is done.
@@ -132,7 +138,10 @@ fn brief(context: &Context<'_>, replica: SlotId, seen: &SlotSeen, report: &Repor
     let address = context.input.ideal.address(replica);
     let own = |id: &&crate::id::VolumeId| seen.volumes.iter().any(|volume| volume.id == **id);
     let mounts = report.mounts.iter().filter(|(id, _)| own(id));
-    let services = report.services.get_key_value(&address).into_iter();
+    let before = context.service(replica.cloud).and_then(|service| service.spec.was.as_ref());
+    let before = before.map(|name| format!("{name}[{}]", replica.index));
+    let services = [Some(address), before].into_iter().flatten();
+    let services = services.filter_map(|address| report.services.get_key_value(&address));
     Report {
         at: report.at,
         generation: report.generation,
@@ -225,9 +234,19 @@ fn is_partly_down(context: &Context<'_>, service: &Service) -> bool {
     nodes.any(|node| context.input.demands.of(node).is_some_and(|state| !state.is_up()))
 }
 
+/// Whether the file has no such node.
+fn is_surplus(ideal: &crate::ideal::Ideal, node: SlotId) -> bool {
+    ideal.cloud(node.cloud).is_none_or(|cloud| node.index >= cloud.nodes)
+        && ideal.policy.surplus == crate::policy::Leftover::Ignore
+}
+
 fn cause_of(service: &Service, place: &Place, ideal: &crate::ideal::Ideal) -> Cause {
     match (&place.unplaced, &place.waits) {
         (Some(unplaced), _) => Cause::Unplaced { why: unplaced.why.to_string() },
+        (None, Some(Wait::Elsewhere(node))) if is_surplus(ideal, *node) => {
+            let what = format!("it runs on {}, which the file does not want", ideal.address(*node));
+            Cause::Broken { what }
+        }
         (None, Some(Wait::Elsewhere(node))) => {
             Cause::Under { what: format!("it is stopped on {}", ideal.address(*node)) }
         }

@@ -162,7 +162,8 @@ fn failed<'a>(
             return Some(format!("{address}: {}", why()));
         }
         let well = own.is_some_and(|seen| seen.state == ServiceState::Running);
-        let late = !well && now >= *since + service.spec.change.within;
+        // One that is not of the new version yet, or that nobody sees, says nothing about it.
+        let late = own.is_some() && !well && now >= *since + service.spec.change.within;
         late.then(|| format!("{address} within {}: {}", service.spec.change.within, why()))
     })
 }

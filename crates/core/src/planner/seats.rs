@@ -112,6 +112,9 @@ impl Seats {
     }
 }
 
+/// How often a replica is given another node because theirs has given it up: then a person is asked.
+const MOST_MOVES: u32 = 3;
+
 /// What placing starts from, for who wants it explained.
 #[derive(Debug)]
 pub struct Ground {
@@ -120,6 +123,8 @@ pub struct Ground {
     seats: Vec<Seat>,
     /// Hosts that are on their way, as indices: they are asked only when the others cannot carry all.
     coming: Vec<u32>,
+    /// Replicas that were given another node because theirs has given them up.
+    moved: BTreeMap<Replica, SlotId>,
     /// Replicas that were on a node and are on none now.
     displaced: Vec<Replica>,
     /// Replicas that a node has given up, with that node.
@@ -166,6 +171,7 @@ impl Ground {
         for (replica, slot) in next {
             if let Some(wish) = self.wishes.get_mut(replica.service as usize) {
                 wish.pinned.insert(replica.index, slot);
+                self.moved.insert(replica, slot);
             }
         }
         let (hosts, seats) = self.round();
@@ -248,8 +254,7 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
     }
     for (service, row) in ideal.services.iter().zip(&mut seats.rows) {
         for (place, index) in row.iter_mut().zip(0u32..) {
-            let demanded = input.demands.of_replica(service.slot(index), service.cloud);
-            if demanded != input.demands.of_cloud(service.cloud) {
+            if is_put_down(input, service, index) {
                 place.waits = Some(Wait::Down);
             }
         }
@@ -262,16 +267,25 @@ pub(super) fn seats(input: &Input<'_>, ahead: bool) -> Seats {
         }
         debug_assert_eq!(row.len(), service.replicas as usize);
     }
-    seats.remember(input, &hosts, &running);
+    seats.remember(input, &hosts, &running, &ground.moved);
     seats
+}
+
+/// Whether something else is demanded of one replica than of its service.
+fn is_put_down(input: &Input<'_>, service: &Service, index: u32) -> bool {
+    let own = input.demands.of_replica(service.slot(index), service.cloud);
+    own != input.demands.of_cloud(service.cloud)
 }
 
 type Running<'a> = BTreeMap<SlotId, Vec<(SlotId, &'a ServiceSeen)>>;
 
 /// Who says that it has a replica which is not stopped: by replica.
 fn running<'a>(input: &Input<'a>) -> Running<'a> {
+    // What runs under the name that it had before is the same.
+    let all = || input.ideal.services.iter().map(AsRef::as_ref);
+    let before = all().filter_map(|service: &Service| Some((service.spec.was.as_ref()?.as_str(), service)));
     let services: BTreeMap<&str, &Service> =
-        input.ideal.services.iter().map(|service| (service.name.as_str(), &**service)).collect();
+        before.chain(all().map(|service| (service.name.as_str(), service))).collect();
     let mut running: Running<'a> = BTreeMap::new();
     for (node, seen) in &input.observed.slots {
         let Some(report) = seen.agent.report() else { continue };
@@ -315,7 +329,7 @@ fn ground_of(
             let own = (0u32..).zip(&hosts.list).filter(|(_, host)| service.clouds.contains(&host.slot.cloud));
             own.map(|(at, _)| at).collect()
         });
-        let mut wish = wish(input.ideal, service, nodes.clone());
+        let mut wish = wish(input, service, nodes.clone());
         for index in 0..service.replicas {
             let (slot, replica) = (service.slot(index), Replica { service: at, index });
             let mut claimed = false;
@@ -329,8 +343,9 @@ fn ground_of(
                 claim(*node, Strength::Attached);
             }
             for (node, seen) in running.get(&slot).into_iter().flatten() {
-                // What the node has given up is not kept there.
-                if seen.asks == Some(Rung::Move) {
+                // What the node has given up is not kept there; what other nodes gave up before waits for a person.
+                let tried = input.view.seats.get(&slot).map_or(0, |known| known.moved);
+                if seen.asks == Some(Rung::Move) && tried < MOST_MOVES {
                     barred.insert(replica, *node);
                 } else {
                     claim(*node, Strength::Running);
@@ -347,23 +362,32 @@ fn ground_of(
                 }
                 claim(known.node, Strength::Hint);
             }
-            if !claimed && known.up {
+            if !claimed {
                 displaced.push(replica);
             }
         }
         wishes.push(wish);
     }
-    Ground { wishes, hosts: hosts.list.clone(), seats, coming: hosts.coming.clone(), displaced, barred }
+    Ground {
+        wishes,
+        hosts: hosts.list.clone(),
+        seats,
+        coming: hosts.coming.clone(),
+        displaced,
+        moved: BTreeMap::new(),
+        barred,
+    }
 }
 
-fn wish(ideal: &Ideal, service: &Service, nodes: Arc<[u32]>) -> Wish {
+fn wish(input: &Input<'_>, service: &Service, nodes: Arc<[u32]>) -> Wish {
+    let ideal = input.ideal;
     let spec = &service.spec;
     let pinned = spec.place.pin.iter().filter_map(|(index, address)| {
         let cloud = ideal.cloud_at(&address.path)?;
         let slot = SlotId { cloud: cloud.id, index: address.index.unwrap_or(0) };
         Some((index.parse().ok()?, slot))
     });
-    // Replica `i` on node `i` modulo the number of nodes, for as long as it lives.
+    // Replica `i` on node `i` modulo the number of nodes; and there it stays, also when there are more nodes by then.
     let bound = service.spec.uses_its_node();
     let homes: Vec<SlotId> = service
         .clouds
@@ -372,7 +396,12 @@ fn wish(ideal: &Ideal, service: &Service, nodes: Arc<[u32]>) -> Wish {
         .filter_map(|id| ideal.cloud(*id))
         .flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }))
         .collect();
-    let home = |index: u32| Some((index, *homes.get(index as usize % homes.len().max(1))?));
+    let home = |index: u32| {
+        let known = input.view.seats.get(&service.slot(index)).map(|known| known.node);
+        let kept = known.filter(|node| homes.contains(node));
+        let node = kept.or_else(|| homes.get(index as usize % homes.len().max(1)).copied())?;
+        Some((index, node))
+    };
     let pinned = (0..service.replicas).filter(|_| bound).filter_map(home).chain(pinned);
     let takes =
         Room { memory: spec.memory.unwrap_or(Bytes(0)), millicpus: spec.cpus.map_or(0, |cpus| cpus.0) };
@@ -398,7 +427,9 @@ impl Seats {
         for (service, row) in input.ideal.services.iter().zip(&self.rows) {
             let memory = input.view.services.get(&service.id).unwrap_or(&nothing);
             let known = |index: u32| {
-                let Some(node) = row.get(index as usize).and_then(|place| place.node) else {
+                let down = is_put_down(input, service, index);
+                let Some(node) = row.get(index as usize).and_then(|place| place.node).filter(|_| !down)
+                else {
                     return Known::Nowhere;
                 };
                 let mut all = running.get(&service.slot(index)).into_iter().flatten();
@@ -432,7 +463,7 @@ impl Seats {
             .services
             .iter()
             .filter(|service| {
-                (0..service.replicas).all(|index| {
+                (0..service.replicas).filter(|index| !is_put_down(input, service, *index)).all(|index| {
                     let all = running.get(&service.slot(index)).into_iter().flatten();
                     all.into_iter().any(|(_, seen)| seen.state == ServiceState::Running)
                 })
@@ -463,9 +494,15 @@ impl Seats {
     }
 
     /// What is remembered of the places.
-    fn remember(&mut self, input: &Input<'_>, hosts: &Hosts, running: &Running<'_>) {
+    fn remember(
+        &mut self,
+        input: &Input<'_>,
+        hosts: &Hosts,
+        running: &Running<'_>,
+        moved: &BTreeMap<Replica, SlotId>,
+    ) {
         let mut changed = BTreeMap::new();
-        for (service, row) in input.ideal.services.iter().zip(&self.rows) {
+        for (at, (service, row)) in (0u32..).zip(input.ideal.services.iter().zip(&self.rows)) {
             for (place, index) in row.iter().zip(0u32..) {
                 let slot = service.slot(index);
                 let known = input.view.seats.get(&slot);
@@ -475,8 +512,12 @@ impl Seats {
                     let generation = hosts.generation(node);
                     let same = known.filter(|known| known.node == node && known.generation == generation);
                     let up = here || same.is_some_and(|known| known.up);
-                    let asked = same.is_some_and(|known| known.asked) && !up;
-                    Seated { node, generation, up, asked }
+                    // Also when its machine becomes another on the way.
+                    let stays = known.filter(|known| known.node == node);
+                    let moves = moved.get(&Replica { service: at, index }) == Some(&node);
+                    let asked = (moves || stays.is_some_and(|known| known.asked)) && !up;
+                    let moved = known.map_or(0, |known| known.moved) + u32::from(moves && stays.is_none());
+                    Seated { node, generation, up, asked, moved }
                 });
                 // A replica that has no place for now keeps the memory of the last.
                 if next.is_some() && next.as_ref() != known {

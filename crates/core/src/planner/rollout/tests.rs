@@ -185,3 +185,14 @@ fn to_start_again_is_a_change_too() {
     let again: Vec<u32> = (0..2).map(|index| rollout.of(&world.service, index).1).collect();
     assert_eq!(again, [1, 0]);
 }
+
+#[test]
+fn one_that_was_never_told_says_nothing_of_the_new_version() {
+    let mut world = World::new(2);
+    assert_eq!(world.pass(), "+-");
+    world.now = world.now + Span::hours(1);
+    assert_eq!(world.pass(), "+-", "it still runs as before: the order has not arrived");
+    world.unseen = vec![0];
+    assert_eq!(world.pass(), "+-");
+    assert_eq!(world.memory.bad, None);
+}

@@ -153,7 +153,10 @@ impl Hosts {
     pub(super) fn honours(&self, known: &Seated) -> bool {
         match known.up {
             true => self.generation(known.node) == known.generation && !self.is_lost(known.node),
-            false => self.generation(known.node) >= known.generation,
+            false => {
+                let awaited = known.asked || !self.is_lost(known.node);
+                self.generation(known.node) >= known.generation && awaited
+            }
         }
     }
 }
