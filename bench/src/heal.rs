@@ -27,7 +27,7 @@ const ENDS: &str = "exit 1";
 const PROCESS: [&str; 2] = ["sleep", "98761234"];
 
 pub(crate) fn bench() -> anyhow::Result<()> {
-    let program = std::env::current_exe()?.with_file_name("ideal");
+    let program = program()?;
     if !program.exists() {
         return say("heal: skipped, `ideal` is not there");
     }
@@ -42,6 +42,11 @@ pub(crate) fn bench() -> anyhow::Result<()> {
     }
     processes(&program, times)?;
     nodes(&program, 5)
+}
+
+/// The program, where it is built beside this one.
+pub(crate) fn program() -> anyhow::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("ideal"))
 }
 
 /// All that is done with containers.
@@ -191,8 +196,11 @@ fn processes(program: &Path, times: usize) -> anyhow::Result<()> {
 }
 
 /// Nodes, with all that runs on them. No peer has more than one on a host.
-fn nodes(program: &Path, times: usize) -> anyhow::Result<()> {
-    say("node killed: Docker Swarm has one node on a host, so no peer is measured")?;
+pub(crate) fn nodes(program: &Path, times: usize) -> anyhow::Result<()> {
+    say(
+        "node killed: Docker Swarm has one node on a host, so no peer is measured; the provider `local` tells at \
+         once that a machine is dead, where one that is only silent would be waited for (`silent`, 5 s)",
+    )?;
     let project = Project::new(program, None)?;
     project.up(3, &sleeping(1))?;
     let mut watching = project.command(&["heal", "--watch", "--yes"]).spawn()?;
@@ -469,8 +477,10 @@ impl Project {
     /// Processes of the service.
     fn running(&self) -> BTreeSet<u32> {
         let words = format!("{}\0{}\0", PROCESS[0], PROCESS[1]);
-        let is =
-            |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == words.as_bytes());
+        let is = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == words.as_bytes())
+                && home_of(*pid).is_some_and(|home| Path::new(&home).starts_with(self.folder.path()))
+        };
         ideal_host::process::numbers().into_iter().filter(is).collect()
     }
     /// Kills the node that carries the replica; how long until it runs on another one.
@@ -483,6 +493,7 @@ impl Project {
         ideal_host::process::kill_all(|marks| marks.get("IDEAL_HOME") == Some(&dead), 50);
         let elsewhere =
             || self.running().into_iter().filter_map(home_of).any(|home| home != dead).then_some(());
+        ensure!(elsewhere().is_none(), "the replica is elsewhere before its node can be missed");
         until(120, elsewhere).context("the replica of a dead node is nowhere")?;
         Ok(begin.elapsed())
     }
@@ -490,7 +501,16 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = self.ideal(&["destroy", "--snapshots", "--yes", "--timeout", "60s", "--name", "shop"]);
+        let _ = self.ideal(&[
+            "destroy",
+            "--snapshots",
+            "--take-over",
+            "--yes",
+            "--timeout",
+            "60s",
+            "--name",
+            "shop",
+        ]);
         let folder = self.folder.path();
         let below = |marks: &ideal_host::Marks| {
             marks.get("IDEAL_HOME").is_some_and(|home| Path::new(home).starts_with(folder))

@@ -25,6 +25,7 @@ fn main() -> anyhow::Result<()> {
         ["resources"] => resources::bench(),
         ["heal"] => heal::bench(),
         // What the others start, once for each size.
+        ["one", "heal-nodes", times] => heal::nodes(&heal::program()?, number(times)?),
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
         ["one", "launch", parts] => launch::one(number(parts)?),
