@@ -3,6 +3,7 @@
 //! Each size is measured in a process of its own, so that its peak memory is its own.
 
 mod cluster;
+mod heal;
 mod launch;
 mod measure;
 mod peer;
@@ -22,7 +23,9 @@ fn main() -> anyhow::Result<()> {
         ["launch"] => launch::bench(),
         ["status"] => status::bench(),
         ["resources"] => resources::bench(),
+        ["heal"] => heal::bench(),
         // What the others start, once for each size.
+        ["one", "heal-nodes", times] => heal::nodes(&heal::program()?, number(times)?),
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
         ["one", "launch", parts] => launch::one(number(parts)?),
@@ -31,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
         ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
         ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
-        _ => bail!("which bench? plan, launch, placement, resources or status"),
+        _ => bail!("which bench? plan, launch, placement, resources, status or heal"),
     }
 }
 
