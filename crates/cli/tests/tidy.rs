@@ -11,12 +11,6 @@ use serde_json::Value;
 /// A code file is split before it is longer; tests and fixtures may be.
 const MOST_LINES: usize = 600;
 
-/// Longer ones, each with its reason.
-const LONGER: &[(&str, &str)] = &[
-    ("crates/core/src/plan.rs", "data only: every act, fact and cause in one closed list"),
-    ("crates/providers/src/sim/state.rs", "one simulated cloud: every call changes the same world"),
-];
-
 /// Who may depend on whom. Tests may use more, see [`MAY_TEST_WITH`].
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &[]),
@@ -113,13 +107,10 @@ fn files_are_short() {
     let mut wrong = Vec::new();
     for path in files(&[".rs"]).into_iter().filter(|path| !is_test(path)) {
         let lines = code_of(&read(&path)).lines().count();
-        let allowed = LONGER.iter().any(|(longer, _)| *longer == path);
-        if lines > MOST_LINES && !allowed {
+        if lines > MOST_LINES {
             wrong.push(format!(
                 "{path}: {lines} lines; split it by noun or by pass, at {MOST_LINES} at the latest"
             ));
-        } else if lines <= MOST_LINES && allowed {
-            wrong.push(format!("{path}: {lines} lines; take it from the list of longer ones"));
         }
     }
     none(&wrong, "files are short");

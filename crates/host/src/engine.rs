@@ -1,6 +1,8 @@
 //! Which container engine a host has, and where: the agent makes containers there, and the provider of its machine
 //! removes them with the machine.
 
+pub mod client;
+
 use std::path::{Path, PathBuf};
 
 /// The variable that names another engine than the usual one.

@@ -67,7 +67,7 @@ pub(crate) enum NotStarted {
 impl From<EngineError> for NotStarted {
     fn from(error: EngineError) -> NotStarted {
         match error {
-            EngineError::Silent(why) => NotStarted::Silent(why),
+            EngineError::Absent(why) | EngineError::Silent(why) => NotStarted::Silent(why),
             EngineError::Said(why) => NotStarted::Failed(why),
         }
     }
@@ -169,29 +169,19 @@ impl Drop for Container {
 
 impl Container {
     fn new(node: &Rc<Node>, replica: &str, seen: &ContainerSeen) -> Container {
-        let mut container = Container {
-            id: seen.id.clone(),
-            spec: seen.label(SPEC).unwrap_or_default().to_owned(),
-            since: seen.started,
-            pid: seen.pid,
-            checked: seen.health.is_some(),
-            replica: replica.to_owned(),
-            started: seen.started,
-            health: None,
-            silent: false,
-            news: node.containers.news(replica),
-            log: None,
-        };
-        container.listen(node);
+        let spec = seen.label(SPEC).unwrap_or_default();
+        let mut container = Container::known(node, replica, &seen.id, spec, seen.started);
+        container.pid = seen.pid;
+        container.checked = seen.health.is_some();
+        container.started = seen.started;
         container
     }
 
     /// One that an earlier agent wrote down, not looked at yet.
     pub(crate) fn known(node: &Rc<Node>, replica: &str, id: &str, spec: &str, since: Time) -> Container {
-        let (id, spec) = (id.to_owned(), spec.to_owned());
         let mut container = Container {
-            id,
-            spec,
+            id: id.to_owned(),
+            spec: spec.to_owned(),
             since,
             pid: None,
             checked: false,
@@ -312,7 +302,9 @@ impl Container {
     /// Sends a signal. One that has ended refuses it, and a silent engine is asked by who waits for the end.
     async fn signal(&mut self, node: &Rc<Node>, signal: &str) {
         let path = format!("/containers/{}/kill?signal=SIG{signal}", self.id);
-        while let Err(EngineError::Silent(_)) = node.containers.engine.post(&path, None).await {
+        while let Err(EngineError::Absent(_) | EngineError::Silent(_)) =
+            node.containers.engine.post(&path, None).await
+        {
             sleep(ASK_AGAIN.1).await;
         }
     }
@@ -326,7 +318,7 @@ impl Container {
                     node.log.say(format_args!("service {}: its container stays: {why}", self.replica));
                     return;
                 }
-                Err(EngineError::Silent(_)) => sleep(ASK_AGAIN.1).await,
+                Err(EngineError::Absent(_) | EngineError::Silent(_)) => sleep(ASK_AGAIN.1).await,
             }
         }
     }

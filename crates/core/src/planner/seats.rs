@@ -17,7 +17,6 @@ use crate::observed::{Observed, ServiceSeen, ServiceState};
 use crate::placement::{
     self, Answer, Board, Explanation, Host, Open, Placement, Replica, Room, Seat, Strength, Unplaced, Wish,
 };
-use crate::slice;
 use crate::time::{Bytes, Time};
 
 use super::Input;
@@ -549,9 +548,4 @@ impl Seats {
         let machine = alive.max_by_key(|machine| (machine.tags.generation, &machine.id))?;
         Some((node, machine))
     }
-}
-
-/// What a replica is told to be: the text that its agent shows when it is.
-pub fn version_of(carried: &Carried<'_>) -> String {
-    slice::version(carried.spec, carried.again)
 }

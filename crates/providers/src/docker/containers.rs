@@ -16,7 +16,7 @@ use ideal_host::durable::{self, Lock};
 use ideal_host::{Home, Identity, now};
 use serde_json::{Value, json};
 
-use super::engine::{Engine, escaped};
+use super::engine::{Checked, Engine, escaped};
 use super::init::{self, First};
 use crate::ledger::{End, Glance, MachineMeta, Machines, STARTS_WITHIN, Seen, Way};
 use crate::{ProviderError, crash_point};
@@ -124,7 +124,7 @@ impl Machines for Containers {
             let stop = format!("/containers/{container}/stop?t={GRACE}");
             let reply = self.engine.call(Method::POST, &stop, None)?;
             if reply.code != 404 {
-                reply.good("stop the container")?;
+                reply.checked("stop the container")?;
             }
             crash_point("docker.end.stopped");
             self.remove(&container)?;
@@ -182,7 +182,7 @@ impl Containers {
         let filter = json!({"label": [format!("{OWNER}={}", self.owner)]}).to_string();
         let at = if kind == "containers" { "/containers/json" } else { "/networks" };
         let path = format!("{at}?filters={}{more}", escaped(&filter));
-        match self.engine.call(Method::GET, &path, None)?.good(&format!("list {kind}"))? {
+        match self.engine.call(Method::GET, &path, None)?.checked(&format!("list {kind}"))? {
             Value::Array(list) => Ok(list),
             _ => Err(ProviderError::retry(format!("the engine did not list {kind}"))),
         }
@@ -199,13 +199,13 @@ impl Containers {
         match reply.code {
             // Gone, or somebody is at it.
             404 | 409 => Ok(()),
-            _ => reply.good("remove the container").map(|_| ()),
+            _ => reply.checked("remove the container").map(|_| ()),
         }
     }
     fn start(&self, meta: &MachineMeta) -> Result<(), ProviderError> {
         for container in self.of(&meta.id)? {
             let path = format!("/containers/{container}/start");
-            self.engine.call(Method::POST, &path, None)?.good("start the container")?;
+            self.engine.call(Method::POST, &path, None)?.checked("start the container")?;
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Containers {
             "Labels": {OWNER: self.owner, CLOUD: of_cloud},
         });
         let made =
-            self.engine.call(Method::POST, "/networks/create", Some(body))?.good("make the network")?;
+            self.engine.call(Method::POST, "/networks/create", Some(body))?.checked("make the network")?;
         crash_point("docker.network.made");
         match made.get("Id").and_then(Value::as_str) {
             Some(id) => Ok(id.to_owned()),
@@ -297,7 +297,7 @@ impl Containers {
             "HostConfig": host,
         });
         let path = format!("/containers/create?name={}", escaped(&name));
-        self.engine.call(Method::POST, &path, Some(body))?.good("make the container").map(|_| ())
+        self.engine.call(Method::POST, &path, Some(body))?.checked("make the container").map(|_| ())
     }
 }
 

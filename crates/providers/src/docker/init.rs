@@ -13,7 +13,7 @@ use ideal_core::ideal::Init;
 use ideal_host::durable;
 use serde_json::{Value, json};
 
-use super::engine::{Engine, escaped};
+use super::engine::{Checked, Engine, escaped};
 use crate::ProviderError;
 
 /// Where in the home of a machine the folder of its unit is.
@@ -150,7 +150,7 @@ fn has_one_of(engine: &Engine, image: &str, paths: &[&str]) -> Result<bool, Prov
     let remove = |id: &str| engine.call(Method::DELETE, &format!("/containers/{id}?force=1&v=1"), None);
     let filter = escaped(&json!({"label": [PROBE]}).to_string());
     let there = engine.call(Method::GET, &format!("/containers/json?all=1&filters={filter}"), None)?;
-    let there = there.good("list containers")?;
+    let there = there.checked("list containers")?;
     let now = ideal_host::now().0 / 1000;
     for old in there.as_array().into_iter().flatten() {
         let created = old.get("Created").and_then(Value::as_u64).unwrap_or_default();
@@ -161,7 +161,7 @@ fn has_one_of(engine: &Engine, image: &str, paths: &[&str]) -> Result<bool, Prov
         }
     }
     let body = json!({"Image": image, "Entrypoint": ["/"], "Labels": {PROBE: ""}, "NetworkDisabled": true});
-    let made = engine.call(Method::POST, "/containers/create", Some(body))?.good("look into the image")?;
+    let made = engine.call(Method::POST, "/containers/create", Some(body))?.checked("look into the image")?;
     let Some(id) = made.get("Id").and_then(Value::as_str) else {
         return Err(ProviderError::retry("the engine did not say which container it made"));
     };
@@ -171,7 +171,7 @@ fn has_one_of(engine: &Engine, image: &str, paths: &[&str]) -> Result<bool, Prov
             engine.call(Method::HEAD, &format!("/containers/{id}/archive?path={}", escaped(path)), None);
         found = asked.and_then(|reply| match reply.code {
             404 => Ok(false),
-            _ => reply.good("look into the image").map(|_| true),
+            _ => reply.checked("look into the image").map(|_| true),
         });
         if !matches!(found, Ok(false)) {
             break;

@@ -5,7 +5,7 @@ use ideal_core::observed::Machine;
 use serde_json::{Value, json};
 
 use super::containers::{MACHINE, OWNER};
-use super::engine::{Engine, escaped};
+use super::engine::{Checked, Engine, escaped};
 use crate::{ProviderError, WayIn};
 
 /// The way into the container of a machine that runs. `terminal`: whether there is one at this end.
@@ -17,7 +17,7 @@ pub(super) fn way_in(
 ) -> Result<WayIn, ProviderError> {
     let filter = json!({"label": [format!("{OWNER}={owner}"), format!("{MACHINE}={}", machine.id)]});
     let path = format!("/containers/json?filters={}", escaped(&filter.to_string()));
-    let running = Engine::new(socket).call(Method::GET, &path, None)?.good("list containers")?;
+    let running = Engine::new(socket).call(Method::GET, &path, None)?.checked("list containers")?;
     let container = running.get(0).and_then(|container| container.get("Id")).and_then(Value::as_str);
     let container =
         container.ok_or_else(|| ProviderError::retry(format!("no container of {} runs", machine.id)))?;

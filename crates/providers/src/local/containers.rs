@@ -13,7 +13,7 @@ use ideal_host::{Home, durable};
 use serde_json::{Value, json};
 
 use crate::ProviderError;
-use crate::docker::engine::{Engine, escaped};
+use crate::docker::engine::{Checked, Engine, escaped};
 
 /// Removes the containers of a machine, the networks that nobody else uses, and what of its services is in memory.
 ///
@@ -28,7 +28,7 @@ pub(super) fn end(home: &Home, machine: &MachineId) -> Result<(), ProviderError>
             let path = format!("/containers/{id}?force=1&v=1");
             let reply = engine.call(Method::DELETE, &path, None)?;
             if !matches!(reply.code, 404 | 409) {
-                reply.good("remove the container")?;
+                reply.checked("remove the container")?;
             }
         }
         if !containers(&engine, home, machine)?.is_empty() {
@@ -69,7 +69,7 @@ fn containers(engine: &Engine, home: &Home, machine: &MachineId) -> Result<Vec<S
 fn listed(engine: &Engine, at: &str, label: &str, more: &str) -> Result<Vec<Value>, ProviderError> {
     let filter = json!({"label": [label]}).to_string();
     let path = format!("{at}?filters={}{more}", escaped(&filter));
-    match engine.call(Method::GET, &path, None)?.good("list what is of the machine")? {
+    match engine.call(Method::GET, &path, None)?.checked("list what is of the machine")? {
         Value::Array(list) => Ok(list),
         _ => Err(ProviderError::retry("the engine did not list what is of the machine".to_owned())),
     }

@@ -30,8 +30,7 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<(), NotStart
                 node.log.say(format_args!("service {replica}: {why}; the image that is there is used"));
                 Ok(())
             }
-            Err(EngineError::Said(why)) => Err(NotStarted::Failed(why)),
-            Err(EngineError::Silent(why)) => Err(NotStarted::Silent(why)),
+            Err(error) => Err(error.into()),
             Ok(()) => {
                 node.log.say(format_args!("service {replica}: fetched image {image}"));
                 Ok(())

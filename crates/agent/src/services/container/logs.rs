@@ -111,7 +111,7 @@ async fn bring(node: &Node, replica: &str, id: &str) -> Result<(), String> {
     let mut stream = match engine.open(Method::GET, &path, None, None, "tell its log").await {
         Ok(stream) => stream,
         // Who waits for it starts this again.
-        Err(EngineError::Silent(_)) => return Ok(()),
+        Err(EngineError::Absent(_) | EngineError::Silent(_)) => return Ok(()),
         Err(EngineError::Said(why)) => return Err(why),
     };
     let mut frames = Frames::default();
