@@ -1,0 +1,1 @@
+//! How many requests a look at a large cluster takes.

@@ -1,0 +1,1 @@
+//! What EC2 does at its worst, each by name.
