@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ideal_core::id::{MachineId, SlotId, Token};
+use ideal_core::ideal::Ec2Spec;
 use ideal_core::model;
 use ideal_core::observed::{Machine, MachineState, Tags, Volume, VolumeState};
 use ideal_core::time::Span;
@@ -197,7 +198,7 @@ impl Ec2 {
             Some(meaning::Image::Id(id)) => return Ok(id),
             Some(meaning::Image::Newest { owner, name }) => (owner, name),
             None => {
-                let known = meaning::IMAGES.join(", ");
+                let known = Ec2Spec::IMAGES.join(", ");
                 let why = format!("`{asked}` is no image that is known here: {known}, a name of `images:`, or ami-…");
                 return Err(ProviderError::refused(why));
             }

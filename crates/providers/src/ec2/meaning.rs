@@ -46,10 +46,6 @@ pub(crate) fn image(spec: &Ec2Spec, asked: &str, machine_type: &str) -> Option<I
     Some(Image::Newest { owner, name })
 }
 
-/// The words for images that are known without being told.
-pub(crate) const IMAGES: [&str; 5] =
-    ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "amazon-linux-2023"];
-
 /// Whether machines of a type have ARM processors: `m7g.large`, `c7gn.xlarge`, but not `g5.xlarge`.
 fn is_arm(machine_type: &str) -> bool {
     let family = machine_type.split('.').next().unwrap_or_default();
@@ -155,6 +151,6 @@ mod tests {
         assert_eq!(of("debian-12", "c7gn.large"), debian("debian-12-arm64-2*"));
         assert_eq!(of("debian-12", "g5.xlarge"), debian("debian-12-amd64-2*"));
         assert_eq!(of("slackware", "t3.small"), None);
-        assert!(IMAGES.iter().all(|word| of(word, "t3.small").is_some()));
+        assert!(Ec2Spec::IMAGES.iter().all(|word| of(word, "t3.small").is_some()));
     }
 }

@@ -77,7 +77,7 @@ impl Ec2 {
         let volume = see::volume(answer);
         let begun = answer.parsed::<jiff::Timestamp>("createTime").map(jiff::Timestamp::as_millisecond);
         let begun = begun.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
-        if volume.state != VolumeState::Creating || begun.saturating_add(SETTLE.0) > now().0 {
+        if volume.state == VolumeState::Deleted || begun.saturating_add(SETTLE.0) > now().0 {
             return Ok(volume);
         }
         let present = self.client.by_id::<Volume>(volume.id.as_str()).await?;

@@ -1,6 +1,6 @@
 //! Moto's server with our layer in front of it, for one test. Both end with it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +30,7 @@ pub(crate) fn environment() -> Option<PathBuf> {
 /// An EC2 of our own.
 pub(crate) struct Bed {
     server: Child,
+    moto: SocketAddr,
     pub(crate) layer: Layer,
 }
 
@@ -68,9 +69,14 @@ impl Bed {
         if !alone(test, &credentials) {
             return None;
         }
+        Some(Bed::here(&environment))
+    }
+
+    /// One in this process.
+    pub(crate) fn here(environment: &Path) -> Bed {
         // Somebody may take the port in between: then the server ends, and another port is tried.
-        let (server, address) = (0..10).find_map(|_| serve(&environment)).expect("the server does not answer");
-        Some(Bed { server, layer: Layer::start(address, &environment) })
+        let (server, moto) = (0..10).find_map(|_| serve(environment)).expect("the server does not answer");
+        Bed { server, moto, layer: Layer::start(moto, environment) }
     }
 
     /// What a file would say of it.
@@ -78,7 +84,7 @@ impl Bed {
         Ec2Spec {
             region: Some("eu-west-1".to_owned()),
             endpoint: Some(self.layer.endpoint()),
-            image: Some("ami-12c6146b".to_owned()),
+            image: Some("ami-785db401".to_owned()),
             images: [("another-image".to_owned(), "ami-1e749f67".to_owned())].into(),
             enforced: true,
             ..Ec2Spec::default()
@@ -89,6 +95,25 @@ impl Bed {
     pub(crate) fn provider(&self, spec: Ec2Spec) -> Ec2 {
         let any = Rate { burst: 100_000.0, each_second: 100_000.0 };
         Ec2::new(spec, Rates { look: any, change: any, launch: any })
+    }
+}
+
+impl Bed {
+    /// What somebody else asks of moto, past our layer.
+    pub(crate) fn somebody(&self, service: &str, body: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.moto).unwrap();
+        let scope = format!("Credential=other/20260101/eu-west-1/{service}/aws4_request");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {service}.amazonaws.com\r\nConnection: close\r\n\
+             Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 }
 

@@ -33,8 +33,10 @@ pub(crate) enum Fault {
     Lost,
     /// It is not done, and there is no answer.
     Dropped,
-    /// It is answered as if nothing matched.
+    /// It is answered as if nothing matched: the answer lags behind.
     Empty,
+    /// In its answer this stands for that: a state that comes late.
+    Says(&'static str, &'static str),
 }
 
 /// A fault, and which requests it meets.
@@ -56,12 +58,13 @@ struct State {
     planned: Vec<Planned>,
     counts: BTreeMap<String, u32>,
     seen: Vec<Form>,
+    signed: Vec<String>,
     wrong: Vec<String>,
     /// Pages that are still to be given, by their token.
     pages: BTreeMap<String, Vec<String>>,
     page: Option<usize>,
-    /// Answers of our own to an action, instead of moto's.
-    canned: BTreeMap<String, String>,
+    /// So many things are listed that nobody made, instead of moto's: filling moto with thousands takes minutes.
+    many: BTreeMap<&'static str, usize>,
 }
 
 struct Inner {
@@ -137,6 +140,10 @@ impl Layer {
     pub(crate) fn asked(&self, action: &str) -> Vec<Form> {
         self.state().seen.iter().filter(|form| form.action() == action).cloned().collect()
     }
+    /// By whom requests were signed.
+    pub(crate) fn signed(&self) -> Vec<String> {
+        self.state().signed.clone()
+    }
     /// What did not fit the service model.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let mut wrong = self.state().wrong.clone();
@@ -144,13 +151,9 @@ impl Layer {
         wrong.dedup();
         wrong
     }
-    /// Whether the service model knows an action.
-    pub(crate) fn knows(&self, action: &str) -> bool {
-        self.inner.model.knows(action)
-    }
-    /// Answers an action with this text from now on.
-    pub(crate) fn can(&self, action: &str, xml: String) {
-        self.state().canned.insert(action.to_owned(), xml);
+    /// From now on this action lists so many things that nobody made.
+    pub(crate) fn lists(&self, action: &'static str, count: usize) {
+        self.state().many.insert(action, count);
     }
 }
 
@@ -171,6 +174,8 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
         state.wrong.extend(wrong);
         *state.counts.entry(action.clone()).or_default() += 1;
         state.seen.push(form.clone());
+        let signed = parts.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        state.signed.push(signed.unwrap_or_default());
         let text = form.written();
         let meets = |planned: &&mut Planned| {
             planned.left > 0 && planned.action == action && text.contains(&planned.with)
@@ -184,10 +189,12 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
         Some(Fault::Refused(status, code)) => return says(status, error(code, "as planned")),
         Some(Fault::Dropped) => return Err(std::io::Error::other("dropped")),
         Some(Fault::Empty) => return says(200, format!("<{action}Response></{action}Response>")),
-        Some(Fault::Lost) | None => {}
+        Some(Fault::Lost | Fault::Says(..)) | None => {}
     }
-    if let Some(xml) = inner.state.lock().unwrap().canned.get(&action) {
-        return says(200, xml.clone());
+    if let Some(xml) = many(&inner, &form) {
+        let wrong = inner.model.answer(&action, &Shaped::read(&xml));
+        inner.state.lock().unwrap().wrong.extend(wrong);
+        return says(200, xml);
     }
     if let Some(page) = next_page(&inner, &form) {
         return says(200, page);
@@ -203,6 +210,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
     let xml = if status == 200 { remember(&inner, &form, xml) } else { xml };
     match fault {
         Some(Fault::Lost) => Err(std::io::Error::other("lost")),
+        Some(Fault::Says(truth, instead)) => {
+            assert!(xml.contains(truth), "{action} does not say {truth}: {xml}");
+            says(status, xml.replace(truth, instead))
+        }
         _ => says(status, xml),
     }
 }
@@ -240,7 +251,10 @@ async fn known(inner: &Inner, form: &Form, parts: &hyper::http::request::Parts) 
     let over = status != 200 || present.contains("<name>terminated</name>");
     Some(match (over, form.action()) {
         (true, "RunInstances") => says(400, error("IdempotentInstanceTerminated", "it was terminated")),
-        (true, _) => says(200, xml.replace("<status>creating</status>", "<status>deleted</status>")),
+        (true, _) => {
+            let was = format!("<status>{}</status>", element(&xml, "status").unwrap());
+            says(200, xml.replace(&was, "<status>deleted</status>"))
+        }
         (false, _) => says(200, xml),
     })
 }
@@ -310,4 +324,37 @@ fn first_page(state: &mut State, set: &str, xml: String) -> String {
 fn next_page(inner: &Inner, form: &Form) -> Option<String> {
     let page = inner.state.lock().unwrap().pages.get(form.get("NextToken"))?.concat();
     Some(page)
+}
+
+/// A page of things that nobody made, each with our tags.
+fn many(inner: &Inner, form: &Form) -> Option<String> {
+    let count = *inner.state.lock().unwrap().many.get(form.action())?;
+    let first: usize = form.get("NextToken").parse().unwrap_or(0);
+    let last = count.min(first + form.get("MaxResults").parse::<usize>().unwrap());
+    let next = if last < count { format!("<nextToken>{last}</nextToken>") } else { String::new() };
+    let item = |at: usize| {
+        let tag = |key: &str, value: &str| format!("<item><key>ideal:{key}</key><value>{value}</value></item>");
+        let cloud = tag("cloud", "5f0c6f2e-0000-4000-8000-00000000000a");
+        let tags = format!("<tagSet>{cloud}{}{}</tagSet>", tag("node", &at.to_string()), tag("generation", "1"));
+        match form.action() {
+            "DescribeInstances" => format!(
+                "<item><instancesSet><item><instanceId>i-{at:017x}</instanceId><instanceState><code>16</code>\
+                 <name>running</name></instanceState>{tags}</item></instancesSet></item>"
+            ),
+            "DescribeVolumes" => format!(
+                "<item><volumeId>vol-{at:017x}</volumeId><size>1</size><status>available</status>{tags}</item>"
+            ),
+            _ => format!(
+                "<item><snapshotId>snap-{at:017x}</snapshotId><volumeSize>1</volumeSize><status>completed</status>\
+                 <progress>100%</progress>{tags}</item>"
+            ),
+        }
+    };
+    let set = match form.action() {
+        "DescribeInstances" => "reservationSet",
+        "DescribeVolumes" => "volumeSet",
+        _ => "snapshotSet",
+    };
+    let items: String = (first..last).map(item).collect();
+    Some(format!("<Response><requestId>0</requestId><{set}>{items}</{set}>{next}</Response>"))
 }

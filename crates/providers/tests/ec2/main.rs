@@ -11,3 +11,4 @@ mod form;
 mod layer;
 mod model;
 mod shaped;
+mod usual;

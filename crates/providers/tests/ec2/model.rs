@@ -29,11 +29,6 @@ impl Model {
         &self.0["shapes"][name]
     }
 
-    /// Whether the model knows an action.
-    pub(crate) fn knows(&self, action: &str) -> bool {
-        self.0["operations"].get(action).is_some()
-    }
-
     /// What is wrong with a request.
     pub(crate) fn request(&self, form: &Form) -> Vec<String> {
         let action = form.action();

@@ -103,6 +103,17 @@ impl Default for Ec2Spec {
     }
 }
 
+impl Ec2Spec {
+    /// The words for images that are known without being told.
+    pub const IMAGES: [&str; 5] =
+        ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "amazon-linux-2023"];
+
+    /// Whether a word means an image: one of [`Ec2Spec::IMAGES`], a name of `images`, or an id.
+    pub fn knows_image(&self, word: &str) -> bool {
+        Ec2Spec::IMAGES.contains(&word) || word.starts_with("ami-") || self.images.contains_key(word)
+    }
+}
+
 /// What may come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
