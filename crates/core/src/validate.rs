@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::id::{CloudId, Name};
-use crate::ideal::{Ec2Spec, ProviderSpec};
 use crate::ideal::document::{CloudSpec, Document, Hook};
+use crate::ideal::{Ec2Spec, ProviderSpec};
 use crate::path::{DocPath, Place};
 
 pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};

@@ -41,6 +41,17 @@ impl Surroundings {
             ProviderSpec::Ec2(_) | ProviderSpec::Sim => None,
         }
     }
+    /// Where a provider has its things, as far as the file says it: what is there is listed by whoever looks there.
+    pub fn place(&self, spec: &ProviderSpec) -> Option<String> {
+        match spec {
+            ProviderSpec::Ec2(spec) => {
+                let said = [&spec.profile, &spec.region, &spec.endpoint]
+                    .map(|one| one.as_deref().unwrap_or_default());
+                Some(format!("ec2 {}", said.join(" ")))
+            }
+            _ => self.data(spec).map(|data| data.display().to_string()),
+        }
+    }
 }
 
 /// Why a provider cannot be used.

@@ -121,8 +121,7 @@ impl Connection {
         // Who gives credentials is asked by the same client.
         let shared = http.clone();
         let client = http_client_fn(move |_, _| shared.clone());
-        let mut loader: ConfigLoader =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(client);
+        let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
         if let Some(profile) = &spec.profile {
             loader = loader.profile_name(profile);
         }
@@ -138,10 +137,12 @@ impl Connection {
             return Err(refused("there is no source of credentials".to_owned()));
         };
         let own = || {
-            let key = ServiceConfigKey::builder().service_id("EC2").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            let key =
+                ServiceConfigKey::builder().service_id("EC2").env("AWS_ENDPOINT_URL").profile("endpoint_url");
             config.service_config()?.load_config(key.build().ok()?)
         };
-        let endpoint = spec.endpoint.clone().or_else(own).or_else(|| config.endpoint_url().map(str::to_owned));
+        let endpoint =
+            spec.endpoint.clone().or_else(own).or_else(|| config.endpoint_url().map(str::to_owned));
         let endpoint = endpoint.unwrap_or_else(|| {
             usual_endpoint(
                 &region,
@@ -156,14 +157,16 @@ impl Connection {
     /// Credentials that are good for a while, and the budget of whose they are.
     async fn identity(&self, rates: Rates) -> Result<(Credentials, Arc<Budget>), Failure> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fresh = |until: SystemTime| until.duration_since(SystemTime::now()).is_ok_and(|left| left > FRESH);
+        let fresh =
+            |until: SystemTime| until.duration_since(SystemTime::now()).is_ok_and(|left| left > FRESH);
         if let Some(known) = known.filter(|(known, _)| known.expiry().is_none_or(fresh)) {
             return Ok(known);
         }
-        let given = self.credentials.provide_credentials().await.map_err(|error| Failure::Said {
-            code: "no credentials".to_owned(),
-            message: chain(&error),
-        })?;
+        let given = self
+            .credentials
+            .provide_credentials()
+            .await
+            .map_err(|error| Failure::Said { code: "no credentials".to_owned(), message: chain(&error) })?;
         let account = given.account_id().map_or(given.access_key_id(), |account| account.as_str());
         let budget = Budget::of(account, &self.region, rates);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((given.clone(), budget.clone()));
@@ -212,7 +215,8 @@ impl Connection {
             SignableBody::Bytes(body.as_bytes()),
         );
         let signable = signable.map_err(|error| failed(error.to_string()))?;
-        let (instructions, _) = sign(signable, &params).map_err(|error| failed(error.to_string()))?.into_parts();
+        let (instructions, _) =
+            sign(signable, &params).map_err(|error| failed(error.to_string()))?.into_parts();
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST").map_err(|error| failed(error.to_string()))?;
         request.set_uri(self.endpoint.as_str()).map_err(|error| failed(error.to_string()))?;

@@ -50,9 +50,10 @@ impl Failure {
         let read = Element::read(body).ok();
         let error = read.as_ref().and_then(|answer| answer.anywhere("Error"));
         match error {
-            Some(error) => {
-                Failure::Said { code: error.text("Code").to_owned(), message: error.text("Message").to_owned() }
-            }
+            Some(error) => Failure::Said {
+                code: error.text("Code").to_owned(),
+                message: error.text("Message").to_owned(),
+            },
             // A proxy or a balancer answered: what is behind it may have done it.
             None if status >= 500 => Failure::Lost(format!("the endpoint answered {status}")),
             None => Failure::Said {
@@ -133,7 +134,9 @@ mod tests {
     use super::*;
 
     fn said(code: &str) -> Failure {
-        let body = format!("<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>");
+        let body = format!(
+            "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors></Response>"
+        );
         Failure::read(400, body.as_bytes())
     }
 
@@ -141,7 +144,9 @@ mod tests {
     fn each_error_has_its_meaning() {
         let retry = |code: &str| matches!(ProviderError::from(said(code)), ProviderError::Retry { .. });
         let refused = |code: &str| matches!(ProviderError::from(said(code)), ProviderError::Refused { .. });
-        for code in ["RequestLimitExceeded", "IncorrectState", "InsufficientInstanceCapacity", "RequestExpired"] {
+        for code in
+            ["RequestLimitExceeded", "IncorrectState", "InsufficientInstanceCapacity", "RequestExpired"]
+        {
             assert!(retry(code), "{code}");
         }
         for code in ["UnauthorizedOperation", "VolumeInUse", "InvalidVolume.NotFound", "VcpuLimitExceeded"] {

@@ -113,7 +113,10 @@ impl Ec2 {
                     .with("GroupName", &name)
                     .with("GroupDescription", "What may come in, as the ideal file says")
                     .with_some("VpcId", self.spec.network.as_ref())
-                    .tagged("security-group", &Written::from([(tags::CLOUD.to_owned(), "shared".to_owned())]));
+                    .tagged(
+                        "security-group",
+                        &Written::from([(tags::CLOUD.to_owned(), "shared".to_owned())]),
+                    );
                 self.client.ask(&query).await?.text("groupId").to_owned()
             }
         };

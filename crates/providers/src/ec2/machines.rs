@@ -58,7 +58,9 @@ impl Ec2 {
             key: self.key().await?,
         };
         let mut full = None;
-        for (at, (zone, of_type)) in zones.iter().flat_map(|zone| types.iter().map(move |one| (zone, one))).enumerate() {
+        for (at, (zone, of_type)) in
+            zones.iter().flat_map(|zone| types.iter().map(move |one| (zone, one))).enumerate()
+        {
             match self.run(&wanted, at, zone, of_type).await {
                 Ok(machine) => {
                     self.remember(slot, zone);
@@ -117,7 +119,9 @@ impl Ec2 {
             MachineState::Stopping => return Err(ProviderError::retry(format!("{id} is stopping"))),
             state => {
                 let state = format!("{state:?}").to_lowercase();
-                return Err(ProviderError::refused(format!("{id} is {state}, and only a stopped machine is started")));
+                return Err(ProviderError::refused(format!(
+                    "{id} is {state}, and only a stopped machine is started"
+                )));
             }
         }
         self.client.ask(&Query::new(Action::StartInstances).list("InstanceId", [id])).await?;
@@ -166,7 +170,10 @@ impl Ec2 {
             1 => Ok(bound.into_iter().collect()),
             _ => {
                 let zones: Vec<String> = bound.into_iter().collect();
-                let why = format!("its volumes are in several zones, {}: no machine can have them all", zones.join(" and "));
+                let why = format!(
+                    "its volumes are in several zones, {}: no machine can have them all",
+                    zones.join(" and ")
+                );
                 Err(ProviderError::refused(why))
             }
         }
@@ -186,9 +193,14 @@ impl Ec2 {
     /// In which zone a machine of a slot is that is not over.
     pub(super) async fn zone_of_machine(&self, slot: SlotId) -> Result<Option<String>, ProviderError> {
         let pages = self.client.elements(of_slot(Action::DescribeInstances, slot)).await?;
-        let all = pages.iter().flat_map(|page| page.items("reservationSet")).flat_map(|one| one.items("instancesSet"));
+        let all = pages
+            .iter()
+            .flat_map(|page| page.items("reservationSet"))
+            .flat_map(|one| one.items("instancesSet"));
         let alive = all.filter(|element| !see::machine(element).state.is_over());
-        let zone = |element: &super::element::Element| Some(element.get("placement")?.text("availabilityZone").to_owned());
+        let zone = |element: &super::element::Element| {
+            Some(element.get("placement")?.text("availabilityZone").to_owned())
+        };
         Ok(alive.filter_map(zone).next())
     }
 
@@ -199,7 +211,9 @@ impl Ec2 {
             Some(meaning::Image::Newest { owner, name }) => (owner, name),
             None => {
                 let known = Ec2Spec::IMAGES.join(", ");
-                let why = format!("`{asked}` is no image that is known here: {known}, a name of `images:`, or ami-…");
+                let why = format!(
+                    "`{asked}` is no image that is known here: {known}, a name of `images:`, or ami-…"
+                );
                 return Err(ProviderError::refused(why));
             }
         };

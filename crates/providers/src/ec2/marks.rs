@@ -22,7 +22,8 @@ impl Ec2 {
         let token = [token.to_string()];
         let mut all = self.client.matching::<T>(&[(&token_tag, &token)]).await?;
         let Some(found) = all.pop() else { return Ok(None) };
-        let same = self.client.matching::<T>(&[(&token_tag, &token), (&wish_tag, &[wish.to_owned()])]).await?;
+        let same =
+            self.client.matching::<T>(&[(&token_tag, &token), (&wish_tag, &[wish.to_owned()])]).await?;
         match same.into_iter().any(|one| one.id() == found.id()) {
             true => Ok(Some(found)),
             false => Err(ProviderError::TokenTaken),
@@ -90,11 +91,13 @@ impl Ec2 {
     ) -> Result<Answer, ProviderError> {
         let Some(demand_written) = tags::demand(demand) else { return Err(too_long()) };
         // A late call of an engine of before must not undo a later demand.
-        let is_older = |tags: &Tags| tags.demand.as_ref().is_none_or(|known| known.version() <= demand.version());
+        let is_older =
+            |tags: &Tags| tags.demand.as_ref().is_none_or(|known| known.version() <= demand.version());
         let there = self.there(objects).await?;
         let ours = there.iter().filter(|(_, tags)| see::is_owned(tags) && is_older(tags));
         let (lower, same): (Vec<_>, Vec<_>) = ours.partition(|(_, tags)| tags.epoch <= epoch);
-        let ids = |some: Vec<&'_ (String, Tags)>| some.into_iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        let ids =
+            |some: Vec<&'_ (String, Tags)>| some.into_iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
         let (lower, same) = (ids(lower), ids(same));
         let mut with_epoch = demand_written.clone();
         with_epoch.insert(tags::EPOCH.to_owned(), epoch.to_string());
@@ -134,7 +137,9 @@ impl Ec2 {
         if see::is_owned(&volume.tags) {
             return match volume.tags.mount_id() == tags.mount_id() {
                 true => Ok(Answer::Accepted),
-                false => Err(ProviderError::refused(format!("{id} belongs to the cloud {}", volume.tags.cloud))),
+                false => {
+                    Err(ProviderError::refused(format!("{id} belongs to the cloud {}", volume.tags.cloud)))
+                }
             };
         }
         let Some(written) = tags::write(tags) else { return Err(too_long()) };
@@ -148,6 +153,7 @@ fn texts(ids: &[String]) -> Vec<&str> {
 }
 
 fn too_long() -> ProviderError {
-    let why = "what is demanded is longer than fits into the tags of EC2: demand the same of more nodes at once";
+    let why =
+        "what is demanded is longer than fits into the tags of EC2: demand the same of more nodes at once";
     ProviderError::refused(why)
 }

@@ -38,8 +38,12 @@ pub(crate) fn image(spec: &Ec2Spec, asked: &str, machine_type: &str) -> Option<I
     let (owner, name) = match asked {
         "debian-12" => ("136693071363", format!("debian-12-{short}-2*")),
         "debian-13" => ("136693071363", format!("debian-13-{short}-2*")),
-        "ubuntu-22.04" => ("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{short}-server-*")),
-        "ubuntu-24.04" => ("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{short}-server-*")),
+        "ubuntu-22.04" => {
+            ("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-{short}-server-*"))
+        }
+        "ubuntu-24.04" => {
+            ("099720109477", format!("ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-{short}-server-*"))
+        }
         "amazon-linux-2023" => ("137112412989", format!("al2023-ami-2023.*-{long}")),
         _ => return None,
     };

@@ -20,7 +20,12 @@ pub fn policy() -> Value {
             Grant::Look => statements.push(statement("Look", &actions, None)),
             Grant::Make => statements.push(statement("Make", &actions, None)),
             Grant::Mark => {
-                let made = actions_by_name(&[Action::RunInstances, Action::CreateVolume, Action::CreateSnapshot, Action::CreateSecurityGroup]);
+                let made = actions_by_name(&[
+                    Action::RunInstances,
+                    Action::CreateVolume,
+                    Action::CreateSnapshot,
+                    Action::CreateSecurityGroup,
+                ]);
                 statements.push(statement(
                     "MarkWhatIsMade",
                     &actions,
@@ -105,7 +110,10 @@ mod tests {
             let of = |one: &&Value| one["Action"].as_array().unwrap().contains(&json!(end));
             let statements: Vec<&Value> = policy["Statement"].as_array().unwrap().iter().filter(of).collect();
             let condition = json!({"Null": {"aws:ResourceTag/ideal:retired": "false"}});
-            assert!(!statements.is_empty() && statements.iter().all(|one| one["Condition"] == condition), "{end}");
+            assert!(
+                !statements.is_empty() && statements.iter().all(|one| one["Condition"] == condition),
+                "{end}"
+            );
         }
     }
 
@@ -117,6 +125,10 @@ mod tests {
         if std::env::var_os("IDEAL_BLESS").is_some() {
             std::fs::write(path, &text).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "docs/ec2-policy.json is out of date");
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap_or_default(),
+            text,
+            "docs/ec2-policy.json is out of date"
+        );
     }
 }

@@ -291,7 +291,14 @@ mod tests {
     #[test]
     fn only_ids_of_ec2_are_asked_for() {
         assert!(is_id::<Volume>("vol-049df61146c4d7901") && is_id::<Machine>("i-1a2b3c4d"));
-        for wrong in ["v-000000000000", "../../etc", "vol-", "vol-xyz12345", "i-049df61146c4d7901", "vol-049df61146c4d79012"] {
+        for wrong in [
+            "v-000000000000",
+            "../../etc",
+            "vol-",
+            "vol-xyz12345",
+            "i-049df61146c4d7901",
+            "vol-049df61146c4d79012",
+        ] {
             assert!(!is_id::<Volume>(wrong), "{wrong}");
         }
     }

@@ -61,7 +61,8 @@ fn piece(at: usize) -> String {
 pub(crate) fn demand(demands: &Demands) -> Option<Written> {
     let text = demands.to_string();
     // Its letters are of one byte each.
-    let pieces: Vec<&str> = text.as_bytes().chunks(PIECE).filter_map(|one| std::str::from_utf8(one).ok()).collect();
+    let pieces: Vec<&str> =
+        text.as_bytes().chunks(PIECE).filter_map(|one| std::str::from_utf8(one).ok()).collect();
     if pieces.len() > PIECES || pieces.concat() != text {
         return None;
     }
@@ -75,7 +76,8 @@ pub(crate) fn demand(demands: &Demands) -> Option<Written> {
 
 fn read_demand(tags: &Written) -> Option<Demands> {
     let (count, first) = tags.get(DEMAND)?.split_once('|')?;
-    let rest = (1..count.parse::<usize>().ok()?.min(PIECES)).map(|at| tags.get(&piece(at)).map(String::as_str));
+    let rest =
+        (1..count.parse::<usize>().ok()?.min(PIECES)).map(|at| tags.get(&piece(at)).map(String::as_str));
     let mut text = first.to_owned();
     for piece in rest {
         text.push_str(piece?);

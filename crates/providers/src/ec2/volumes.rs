@@ -113,7 +113,9 @@ impl Ec2 {
         match self.client.ask(&query).await {
             Ok(_) => Ok(Answer::Accepted),
             // Another volume was given the same device a moment ago.
-            Err(failure) if failure.why().contains("already in use") => Err(ProviderError::retry(failure.why())),
+            Err(failure) if failure.why().contains("already in use") => {
+                Err(ProviderError::retry(failure.why()))
+            }
             Err(failure) => Err(failure.into()),
         }
     }
@@ -130,7 +132,9 @@ impl Ec2 {
         let first = usize::from(blake3::hash(volume.as_str().as_bytes()).as_bytes()[0]) % count;
         let mut all = DEVICES.iter().cycle().skip(first).take(count).map(|letter| format!("/dev/sd{letter}"));
         let free = all.find(|device| !used.contains(&device.as_str()));
-        free.ok_or_else(|| ProviderError::refused(format!("{machine} has {count} volumes, and no device is left")))
+        free.ok_or_else(|| {
+            ProviderError::refused(format!("{machine} has {count} volumes, and no device is left"))
+        })
     }
 
     pub(super) async fn detach(

@@ -23,7 +23,8 @@ async fn a_large_cluster_is_seen_in_as_many_requests_as_pages() {
     assert_eq!((listing.complete, seen), (true, (1_000, 2_000, 10_000)));
     assert!(listing.machines.iter().all(|machine| machine.state == MachineState::Running));
     let counted: BTreeMap<String, u32> = bed.layer.counted();
-    let expected = things.map(|(action, count)| (action.to_owned(), u32::try_from(count.div_ceil(1_000)).unwrap()));
+    let expected =
+        things.map(|(action, count)| (action.to_owned(), u32::try_from(count.div_ceil(1_000)).unwrap()));
     assert_eq!(counted, expected.into());
     assert!(counted.values().sum::<u32>() <= 13 + 2);
     assert_eq!(bed.layer.wrong(), Vec::<String>::new());

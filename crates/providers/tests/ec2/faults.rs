@@ -216,8 +216,15 @@ async fn what_is_not_ready_yet_is_tried_later() {
     let read = provider.read(&ObjectId::Volume(volume.id.clone())).await.unwrap();
     assert!(matches!(read, Some(Object::Volume(found)) if found.attachment.is_some()));
     // What is busy is still attached.
-    bed.layer.plan("DescribeVolumes", "", Fault::Says("<status>attached</status>", "<status>busy</status>"), 1);
-    let Some(Object::Volume(busy)) = provider.read(&ObjectId::Volume(volume.id)).await.unwrap() else { panic!() };
+    bed.layer.plan(
+        "DescribeVolumes",
+        "",
+        Fault::Says("<status>attached</status>", "<status>busy</status>"),
+        1,
+    );
+    let Some(Object::Volume(busy)) = provider.read(&ObjectId::Volume(volume.id)).await.unwrap() else {
+        panic!()
+    };
     assert!(guard::seal(busy.tags.cloud, &busy).is_err());
     assert!(bed.layer.all_met());
 }

@@ -160,7 +160,11 @@ impl Layer {
 type Answered = Result<Response<Full<Bytes>>, std::io::Error>;
 
 fn says(status: u16, xml: impl Into<Bytes>) -> Answered {
-    Ok(Response::builder().status(status).header("content-type", "text/xml").body(Full::new(xml.into())).unwrap())
+    Ok(Response::builder()
+        .status(status)
+        .header("content-type", "text/xml")
+        .body(Full::new(xml.into()))
+        .unwrap())
 }
 
 async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
@@ -238,7 +242,10 @@ async fn known(inner: &Inner, form: &Form, parts: &hyper::http::request::Parts) 
     let key = (form.action().to_owned(), token.to_owned());
     let (first, xml) = inner.state.lock().unwrap().tokens.get(&key).filter(|_| !token.is_empty())?.clone();
     if first != *form {
-        return Some(says(400, error("IdempotentParameterMismatch", "the parameters are not those of before")));
+        return Some(says(
+            400,
+            error("IdempotentParameterMismatch", "the parameters are not those of before"),
+        ));
     }
     let (look, field, name) = match form.action() {
         "RunInstances" => ("DescribeInstances", "instanceId", "InstanceId.1"),
@@ -311,7 +318,11 @@ fn first_page(state: &mut State, set: &str, xml: String) -> String {
     let pages: Vec<Vec<String>> = all.chunks(size).map(<[String]>::to_vec).collect();
     let count = pages.len();
     let mut written = pages.into_iter().enumerate().map(|(at, items)| {
-        let next = if at + 1 < count { format!("<nextToken>{number}-{}</nextToken>", at + 1) } else { String::new() };
+        let next = if at + 1 < count {
+            format!("<nextToken>{number}-{}</nextToken>", at + 1)
+        } else {
+            String::new()
+        };
         format!("<Response><{set}>{}</{set}>{next}</Response>", items.concat())
     });
     let first = written.next().unwrap();
@@ -333,9 +344,11 @@ fn many(inner: &Inner, form: &Form) -> Option<String> {
     let last = count.min(first + form.get("MaxResults").parse::<usize>().unwrap());
     let next = if last < count { format!("<nextToken>{last}</nextToken>") } else { String::new() };
     let item = |at: usize| {
-        let tag = |key: &str, value: &str| format!("<item><key>ideal:{key}</key><value>{value}</value></item>");
+        let tag =
+            |key: &str, value: &str| format!("<item><key>ideal:{key}</key><value>{value}</value></item>");
         let cloud = tag("cloud", "5f0c6f2e-0000-4000-8000-00000000000a");
-        let tags = format!("<tagSet>{cloud}{}{}</tagSet>", tag("node", &at.to_string()), tag("generation", "1"));
+        let tags =
+            format!("<tagSet>{cloud}{}{}</tagSet>", tag("node", &at.to_string()), tag("generation", "1"));
         match form.action() {
             "DescribeInstances" => format!(
                 "<item><instancesSet><item><instanceId>i-{at:017x}</instanceId><instanceState><code>16</code>\

@@ -40,7 +40,8 @@ impl Model {
         let Some(input) = self.0["operations"][action]["input"]["shape"].as_str() else {
             return vec![format!("there is no action {action}")];
         };
-        for (name, value) in form.0.iter().filter(|(name, _)| !["Action", "Version"].contains(&name.as_str())) {
+        for (name, value) in form.0.iter().filter(|(name, _)| !["Action", "Version"].contains(&name.as_str()))
+        {
             let parts: Vec<&str> = name.split('.').collect();
             if let Err(why) = self.field(input, &parts, value) {
                 wrong.push(format!("{action}: {name}={value}: {why}"));

@@ -17,8 +17,14 @@ async fn what_the_file_says_reaches_ec2() {
     let spec = Ec2Spec {
         image: Some("amazon-linux-2023".to_owned()),
         key: Some("ours".to_owned()),
-        public_key: Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ours".to_owned()),
-        rules: vec![rule("10.0.0.0/8", 22, None, Protocol::Tcp), rule("0.0.0.0/0", 8000, Some(8010), Protocol::Udp)],
+        public_key: Some(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ours"
+                .to_owned(),
+        ),
+        rules: vec![
+            rule("10.0.0.0/8", 22, None, Protocol::Tcp),
+            rule("0.0.0.0/0", 8000, Some(8010), Protocol::Udp),
+        ],
         user_data: Some("#!/bin/sh\necho ideal\n".to_owned()),
         instance_profile: Some("node".to_owned()),
         protected: true,
@@ -28,13 +34,21 @@ async fn what_the_file_says_reaches_ec2() {
     let made = machine(&provider, &machine_call("", "4cpu 8GiB")).await.unwrap();
     let run = &bed.layer.asked("RunInstances")[0];
     assert_eq!((run.get("InstanceType"), run.get("KeyName")), ("c6i.xlarge", "ours"));
-    assert_eq!((run.get("UserData"), run.get("DisableApiTermination")), ("IyEvYmluL3NoCmVjaG8gaWRlYWwK", "true"));
+    assert_eq!(
+        (run.get("UserData"), run.get("DisableApiTermination")),
+        ("IyEvYmluL3NoCmVjaG8gaWRlYWwK", "true")
+    );
     assert_eq!(run.get("IamInstanceProfile.Name"), "node");
     assert_eq!((made.image.as_str(), made.size.as_str()), ("", "4cpu 8GiB"));
 
-    let group = format!("Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1={}", run.get("SecurityGroupId.1"));
+    let group = format!(
+        "Action=DescribeSecurityGroups&Version=2016-11-15&GroupId.1={}",
+        run.get("SecurityGroupId.1")
+    );
     let group = bed.somebody("ec2", &group);
-    for said in ["<fromPort>22</fromPort>", "<toPort>8010</toPort>", "<ipProtocol>udp</ipProtocol>", "10.0.0.0/8"] {
+    for said in
+        ["<fromPort>22</fromPort>", "<toPort>8010</toPort>", "<ipProtocol>udp</ipProtocol>", "10.0.0.0/8"]
+    {
         assert!(group.contains(said), "{said}: {group}");
     }
     let volume = volume(&provider, &volume_call(3)).await.unwrap();
@@ -84,7 +98,10 @@ async fn a_word_that_means_nothing_is_refused() {
     assert!(bed.layer.asked("RunInstances").is_empty());
     // The image is not in this region yet.
     let early = machine(&provider, &machine_call("debian-13", "")).await;
-    assert!(matches!(&early, Err(ProviderError::Retry { why, .. }) if why.contains("debian-13")), "{early:?}");
+    assert!(
+        matches!(&early, Err(ProviderError::Retry { why, .. }) if why.contains("debian-13")),
+        "{early:?}"
+    );
 }
 
 /// A profile whose credentials a program gives, and whose region and endpoint the configuration says.
@@ -97,7 +114,8 @@ async fn a_profile_says_who_and_where() {
     let text = format!("[profile work]\nregion = eu-north-1\ncredential_process = {program}\n");
     let own = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
     // The file is of whoever starts the other process.
-    let first = std::env::var_os("AWS_CONFIG_FILE").is_none_or(|path| !path.to_string_lossy().contains("/profile-"));
+    let first =
+        std::env::var_os("AWS_CONFIG_FILE").is_none_or(|path| !path.to_string_lossy().contains("/profile-"));
     if first {
         std::fs::write(&config, text).unwrap();
     }
@@ -119,7 +137,10 @@ async fn a_profile_says_who_and_where() {
     assert!(bed.layer.signed().last().unwrap().contains("/eu-west-1/ec2/aws4_request"));
     // Without any, it is said.
     let nobody = bed.provider(Ec2Spec { profile: Some("nobody".to_owned()), ..spec }).reachable().await;
-    assert!(matches!(&nobody, Err(ProviderError::Refused { why }) if why.contains("credentials")), "{nobody:?}");
+    assert!(
+        matches!(&nobody, Err(ProviderError::Refused { why }) if why.contains("credentials")),
+        "{nobody:?}"
+    );
 }
 
 #[tokio::test]
