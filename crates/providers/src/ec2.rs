@@ -124,7 +124,7 @@ impl Provider for Ec2 {
         Character { settle: SETTLE, fence: Fence::Terminate, enforces_marks: self.spec.enforced }
     }
     fn describe(&self) -> Answering<'_, Listing> {
-        Box::pin(async { Ok(self.client.listing().await?) })
+        Box::pin(async { Ok(Box::pin(self.client.listing()).await?) })
     }
     fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>> {
         Box::pin(self.read_one(id))

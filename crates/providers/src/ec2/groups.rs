@@ -125,11 +125,13 @@ impl Ec2 {
             let query = Query::new(Action::AuthorizeSecurityGroupIngress).with("GroupId", &id);
             let query = self.spec.rules.iter().enumerate().fold(query, |query, (i, rule)| {
                 let at = format!("IpPermissions.{}", i + 1);
+                let range =
+                    if rule.from.contains(':') { "Ipv6Ranges.1.CidrIpv6" } else { "IpRanges.1.CidrIp" };
                 query
                     .with(format!("{at}.IpProtocol"), word(rule.protocol))
                     .with(format!("{at}.FromPort"), rule.port)
                     .with(format!("{at}.ToPort"), rule.to.unwrap_or(rule.port))
-                    .with(format!("{at}.IpRanges.1.CidrIp"), &rule.from)
+                    .with(format!("{at}.{range}"), &rule.from)
             });
             self.client.ask(&query).await?;
         }

@@ -3,6 +3,8 @@
 use ideal_core::id::{Life, SnapshotId, Token, VolumeId};
 use ideal_core::observed::{SealKind, Snapshot, SnapshotState, Tags, VolumeState};
 use ideal_core::time::Span;
+use ideal_host::now;
+use jiff::Timestamp;
 
 use super::actions::Action;
 use super::failure::Kind;
@@ -14,6 +16,8 @@ use crate::{Answer, Object, ProviderError, Verdict};
 
 /// How long the volume of a trial may take until it can be used.
 const RESTORED_WITHIN: Span = Span::mins(10);
+/// After so long a trial counts as broken off.
+const LEFT: Span = Span::hours(1);
 /// How often it is looked at meanwhile.
 const LOOK: Span = Span::secs(2);
 
@@ -71,6 +75,7 @@ impl Ec2 {
         if found.state != SnapshotState::Completed {
             return Err(ProviderError::refused(format!("{id} is not completed")));
         }
+        self.sweep_trials().await?;
         let wanted = gib(found.size);
         let zones = self.zones().await?;
         let zone = zones.first().ok_or_else(|| ProviderError::refused("no zone is named"))?;
@@ -92,6 +97,22 @@ impl Ec2 {
         let restored = self.restored(&trial).await;
         self.client.ask(&Query::new(Action::DeleteVolume).with("VolumeId", &trial)).await?;
         Ok(Verdict { taken: format!("{wanted} GiB of {id}"), restored: restored? })
+    }
+
+    /// Removes what trials have left that were broken off long ago: a volume costs for as long as it is there.
+    async fn sweep_trials(&self) -> Result<(), ProviderError> {
+        let query = Query::new(Action::DescribeVolumes).filter("tag-key", tags::TRIAL);
+        let pages = self.client.elements(query).await?;
+        let before = Timestamp::from_millisecond(i64::try_from((now() - LEFT).0).unwrap_or_default());
+        for volume in pages.iter().flat_map(|page| page.items("volumeSet")) {
+            let made = volume.parsed::<Timestamp>("createTime");
+            let old = made.zip(before.as_ref().ok()).is_some_and(|(made, before)| made < *before);
+            if old && volume.text("status") == "available" {
+                let query = Query::new(Action::DeleteVolume).with("VolumeId", volume.text("volumeId"));
+                self.client.ask(&query).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn restored(&self, trial: &str) -> Result<String, ProviderError> {

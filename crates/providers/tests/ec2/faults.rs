@@ -228,3 +228,33 @@ async fn what_is_not_ready_yet_is_tried_later() {
     assert!(guard::seal(busy.tags.cloud, &busy).is_err());
     assert!(bed.layer.all_met());
 }
+
+/// A trial that was broken off long ago leaves nothing; one of a moment ago may still be under way.
+#[tokio::test]
+async fn what_a_broken_off_trial_left_is_removed() {
+    let Some(bed) = Bed::start("faults::what_a_broken_off_trial_left_is_removed") else { return };
+    let provider = bed.provider(bed.spec());
+    let made = volume(&provider, &volume_call(1)).await.unwrap();
+    let permit = guard::seal(made.tags.cloud, &made).unwrap();
+    let (token, tags) = (Token::new("seal"), tags(Some("data")));
+    let seal = provider.issue(&Call::Seal { permit, token, tags, kind: SealKind::Clean }).await.unwrap();
+    let Answer::Made(Object::Snapshot(Snapshot { id, .. })) = seal else { panic!("{seal:?}") };
+    let left = "CreateVolume&Version=2016-11-15&AvailabilityZone=eu-west-1a&Size=1\
+                &TagSpecification.1.ResourceType=volume&TagSpecification.1.Tag.1.Key=ideal:trial\
+                &TagSpecification.1.Tag.1.Value=snap-1";
+    bed.somebody("ec2", &format!("Action={left}"));
+    let trials = || {
+        let ask =
+            "Action=DescribeVolumes&Version=2016-11-15&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:trial";
+        bed.somebody("ec2", ask).matches("<volumeId>").count()
+    };
+    assert!(provider.verify(&id).await.unwrap().holds());
+    assert_eq!(trials(), 1, "it may be under way");
+    let year = &jiff::Timestamp::now().to_string()[..4];
+    let (truth, long_ago) = (format!("<createTime>{year}"), "<createTime>2020");
+    let said = Fault::Says(truth.leak(), long_ago);
+    bed.layer.plan("DescribeVolumes", "ideal%3Atrial", said, 1);
+    assert!(provider.verify(&id).await.unwrap().holds());
+    assert_eq!(trials(), 0);
+    assert!(bed.layer.all_met());
+}
