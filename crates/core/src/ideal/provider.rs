@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(read(&serde_json::to_string(&aws).unwrap()).unwrap(), aws);
         assert_eq!(read("\"ec2\"").unwrap(), ProviderSpec::Ec2(Box::default()));
         for wrong in [
-            "{\"ec2\": {\"regoin\": \"a\"}}",
+            "{\"ec2\": {\"colour\": \"a\"}}",
             "{\"local\": null}",
             "\"dcoker\"",
             "{}",
