@@ -30,7 +30,7 @@ use ideal_core::id::{SlotId, SnapshotId, Token};
 use ideal_core::ideal::Ec2Spec;
 use ideal_core::observed::{Listing, Machine, Snapshot, Tags, Volume};
 use ideal_core::time::Span;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 pub use budget::{Rate, Rates};
@@ -46,7 +46,7 @@ pub struct Ec2 {
     spec: Ec2Spec,
     client: Client,
     /// Images that were looked up, by the name that was looked for: all machines of a run have the same.
-    images: RefCell<BTreeMap<String, String>>,
+    images: Mutex<BTreeMap<String, String>>,
     /// Slots of which something is being placed.
     placing: RefCell<BTreeSet<SlotId>>,
     /// In which zone something of a slot was made.
@@ -62,7 +62,7 @@ impl Ec2 {
         Ec2 {
             client: Client::new(spec.clone(), rates),
             spec,
-            images: RefCell::default(),
+            images: Mutex::default(),
             placing: RefCell::default(),
             placed: RefCell::default(),
             first_zone: OnceCell::new(),

@@ -217,7 +217,9 @@ impl Ec2 {
                 return Err(ProviderError::refused(why));
             }
         };
-        if let Some(known) = self.images.borrow().get(&name) {
+        // Who comes second waits for the answer that the first one gets.
+        let mut images = self.images.lock().await;
+        if let Some(known) = images.get(&name) {
             return Ok(known.clone());
         }
         let query = Query::new(Action::DescribeImages)
@@ -225,13 +227,13 @@ impl Ec2 {
             .filter("name", &name)
             .filter("state", "available");
         let pages = self.client.elements(query).await?;
-        let images = pages.iter().flat_map(|page| page.items("imagesSet"));
-        let newest = images.max_by_key(|image| (image.text("creationDate"), image.text("imageId")));
+        let found = pages.iter().flat_map(|page| page.items("imagesSet"));
+        let newest = found.max_by_key(|image| (image.text("creationDate"), image.text("imageId")));
         let Some(id) = newest.map(|image| image.text("imageId").to_owned()) else {
             let why = format!("there is no image {name} of account {owner} in this region");
             return Err(ProviderError::Retry { why, after: Some(Span::mins(1)) });
         };
-        self.images.borrow_mut().insert(name, id.clone());
+        images.insert(name, id.clone());
         Ok(id)
     }
 }

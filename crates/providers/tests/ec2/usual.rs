@@ -3,12 +3,23 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ideal_core::guard;
+use ideal_core::id::Token;
 use ideal_core::ideal::{Ec2Rule, Ec2Spec, Protocol};
-use ideal_core::observed::{MachineState, Report};
+use ideal_core::observed::{MachineState, Report, Tags};
 use ideal_providers::{Call, Ec2, Object, ObjectId, Provider, ProviderError};
 
 use crate::bed::{Bed, alone};
 use crate::faults::{machine, machine_call, volume, volume_call};
+
+/// A machine for this node.
+fn numbered(index: u32, image: &str) -> Call {
+    Call::CreateMachine {
+        token: Token::new(format!("machine-{index}")),
+        tags: Tags { index: Some(index), ..crate::faults::tags(None) },
+        image: image.to_owned(),
+        size: String::new(),
+    }
+}
 
 /// Each setting reaches EC2, in fields that its service model knows.
 #[tokio::test]
@@ -59,17 +70,19 @@ async fn what_the_file_says_reaches_ec2() {
 
     // Another run of the program makes neither group nor key again.
     let later = bed.provider(spec);
-    let next = Call::CreateMachine {
-        token: ideal_core::id::Token::new("next"),
-        tags: ideal_core::observed::Tags { index: Some(1), ..crate::faults::tags(None) },
-        image: String::new(),
-        size: String::new(),
-    };
+    let next = numbered(1, "");
     machine(&later, &next).await.unwrap();
     let made_once = ["CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "ImportKeyPair"];
     for action in made_once {
         assert_eq!(bed.layer.asked(action).len(), 1, "{action}");
     }
+    // Several at once ask once what the word for the image means.
+    let calls: Vec<Call> = (2..6).map(|index| numbered(index, "amazon-linux-2023")).collect();
+    let before = bed.layer.asked("DescribeImages").len();
+    let several = bed.provider(bed.spec());
+    let all: Vec<_> = futures_util::future::join_all(calls.iter().map(|call| machine(&several, call))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!(bed.layer.asked("DescribeImages").len() - before, 1);
 
     // Somebody stops it; it is started, and ended in spite of its protection.
     bed.somebody("ec2", &format!("Action=StopInstances&Version=2016-11-15&InstanceId.1={}", made.id));
