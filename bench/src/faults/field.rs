@@ -94,7 +94,7 @@ impl Field {
         if self.watching.is_none() {
             let mut watching = self.project.command(&["heal", "--watch", "--yes"]);
             let heard = File::create(self.project.path().join("watching"))?;
-            self.watching = Some(watching.stdout(heard).spawn()?);
+            self.watching = Some(watching.stderr(heard.try_clone()?).stdout(heard).spawn()?);
         }
         Ok(())
     }

@@ -28,8 +28,8 @@ pub(crate) enum ServicesAction {
     /// Move a replica to a node, with its mounts
     #[command(after_help = "Examples:\n  ideal services move pub[0] shop.web[2]")]
     Move(ServicesMove),
-    /// Start all replicas of a service again, a few at a time
-    #[command(after_help = "Examples:\n  ideal services restart pub")]
+    /// Start all replicas of a service again, a few at a time; or one of them, at once
+    #[command(after_help = "Examples:\n  ideal services restart pub\n  ideal services restart pub[0]")]
     Restart(ServicesChange),
     /// Change no further replica of a service to its new version
     #[command(after_help = "Examples:\n  ideal services pause pub")]
@@ -82,7 +82,7 @@ pub(crate) struct ServicesMove {
 /// `ideal services restart` and `resume`
 #[derive(Debug, Args)]
 pub(crate) struct ServicesChange {
-    /// The service: pub
+    /// The service: pub; to start one replica of it again: pub[0]
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
     #[command(flatten)]

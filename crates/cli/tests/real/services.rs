@@ -181,6 +181,28 @@ fn a_new_version_comes_one_at_a_time() {
 }
 
 #[test]
+fn one_replica_is_started_again() {
+    let bench = launched(3);
+    let starts = || -> Vec<_> { (0..3).map(|i| bench.copies().remove(&format!("pub[{i}]"))).collect() };
+    let before = starts();
+    bench.run(&["services", "restart", "pub[1]"]).ended(0).says("pub[1] is started again on");
+    let after = starts();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    assert_ne!(after[1], before[1]);
+    bench.one_of_each(4);
+    bench.run(&["services", "restart", "pub[7]"]).ended(2).says("has 3 replicas");
+    // With its data, which goes on.
+    bench.counted(20);
+    bench.run(&["services", "restart", "db[0]"]).ended(0);
+    let lines = bench.counted(20).lines().count();
+    bench.counted(lines + 20);
+    // What a person was asked about has all of its chances again.
+    bench.write(&file(3, BAD));
+    bench.run(&["up", "--timeout", "3s"]);
+    bench.run(&["services", "restart", "pub[0]", "--timeout", "2s"]).ended(7).says("is not well within 2.0s");
+}
+
+#[test]
 fn a_bad_version_goes_back_and_a_change_is_paused() {
     let bench = launched(3);
     let good = bench.replica("pub[0]")["version"].clone();
