@@ -28,6 +28,11 @@ pub(crate) enum ServicesAction {
     /// Move a replica to a node, with its mounts
     #[command(after_help = "Examples:\n  ideal services move pub[0] shop.web[2]")]
     Move(ServicesMove),
+    /// Move replicas from nodes that carry many to nodes that carry few, one after the other
+    #[command(
+        after_help = "Examples:\n  ideal services rebalance\n  ideal services rebalance pub --dry-run\n  ideal services rebalance --data"
+    )]
+    Rebalance(ServicesRebalance),
     /// Start all replicas of a service again, a few at a time; or one of them, at once
     #[command(after_help = "Examples:\n  ideal services restart pub\n  ideal services restart pub[0]")]
     Restart(ServicesChange),
@@ -75,6 +80,22 @@ pub(crate) struct ServicesMove {
     /// Where to: shop.web[2]
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
+    #[command(flatten)]
+    pub(crate) pursuit: Pursuit,
+}
+
+/// `ideal services rebalance`
+#[derive(Debug, Args)]
+pub(crate) struct ServicesRebalance {
+    /// Services or replicas: pub, pub[0]; without, all
+    #[arg(value_name = "SERVICE")]
+    pub(crate) names: Vec<String>,
+    /// Also those with mounts, which move with them
+    #[arg(long)]
+    pub(crate) data: bool,
+    /// Only show what would move
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) pursuit: Pursuit,
 }

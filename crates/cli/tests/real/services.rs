@@ -260,6 +260,24 @@ fn what_a_drained_node_carries_goes_elsewhere() {
 }
 
 #[test]
+fn who_returns_is_given_replicas_on_request() {
+    let bench = launched(4);
+    let on = |node: &str| bench.replicas(&["pub"]).iter().filter(|one| one["node"] == node).count();
+    bench.run(&["services", "rebalance"]).ended(0).says("nothing is worth a move");
+    let other = bench.other("db[0]");
+    bench.run(&["nodes", "drain", &other]).ended(0);
+    bench.run(&["nodes", "return", &other]).ended(0);
+    assert_eq!(on(&other), 0, "by itself nothing moves for better points");
+    bench.run(&["services", "rebalance", "--dry-run"]).ended(0).says("would move").says(&other);
+    assert_eq!(on(&other), 0);
+    bench.run(&["services", "rebalance"]).ended(0).says("moved, all well");
+    bench.one_of_each(5);
+    let all: Vec<usize> = (0..3).map(|index| on(&format!("web[{index}]"))).collect();
+    assert!(all.iter().all(|count| (1..=2).contains(count)), "{all:?}");
+    bench.run(&["services", "rebalance"]).ended(0).says("nothing is worth a move");
+}
+
+#[test]
 fn a_dead_node_loses_nothing_while_somebody_watches() {
     let bench = launched(4);
     let before = bench.counted(5);
