@@ -41,7 +41,7 @@ pub use elastic::grown;
 pub use forecast::forecast;
 
 pub use patience::Patience;
-pub use seats::{Carried, Ground, Place, Seats, Wait, ground};
+pub use seats::{Carried, Ground, Move, Place, Seats, Wait, ground};
 pub use slices::{clouds_of, secrets_of, slice_hash, slice_of};
 pub use standing::{How, Standing, standing};
 

@@ -328,6 +328,7 @@ fn resolved_mount(name: &Name, spec: &MountSpec) -> Mount {
         keep: spec.keep,
         from: spec.from.clone(),
         backup: spec.backup.clone(),
+        lost: spec.lost,
     }
 }
 
