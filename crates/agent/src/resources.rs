@@ -255,12 +255,13 @@ impl Keeping {
                 ideal_resources::plugins::install(&*self.node, &work.plugins)
                     .map_err(|error| refused(&format!("a plugin is not here: {error}")))?;
                 let mut context = self.node.context(&held.slice, None);
-                if let Some(clouds) = &work.clouds {
-                    context["clouds"] = clouds.clone();
+                for (name, value) in &work.beyond {
+                    context[name] = value.clone();
                 }
                 let secrets =
                     work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
                 context["secret"] = Value::Object(secrets.collect());
+                crate::secrets::serve(&mut context);
                 Rc::new(self.keeper.prepare_once(recipes, &[], &context))
             }
         };

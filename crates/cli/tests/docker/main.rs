@@ -19,6 +19,7 @@ mod first;
 mod guard;
 mod hand;
 mod many;
+mod names;
 mod one_line;
 mod postgres;
 mod services;

@@ -104,7 +104,7 @@ impl Zone {
 /// What the texts of a recipe ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    pub(crate) clouds: bool,
+    pub(crate) beyond: ideal_core::recipe::Reads,
     pub(crate) secrets: BTreeSet<String>,
 }
 
@@ -353,9 +353,8 @@ impl Apply<'_> {
     /// What a recipe asks for, so that nodes are told when it changes.
     fn note(&mut self, trail: &Trail) {
         match (trail.root.as_str(), trail.steps.first()) {
-            ("clouds", _) => self.reads.clouds = true,
             ("secret", Some(Step::Key(name))) => _ = self.reads.secrets.insert(name.clone()),
-            _ => {}
+            (root, _) => self.reads.beyond.note(root),
         }
     }
 }
