@@ -32,7 +32,7 @@ impl Bed {
     pub(crate) fn node_of(&self, replica: &str) -> String {
         let said = self.ideal(&["services", "list", "-o", "jsonl"]).out;
         let rows = said.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
-        let mut own = rows.filter(|row| row["address"] == replica);
+        let mut own = rows.map(|row| row["data"].clone()).filter(|row| row["address"] == replica);
         own.next().and_then(|row| Some(row["node"].as_str()?.to_owned())).unwrap_or_default()
     }
     /// The container that is this node of the outermost cloud.
@@ -59,7 +59,11 @@ fn file(bed: &Bed) -> String {
         r#"ideal: 1
 providers: {{box: {{docker: {{image: "{IMAGE}", socket: "{socket}"}}}}}}
 clouds:
-  shop: {{uuid: {shop}, nodes: 3}}
+  shop:
+    uuid: {shop}
+    nodes: 3
+    # As systems have it; without it the C library asks other machines first.
+    resources: [file: {{path: /etc/nsswitch.conf, content: "hosts: files dns\n"}}]
 services:
   pub:
     on: shop
@@ -76,7 +80,11 @@ services:
     command:
       - /bin/sh
       - -uc
-      - while true; do busybox wget -q -T 2 -O /said.new http://pub-0:8008/who && mv /said.new /said; sleep 0.1; done
+      - |
+        while true; do
+          printf 'GET /who HTTP/1.0\r\n\r\n' | busybox nc -w 2 pub-0 8008 | tail -n 1 > /said.new && mv /said.new /said
+          sleep 0.1
+        done
 "#
     )
 }
@@ -101,7 +109,7 @@ fn a_name_follows_its_replica() {
     let pids = || -> Vec<Json> {
         let asks = |node: usize| {
             let seen = bed.document(&["nodes", "show", &format!("shop[{node}]")]);
-            seen["data"]["services"][format!("asks[{node}]")]["pid"].clone()
+            seen["data"]["report"]["services"][format!("asks[{node}]")]["pid"].clone()
         };
         (1..3).map(asks).collect()
     };
