@@ -74,6 +74,7 @@ impl Zone {
             (Zone::Option, "default") => Zone::Late(Where::Default),
             (Zone::Recipe | Zone::Option, "about") => Zone::Prose,
             (Zone::Recipe | Zone::Option, _) => Zone::Plain,
+            (Zone::Service, "route") => Zone::Structure,
             (Zone::Service, "env") => Zone::Open(Where::Service),
             (Zone::Service, "files" | "registry") => Zone::Kept,
             (Zone::Kept, "content" | "password") => Zone::Open(Where::Service),
