@@ -22,5 +22,6 @@ mod many;
 mod names;
 mod one_line;
 mod postgres;
+mod proxy;
 mod services;
 mod shipped;
