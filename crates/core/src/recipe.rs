@@ -177,10 +177,16 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// What a text may ask for: whatever has its name in it.
+    /// What a text may ask for: whatever has its name in it. With routes come the keys to their certificates, so a word
+    /// alone is not enough: it must stand in an expression.
     pub fn of(text: &str) -> Reads {
         let has = |name: &str| text.contains(name);
-        Reads { clouds: has("clouds"), services: has("services"), routes: has("routes") }
+        let mut expressions = text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        Reads {
+            clouds: has("clouds"),
+            services: has("services"),
+            routes: expressions.any(|expression| expression.contains("routes")),
+        }
     }
     /// Notes that this name is asked for.
     pub fn note(&mut self, root: &str) {

@@ -45,7 +45,10 @@ clouds:
         uuid: 5f0c6f2e-0000-4000-8000-000000000002
         nodes: 1
         resources: [file: {{path: /r, content: "{{{{ routes | length }}}}"}}]
-      web: {{uuid: 5f0c6f2e-0000-4000-8000-000000000003, nodes: 2}}
+      web:
+        uuid: 5f0c6f2e-0000-4000-8000-000000000003
+        nodes: 2
+        resources: [file: {{path: /r, content: "{{{{ cloud.name }}}} speaks of routes"}}]
   lone: {{uuid: 5f0c6f2e-0000-4000-8000-000000000004, nodes: 2, provider: box, image: debian}}
   desk: {{uuid: 5f0c6f2e-0000-4000-8000-000000000005, nodes: 2, provider: here}}
 services:

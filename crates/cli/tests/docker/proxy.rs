@@ -194,11 +194,19 @@ asked.request(\"GET\", \"/\"); print(asked.getresponse().status)'";
     visitor.asks_more(50);
     // A node dies with what it carries.
     let gone = bed.address_in(2, 2);
-    let _healing = bed.heals();
+    let healing = bed.heals();
     bed.docker(&["rm", "-f", &bed.machine_in(2, 2)]).ended(0);
     visitor.asks_more(50);
     assert!(until(60, || !names(&format!("server {gone}:")) && names("# pub[2] on ")), "{}", configuration());
     visitor.asks_more(50);
     visitor.was_always_answered();
+    // A route that leaves the file takes its certificate and its key along.
+    drop(healing);
+    let text = file(&bed);
+    let (before, _) = text.split_once("  safe:").unwrap();
+    bed.write(before);
+    bed.ideal(&["up", "--yes", "--timeout", "120s"]).ended(0);
+    let left = || bed.on_edge("ls /etc/nginx/ideal").ended(0).out;
+    assert!(until(20, || left().is_empty()), "{}", left());
     assert_eq!(bed.on_edge("cat /run/nginx.pid").ended(0).out, first, "nginx was started anew");
 }
