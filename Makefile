@@ -71,10 +71,10 @@ soak:
 demo: build
 	scripts/demo.sh $(SHIPPED)
 
-# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources or heal. What is not installed is said to be missing.
+# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources, heal or faults. What is not installed is said to be missing.
 BENCH ?= plan
 bench: $(if $(filter resources,$(BENCH)),peers)
-	cargo build --release -p ideal-bench $(if $(filter status resources heal,$(BENCH)),-p ideal-cli)
+	cargo build --release -p ideal-bench $(if $(filter status resources heal faults,$(BENCH)),-p ideal-cli)
 	IDEAL_BENCH_PEERS=$(PEERS) $(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
 
 # The peers of the bench of resources, in a Python environment of their own. One that cannot be had is said there.

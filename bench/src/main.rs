@@ -2,7 +2,9 @@
 //!
 //! Each size is measured in a process of its own, so that its peak memory is its own.
 
+mod bed;
 mod cluster;
+mod faults;
 mod heal;
 mod launch;
 mod measure;
@@ -24,8 +26,9 @@ fn main() -> anyhow::Result<()> {
         ["status"] => status::bench(),
         ["resources"] => resources::bench(),
         ["heal"] => heal::bench(),
+        ["faults", only @ ..] => faults::bench(only),
         // What the others start, once for each size.
-        ["one", "heal-nodes", times] => heal::nodes(&heal::program()?, number(times)?),
+        ["one", "heal-nodes", times] => heal::nodes(&bed::program()?, number(times)?),
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
         ["one", "launch", parts] => launch::one(number(parts)?),
@@ -34,7 +37,7 @@ fn main() -> anyhow::Result<()> {
         ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
         ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
         ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
-        _ => bail!("which bench? plan, launch, placement, resources, status or heal"),
+        _ => bail!("which bench? plan, launch, placement, resources, status, heal or faults"),
     }
 }
 

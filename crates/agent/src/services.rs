@@ -44,10 +44,8 @@ pub(crate) async fn keep(node: Rc<Node>) {
         }
         let wanted = node.slice().map(|held| held.slice.replicas.iter().map(|one| one.address()).collect());
         let mut names: BTreeSet<String> = wanted.unwrap_or_default();
-        let running = |(_, started): &(&String, &state::Started)| {
-            started.process.is_some() || started.container.is_some()
-        };
-        names.extend(node.runtime().services.iter().filter(running).map(|(name, _)| name.clone()));
+        // Also what was only being started: nobody knows what came of it.
+        names.extend(node.runtime().services.keys().cloned());
         for name in names {
             if tended.insert(name.clone()) {
                 let node = node.clone();

@@ -1,24 +1,33 @@
 //! Nodes that are asked or told something directly, and what comes of it.
 
+use std::collections::BTreeMap;
+
 use ideal_api::{LinkError, Reply, Verb};
 use ideal_core::id::SlotId;
 use ideal_core::resource::Row;
 use ideal_engine::orders::Answers;
 use ideal_engine::{Engine, Glance, Way};
+use ideal_store::Journal;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::scopes;
 use crate::world::{World, settings};
 
-/// The nodes of the file that addresses mean.
+/// The nodes of the file that addresses mean; of clouds that grow, also those by which they have grown.
 pub(crate) fn slots(world: &World, addresses: &[String]) -> anyhow::Result<Vec<SlotId>> {
     let scopes = scopes::of(&world.ideal, addresses)?;
-    let all = world
-        .ideal
-        .clouds
-        .iter()
-        .flat_map(|cloud| (0..cloud.nodes).map(|index| SlotId { cloud: cloud.id, index }));
+    let grows = world.ideal.clouds.iter().any(|cloud| cloud.most > cloud.nodes);
+    let made = if grows {
+        world.journal_to_read()?.load().map_err(anyhow::Error::from)?.slots
+    } else {
+        BTreeMap::new()
+    };
+    let there = |slot: &SlotId| made.get(slot).is_some_and(|known| !known.machines.is_empty());
+    let all = world.ideal.clouds.iter().flat_map(|cloud| {
+        let slots = (0..cloud.most).map(|index| SlotId { cloud: cloud.id, index });
+        slots.filter(|slot| slot.index < cloud.nodes || there(slot))
+    });
     Ok(all.filter(|slot| scopes::holds(&scopes, *slot)).collect())
 }
 

@@ -365,6 +365,26 @@ fn a_place_that_a_person_asked_for_is_kept_until_it_is_there() {
 }
 
 #[test]
+fn who_was_sent_to_a_node_that_takes_nobody_any_more_stays() {
+    let mut world = World::new(PUB);
+    world.settle();
+    let sent =
+        ideal_core::journal::Seated { node: world.node(2), generation: 1, up: false, asked: true, moved: 0 };
+    let seats = BTreeMap::from([(world.replica("pub", 0), Some(sent))]);
+    world.view.take(world.now, &Record::Seated { seats });
+    let view = world.view.clone();
+    world.machine(2, MachineState::Impaired);
+    assert_eq!(world.look(), "pub[0]@0 pub[1]@1 pub[2]@0", "it is dead");
+    world.view = view.clone();
+    world.up(2, 1);
+    world.runs(2, "pub[2]");
+    world.view.take(world.now, &Record::Cordoned { slot: world.node(2), on: true });
+    assert_eq!(world.look(), "pub[0]@0 pub[1]@1 pub[2]@2", "it is cordoned");
+    world.view = view;
+    assert_eq!(world.look(), "pub[0]@2! pub[1]@1 pub[2]@2", "else it goes");
+}
+
+#[test]
 fn what_writes_to_a_mount_of_its_node_never_leaves_it() {
     let mut world =
         World::new("  db: {on: web, replicas: 3, command: [x, \"{{ node.root }}{{ mount.data }}\"]}\n");

@@ -392,23 +392,45 @@ pub(crate) async fn start(node: &Rc<Node>, program: &Program, anew: bool) -> Res
     started
 }
 
-/// Takes away what is left of the container of a replica that does not run and is not wanted any more.
-pub(crate) async fn discard(node: &Rc<Node>, replica: &str) {
+/// What is left at the engine of a replica that is not to run, when nobody here knows of any: the container that was
+/// being started when that was given up, or whose start was never answered. One that runs is to be stopped as others
+/// are; anything else is taken away, also a command that runs before it. Comes back when the engine has said so.
+pub(crate) async fn left(node: &Rc<Node>, replica: &str) -> Option<Container> {
     if !node.home.engine().exists() {
-        return;
+        return None;
     }
     let ours = &node.containers;
-    let gone = async || {
-        let Some(seen) = ours.look(&ours.name(replica)).await? else { return Ok(()) };
-        if ours.is_ours(&seen.labels) && !seen.is_up() { ours.remove(&seen.id).await } else { Ok(()) }
+    let name = ours.name(replica);
+    let find = async || {
+        ours.remove(&init_name(&name)).await?;
+        let Some(seen) = ours.look(&name).await?.filter(|seen| ours.is_ours(&seen.labels)) else {
+            return Ok(None);
+        };
+        if seen.is_up() {
+            return Ok(Some(Container::new(node, replica, &seen)));
+        }
+        ours.remove(&seen.id).await.map(|()| None)
     };
-    while let Err(error) = gone().await {
-        if let EngineError::Said(why) = error {
-            node.log.say(format_args!("service {replica}: its container stays: {why}"));
-            return;
+    let mut told = false;
+    loop {
+        let found: Result<_, EngineError> = find().await;
+        match found {
+            Ok(found) => return found,
+            Err(error) if !told => {
+                told = true;
+                node.log.say(format_args!(
+                    "service {replica}: whether anything of it runs is not known: {error}"
+                ));
+            }
+            Err(_) => {}
         }
         sleep(ASK_AGAIN.1).await;
     }
+}
+
+/// What the container of a command is called that runs before that of a replica.
+fn init_name(name: &str) -> String {
+    format!("{name}-init")
 }
 
 /// Starts a container that was made, with all that it has to find.
@@ -423,7 +445,7 @@ async fn begin(node: &Rc<Node>, program: &Program, id: &str) -> Result<Container
     };
     for (i, argv) in program.init.iter().enumerate() {
         let body = body::init(program, argv, &marks(node), &mounts, &networks);
-        let done = logs::run_once(node, &replica, &format!("{}-init", ours.name(&replica)), &body).await?;
+        let done = logs::run_once(node, &replica, &init_name(&ours.name(&replica)), &body).await?;
         if let Some(how) = done {
             let why = format!("init command {} (`{}`) failed: {how}", i + 1, argv.join(" "));
             return Err(NotStarted::Failed(why));

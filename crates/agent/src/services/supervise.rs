@@ -47,6 +47,9 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
         versions.mark_unchanged();
         let wanted = wanted(&one.node, name);
         one.tell_waiting(&wanted);
+        if running.is_none() && matches!(wanted, Wanted::Gone | Wanted::Down) {
+            running = container::left(&one.node, name).await.map(Running::Container);
+        }
         match (running.take(), wanted) {
             (Some(mut left), Wanted::Gone | Wanted::Down) => {
                 one.show(ServiceState::Starting, Some(&left), Some("it is being stopped".to_owned()));
@@ -77,7 +80,6 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
                 }
             }
             (None, Wanted::Gone) => {
-                container::discard(&one.node, name).await;
                 vault::forget(&one.node, name);
                 one.node.seen.borrow_mut().services.remove(name);
                 one.node.seen.borrow_mut().fits.remove(name);
@@ -89,8 +91,11 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
             }
             (None, Wanted::Down) => {
                 one.show(ServiceState::Stopped, None, None);
-                if versions.changed().await.is_err() {
-                    return;
+                let news = one.node.containers.news(name);
+                tokio::select! {
+                    changed = versions.changed() => if changed.is_err() { return },
+                    // A start that was given up, and was done all the same.
+                    () = news.notified() => {}
                 }
             }
             (None, Wanted::Waiting(why) | Wanted::Wrong(why)) => {
@@ -238,6 +243,8 @@ impl One {
             return None;
         }
         let anew = started.in_a_row > 0 && ladder::makes_anew(&started, &program.heal);
+        // So that it is looked for when the agent dies meanwhile, whatever is wanted by then.
+        self.started(|_| ());
         let begun = tokio::select! {
             begun = Running::start(node, &program, anew) => begun,
             () = self.no_longer(&program, versions) => return None,

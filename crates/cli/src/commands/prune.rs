@@ -2,6 +2,7 @@
 //! data that no seal holds goes a day later.
 
 use ideal_core::id::SlotId;
+use ideal_core::ideal::Ideal;
 use ideal_core::plan::{Act, Part, Plan, text};
 use ideal_core::planner::{Consent, Prune as Wholly};
 use serde_json::json;
@@ -22,7 +23,7 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
     wait_for(async {
         let glance = world.glance().await?;
         let demands = &glance.standing.demands;
-        let plan = only_leftovers(&world, glance.plan(demands, &given));
+        let plan = only_leftovers(&glance.ideal, glance.plan(demands, &given));
         let losses = Losses::of(&glance, demands, &plan);
         let ends = plan.steps.iter().any(|planned| !planned.step.act.is_upkeep());
         if !ends || wanted.dry_run {
@@ -71,9 +72,8 @@ pub(crate) fn run(wanted: &data::Prune, global: &Global, output: &Output) -> any
 }
 
 /// The steps of what the file does not want: of slots beyond it, and of mounts that it has no more.
-fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
+fn only_leftovers(ideal: &Ideal, mut plan: Plan) -> Plan {
     let wanted = |slot: SlotId, mount: Option<&ideal_core::id::Name>| {
-        let ideal = &world.ideal;
         let there = match (ideal.cloud(slot.cloud), ideal.service(slot.cloud)) {
             (Some(cloud), _) => slot.index < cloud.nodes,
             (None, service) => service.is_some_and(|service| slot.index < service.replicas),
@@ -82,7 +82,7 @@ fn only_leftovers(world: &World, mut plan: Plan) -> Plan {
     };
     let is_leftover = |part: &Part| !wanted(part.slot, part.mount.as_ref());
     // A replica that is to go is stopped by its node, which is told so.
-    let goes = |part: &Part| is_leftover(part) && world.ideal.cloud(part.slot.cloud).is_none();
+    let goes = |part: &Part| is_leftover(part) && ideal.cloud(part.slot.cloud).is_none();
     let tells = plan.steps.iter().any(|planned| goes(&planned.step.part));
     plan.steps.retain(|planned| {
         let is_told = tells && matches!(planned.step.act, Act::Apply { .. });

@@ -183,13 +183,46 @@ fn the_death_of_an_agent_or_an_engine_doubles_nothing() {
     let pid = ideal_host::ProcessId::of(u32::try_from(after["State"]["Pid"].as_u64().unwrap()).unwrap());
     let pid = pid.unwrap();
     bed.engine_dies();
-    assert!(until(10, || bed.says("does not answer")), "{}", bed.seen());
+    assert!(until(10, || bed.says("no engine answers")), "{}", bed.seen());
     assert!(pid.is_alive());
     bed.engine_runs_again();
     assert!(until(30, || bed.is_well()), "{}", bed.seen());
     assert_eq!(bed.one()["Id"], before["Id"]);
     bed.ideal(&["destroy", "--yes", "--name", "shop"]).ended(0);
     assert_eq!(bed.all(), Vec::<Json>::new());
+}
+
+#[test]
+fn a_start_that_was_given_up_leaves_nothing() {
+    let Some(bed) = Hosts::start("late") else { return };
+    let plain = format!("image: {BARE}\ncommand: [/bin/sh, -c, \"{}\"]\n", patient("echo up"));
+    bed.up(&plain);
+    let one = bed.one();
+    let down = |bed: &Hosts| {
+        bed.ideal(&["demand", "shop", "unmounted"]).ended(0);
+        bed.ideal(&["heal", "--yes", "--timeout", "30s"]).ended(0);
+    };
+    down(&bed);
+    assert_eq!(bed.all(), Vec::<Json>::new());
+    // The engine does late what it was told before.
+    let labels = one["Config"]["Labels"].as_object().unwrap();
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("--label={name}={}", value.as_str().unwrap())).collect();
+    let name = format!("--name={}", one["Name"].as_str().unwrap().trim_start_matches('/'));
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let late = |words: &[&str]| {
+        bed.docker(&[words, &[&*name, "--network=none"], &labels, &[BARE, "sleep", "600"]].concat()).ended(0);
+        assert!(until(20, || bed.all().is_empty()), "it stays: {:?}", bed.all());
+    };
+    late(&["run", "-d"]);
+    late(&["create"]);
+    // One that still does what comes before it.
+    bed.serve(&format!("{plain}init: [[sleep, \"600\"]]\n"));
+    let _ = bed.ideal(&["up", "--yes", "--timeout", "3s"]);
+    assert_eq!(bed.containers("ideal.machine").len(), 2, "it, and what comes before it");
+    down(&bed);
+    assert_eq!(bed.containers("ideal.machine"), Vec::<String>::new());
+    bed.ideal(&["destroy", "--yes", "--name", "shop"]).ended(0);
 }
 
 #[test]

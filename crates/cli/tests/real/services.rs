@@ -359,3 +359,28 @@ fn a_service_that_left_is_planned_once() {
     bench.run(&["wake"]).ended(0);
     bench.one_of_each(2);
 }
+
+#[test]
+fn a_node_by_which_a_cloud_has_grown_is_a_node() {
+    let text = |replicas| {
+        format!(
+            "ideal: 1\nclouds:\n  web: {{uuid: 5f0c6f2e-0000-4000-8000-00000000000b, nodes: 1..3}}\nservices:\n  \
+             pub: {{on: web, replicas: {replicas}, command: [sleep, '10001'], place: {{most_per_node: 1}}}}\n"
+        )
+    };
+    let bench = Bench::new(&text(2));
+    bench.run(&["up", "--yes"]).ended(0);
+    bench.one_of_each(2);
+    assert_eq!(bench.node_of("pub[1]"), "web[1]");
+    bench.run(&["nodes", "exec", "web", "--", "echo", "here"]).ended(0).says("web[1]");
+    bench.run(&["nodes", "show", "web[2]"]).ended(2).says("no node `web[2]`");
+    bench.run(&["prune", "--yes"]).ended(0);
+    bench.one_of_each(2);
+    bench.run(&["nodes", "cordon", "web[1]"]).ended(0);
+    bench.write(&text(3));
+    bench.run(&["up", "--yes"]).ended(0);
+    bench.one_of_each(3);
+    assert_eq!((bench.node_of("pub[1]"), bench.node_of("pub[2]")), ("web[1]".into(), "web[2]".into()));
+    bench.run(&["nodes", "uncordon", "web[1]"]).ended(0);
+    bench.run(&["destroy", "--snapshots", "--yes", "--name", "web"]).ended(0);
+}

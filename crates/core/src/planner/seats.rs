@@ -351,7 +351,8 @@ fn ground_of(
                 }
             }
             let Some(known) = input.view.seats.get(&slot) else { continue };
-            if known.asked {
+            // Who was sent to a node that takes nobody any more stays where it is, or goes where there is room.
+            if known.asked && hosts.takes(known.node) {
                 wish.pinned.entry(index).or_insert(known.node);
             }
             if hosts.honours(known) && barred.get(&replica) != Some(&known.node) {

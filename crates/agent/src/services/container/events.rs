@@ -71,8 +71,13 @@ async fn hear(node: &Rc<Node>, answered: &mut dyn FnMut()) -> Result<(), EngineE
             let text = |at: &str| news.pointer(at).and_then(Value::as_str).unwrap_or_default();
             let replica = news.pointer("/Actor/Attributes").and_then(|all| all.get(SERVICE)?.as_str());
             // Checks come and go; each would be worth a look at nothing.
-            if let Some(replica) = replica.filter(|_| !text("/Action").starts_with("exec_")) {
-                node.containers.news(replica).notify_one();
+            let Some(replica) = replica.filter(|_| !text("/Action").starts_with("exec_")) else { continue };
+            node.containers.news(replica).notify_one();
+            // Made for who gave it up before it was there.
+            if matches!(text("/Action"), "create" | "start") && !node.runtime().services.contains_key(replica)
+            {
+                find(node).await?;
+                node.touch();
             }
         }
     }

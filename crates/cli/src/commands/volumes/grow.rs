@@ -138,7 +138,7 @@ fn mount(world: &World, address: &Address, text: &str) -> anyhow::Result<Grown> 
         let key = |place: DocPath| place.key("mounts").key(name.as_str()).key("size");
         let size = |mounts: &[Mount]| mounts.iter().find(|mount| mount.name == *name).map(|mount| mount.size);
         if let Some(cloud) = ideal.cloud_at(&address.path) {
-            let size = size(&cloud.mounts).filter(|_| index < cloud.nodes)?;
+            let size = size(&cloud.mounts).filter(|_| index < cloud.most)?;
             let place = key(place_of(&cloud.path, cloud.path.0.len() - 1));
             return Some(Grown {
                 owner: cloud.id,

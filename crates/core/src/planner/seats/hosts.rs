@@ -143,6 +143,12 @@ impl Hosts {
         self.nodes.get(&node).is_some_and(|(health, _)| matches!(health, Health::Lost(_)))
     }
 
+    /// Whether a replica may be sent to a node.
+    pub(super) fn takes(&self, node: SlotId) -> bool {
+        let host = self.index.get(&node).and_then(|at| self.list.get(*at as usize));
+        host.is_some_and(|host| host.open == Open::Open) && !self.is_lost(node)
+    }
+
     /// The number of the machine that a node has, or is to have.
     pub(super) fn generation(&self, node: SlotId) -> Generation {
         self.nodes.get(&node).map_or(0, |(_, generation)| *generation)
@@ -153,10 +159,7 @@ impl Hosts {
     pub(super) fn honours(&self, known: &Seated) -> bool {
         match known.up {
             true => self.generation(known.node) == known.generation && !self.is_lost(known.node),
-            false => {
-                let awaited = known.asked || !self.is_lost(known.node);
-                self.generation(known.node) >= known.generation && awaited
-            }
+            false => self.generation(known.node) >= known.generation && !self.is_lost(known.node),
         }
     }
 }
