@@ -157,6 +157,10 @@ fn requests_go_on_while_replicas_move_and_nodes_die() {
     let configuration = || bed.on_edge("cat /etc/nginx/nginx.conf").ended(0).out;
     let names = |what: &str| configuration().contains(what);
 
+    bed.ideal(&["services", "show", "pub"])
+        .ended(0)
+        .says("http://pub.example.org to port main   taken by shop.edge");
+
     // Each replica answers, and none for a host that nobody has.
     for node in 0..3 {
         let from = |answer: String| answer.ends_with(&format!("\r\n\r\nshop.web[{node}]"));
