@@ -166,7 +166,7 @@ impl Keeping {
     fn prepared(&mut self, held: &Held) -> Rc<Prepared> {
         let context = self.node.context(&held.slice, None);
         let slice = &held.slice;
-        let wanted = Wanted { hash: &held.hash, recipes: &slice.recipes, resources: &slice.resources };
+        let wanted = Wanted { hash: held.meant(), recipes: &slice.recipes, resources: &slice.resources };
         self.keeper.prepare(wanted, &context)
     }
 
@@ -207,11 +207,11 @@ impl Keeping {
     async fn pass(&mut self, held: &Held, prepared: &Prepared, places: BTreeSet<usize>) -> bool {
         let stop = Cell::new(false);
         tokio::select! {
-            () = pass(&self.node, &self.keeper, &held.hash, prepared, &places, &stop) => {}
+            () = pass(&self.node, &self.keeper, held.meant(), prepared, &places, &stop) => {}
             // A node that is to be quiet waits for no program: it is killed, and run again later.
             () = quiet(&self.node) => return false,
         }
-        if self.node.slice().is_none_or(|now| now.hash != held.hash) {
+        if self.node.slice().is_none_or(|now| now.meant() != held.meant()) {
             return false;
         }
         self.report(held);
@@ -222,7 +222,7 @@ impl Keeping {
     fn lane(&self, held: &Held, prepared: &Rc<Prepared>, places: BTreeSet<usize>) -> Lane {
         let stop = Rc::new(Cell::new(false));
         let (node, keeper, prepared) = (self.node.clone(), self.keeper.clone(), prepared.clone());
-        let (hash, own) = (held.hash.clone(), stop.clone());
+        let (hash, own) = (held.meant().to_owned(), stop.clone());
         let pass = async move { pass(&node, &keeper, &hash, &prepared, &places, &own).await };
         Lane { pass: Box::pin(pass), stop }
     }
@@ -375,7 +375,7 @@ async fn pass(
             node.log.say(format_args!("{}: {}", row.label, row.why.as_deref().unwrap_or("changed")));
         }
         // A newer slice has come: what follows may no longer be wanted.
-        stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != hash));
+        stop.set(stop.get() || node.slice().is_none_or(|now| now.meant() != hash));
     };
     let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop };
     keeper.pass(prepared, Mode::Converge { asked_for: false }, picked).await;

@@ -44,6 +44,17 @@ pub struct Slice {
     pub context: serde_json::Value,
 }
 
+/// The hash of a slice, of that of all else in it and that of the names that its node is told.
+pub fn hash_with_names(rest: &str, names: &str) -> String {
+    format!("{rest}+{names}")
+}
+
+/// Of the hash of a slice, that of all but names: they follow replicas elsewhere, and what was given up, fought over or
+/// left for a person here is not meant otherwise because of them.
+pub fn without_names(hash: &str) -> &str {
+    hash.split_once('+').map_or(hash, |(rest, _)| rest)
+}
+
 /// One replica that a node carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Replica {

@@ -15,7 +15,7 @@ use ideal_core::observed::{
 use ideal_core::planner::{
     Consent, Input, MOST_NAMES, Patience, ProviderTraits, Seats, seats, secrets_of, slice_hash, slice_of,
 };
-use ideal_core::slice::Slice;
+use ideal_core::slice::{Slice, without_names};
 use ideal_core::time::{Span, Time};
 use ideal_file::{Sources, load};
 use serde_json::json;
@@ -158,6 +158,10 @@ fn a_cluster_knows_its_own() {
     assert_eq!(world.told("shop.edge[0]"), "pub-0=10.0.4.0 pub-1=10.0.9.9");
     let changed: Vec<bool> = before.iter().zip(world.hashes()).map(|(was, is)| *was != is).collect();
     assert_eq!(changed, [true, true, false, false]);
+    // All else that is wanted there is as before, and can be told so.
+    for (was, is) in before.iter().zip(world.hashes()) {
+        assert_eq!(without_names(was), without_names(&is));
+    }
     // Where a machine has no address yet, there is no name.
     world.observed.slots.get_mut(&moved).unwrap().machines[0].address = None;
     assert_eq!(world.told("shop.edge[0]"), "pub-0=10.0.4.0");

@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
         let mut names = NamesHashes::new(at);
         let mut clouds = BTreeMap::new();
         for cloud in &input.ideal.clouds {
-            let hash = CloudHash::new(at, cloud, &names.of(cloud));
+            let hash = CloudHash::new(at, cloud, names.of(cloud));
             let turn = turn(input, cloud);
             clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
         }

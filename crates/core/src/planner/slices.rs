@@ -12,18 +12,21 @@ use crate::ideal::service::names_in;
 use crate::ideal::{Cloud, Ideal, Service};
 use crate::observed::Observed;
 use crate::recipe::{FileRef, Reads};
-use crate::slice::{Replica, Slice};
+use crate::slice::{Replica, Slice, hash_with_names};
 
 use super::names::{Whereabouts, address_of};
 use super::seats::Seats;
 
 /// The half of a slice's hash that all nodes of a cloud share.
 #[derive(Clone, Debug)]
-pub(super) struct CloudHash(blake3::Hasher);
+pub(super) struct CloudHash {
+    hasher: blake3::Hasher,
+    /// The hash of the names that its nodes are told; none: they are told none.
+    names: Option<String>,
+}
 
 impl CloudHash {
-    /// `names`: the hash of the names that its nodes are told.
-    pub(super) fn new(at: Whereabouts<'_>, cloud: &Cloud, names: &[u8; 32]) -> CloudHash {
+    pub(super) fn new(at: Whereabouts<'_>, cloud: &Cloud, names: Option<String>) -> CloudHash {
         let ideal = at.ideal;
         let services = services_on(ideal, cloud);
         let mut hasher = blake3::Hasher::new();
@@ -33,40 +36,45 @@ impl CloudHash {
             "plugins": plugins_of(ideal, cloud),
             "context": shared_context(at, cloud, &services),
         });
-        hasher.update(common.to_string().as_bytes()).update(names);
-        CloudHash(hasher)
+        hasher.update(common.to_string().as_bytes());
+        CloudHash { hasher, names }
     }
 
     /// The hash of the slice of one node.
     pub(super) fn slot(&self, ideal: &Ideal, seats: &Seats, slot: SlotId, nodes: u32, quiet: bool) -> String {
-        let mut hasher = self.0.clone();
+        let mut hasher = self.hasher.clone();
         hasher.update(&slot.index.to_le_bytes()).update(&nodes.to_le_bytes()).update(&[u8::from(quiet)]);
         for carried in seats.on(ideal, slot) {
             hasher.update(carried.service.name.as_str().as_bytes());
             hasher.update(&carried.index.to_le_bytes()).update(&carried.again.to_le_bytes());
             hasher.update(seats.spec_hash(&carried));
         }
-        hasher.finalize().to_hex()[..16].to_owned()
+        let rest = &hasher.finalize().to_hex()[..16];
+        match self.names.as_ref().filter(|_| !quiet) {
+            Some(names) => hash_with_names(rest, names),
+            None => rest.to_owned(),
+        }
     }
 }
 
 /// The hashes of names, worked out once for all clouds that are told the same.
 pub(super) struct NamesHashes<'a> {
     at: Whereabouts<'a>,
-    known: BTreeMap<Vec<usize>, [u8; 32]>,
+    known: BTreeMap<Vec<usize>, Option<String>>,
 }
 
 impl<'a> NamesHashes<'a> {
     pub(super) fn new(at: Whereabouts<'a>) -> NamesHashes<'a> {
         NamesHashes { at, known: BTreeMap::new() }
     }
-    pub(super) fn of(&mut self, cloud: &Cloud) -> [u8; 32] {
+    pub(super) fn of(&mut self, cloud: &Cloud) -> Option<String> {
         let at = self.at;
-        let told = at.told(cloud);
-        *self.known.entry(told).or_insert_with_key(|told| {
-            let text = serde_json::to_vec(&at.table(told)).unwrap_or_default();
-            *blake3::hash(&text).as_bytes()
-        })
+        let hash = |told: &Vec<usize>| {
+            let table = at.table(told);
+            let text = serde_json::to_vec(&table).unwrap_or_default();
+            (!table.is_empty()).then(|| blake3::hash(&text).to_hex()[..8].to_owned())
+        };
+        self.known.entry(at.told(cloud)).or_insert_with_key(hash).clone()
     }
 }
 
@@ -81,7 +89,7 @@ pub fn slice_hash(
     let cloud = ideal.cloud(slot.cloud)?;
     let at = Whereabouts { ideal, observed, seats };
     let names = NamesHashes::new(at).of(cloud);
-    Some(CloudHash::new(at, cloud, &names).slot(ideal, seats, slot, cloud.nodes, quiet))
+    Some(CloudHash::new(at, cloud, names).slot(ideal, seats, slot, cloud.nodes, quiet))
 }
 
 /// What one node is to be. None: its cloud is not in the file.
