@@ -175,6 +175,11 @@ impl Keeping {
         let prepared = self.prepared(held);
         let known = self.watched.as_ref().is_some_and(|(before, _)| Rc::ptr_eq(before, &prepared));
         if known && self.keeper.is_settled() {
+            let told = self.node.seen.borrow().resources.as_ref().map(|(hash, _)| hash.clone());
+            if told.is_some_and(|hash| hash != held.hash) {
+                // Other names and nothing else: what was seen of resources holds, also where there are none.
+                self.report(held);
+            }
             let (quick, slow): (BTreeSet<usize>, BTreeSet<usize>) =
                 turn.places(&prepared).into_iter().partition(|place| prepared.items[*place].is_quick());
             if !quick.is_empty() && !self.pass(held, &prepared, quick).await {
