@@ -89,12 +89,18 @@ impl Field {
         self.project.up(3, &self.services.replace("ROUND: \"0\"", &round))
     }
 
-    /// Somebody watches from now on.
-    pub(super) fn watch(&mut self) -> anyhow::Result<()> {
+    /// Somebody watches from now on; somebody else, when it is to begin `anew`.
+    pub(super) fn watch(&mut self, anew: bool) -> anyhow::Result<()> {
+        if let Some(mut watching) = self.watching.take_if(|_| anew) {
+            // As Ctrl-C does: the lease is given back.
+            let pid = i32::try_from(watching.id()).ok().and_then(rustix::process::Pid::from_raw);
+            rustix::process::kill_process(pid.context("no process")?, rustix::process::Signal::INT)?;
+            watching.wait()?;
+        }
         if self.watching.is_none() {
             let mut watching = self.project.command(&["heal", "--watch", "--yes"]);
             let heard = File::create(self.project.path().join("watching"))?;
-            self.watching = Some(watching.stdout(heard).spawn()?);
+            self.watching = Some(watching.stderr(heard.try_clone()?).stdout(heard).spawn()?);
         }
         Ok(())
     }

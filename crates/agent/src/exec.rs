@@ -3,6 +3,8 @@
 //!
 //! No lease is asked for: whoever may enter the folder of the socket could as well run a program there.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,7 +22,7 @@ use ideal_host::home::is_of;
 use ideal_host::{AgentCommand, Home, Identity, process};
 use ideal_resources::Ground;
 use ideal_resources::exec::Group;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -155,14 +157,24 @@ pub(crate) async fn answer(place: &Place, body: Body) -> Result<Body, LinkError>
     if (exec.node.slot, exec.node.generation) != own {
         return Err(refused(format!("this is {}, and another is meant", place.identity.node_mark())));
     }
+    let (frames, body) = mpsc::channel(PARTS);
+    let answer = Body::new(Pipe::new(None, Some(body)));
+    if let Some(replica) = &exec.replica
+        && let Some(inside) = inside::find(place, replica).await?
+    {
+        match inside.begin(&exec).await? {
+            Ok(begun) => tokio::spawn(begun.attend(exec, question, frames)),
+            Err(ended) => tokio::spawn(end(ended, question, frames)),
+        };
+        return Ok(answer);
+    }
     let mut command = place.command(&exec.what).ok_or_else(|| refused("there is no program".to_owned()))?;
     if let Some(replica) = &exec.replica {
         let environment = place.environment_of(replica);
-        let gone = || refused(format!("no process of {replica} runs here"));
+        let gone = || refused(format!("{replica} does not run here"));
         command.envs(environment.ok_or_else(gone)?);
     }
     command.stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() });
-    let (frames, body) = mpsc::channel(PARTS);
     match command.spawn() {
         Ok(child) => {
             tokio::spawn(attend(exec, child, question, frames));
@@ -174,7 +186,7 @@ pub(crate) async fn answer(place: &Place, body: Body) -> Result<Body, LinkError>
             tokio::spawn(end(Ended::NotStarted { code, why }, question, frames));
         }
     }
-    Ok(Body::new(Pipe::new(None, Some(body))))
+    Ok(answer)
 }
 
 /// Why a program is not waited for any more.
@@ -252,14 +264,14 @@ async fn end(how: Ended, mut question: Question, frames: mpsc::Sender<Bytes>) {
     // What was not read of the question is read now: a connection that is closed before is reset, and the end of the
     // answer may be lost with it. Who has heard the end hangs up.
     tokio::select! {
-        _ = feed(&mut question, None) => {}
+        _ = feed(&mut question, None::<ChildStdin>) => {}
         () = frames.closed() => {}
         () = sleep(GRACE) => {}
     }
 }
 
 /// Gives a program what it is to read. False when it broke off: its end must not be taken for the end of the whole.
-async fn feed(question: &mut Question, mut stdin: Option<ChildStdin>) -> bool {
+async fn feed<W: AsyncWrite + Unpin>(question: &mut Question, mut stdin: Option<W>) -> bool {
     loop {
         match question.more().await {
             Ok(Some(part)) => {
@@ -270,7 +282,12 @@ async fn feed(question: &mut Question, mut stdin: Option<ChildStdin>) -> bool {
                     stdin = None;
                 }
             }
-            Ok(None) => return true,
+            Ok(None) => {
+                if let Some(pipe) = &mut stdin {
+                    _ = pipe.shutdown().await;
+                }
+                return true;
+            }
             Err(_) => return false,
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Node {
     pub containers: Containers,
     /// Whether most replicas fail at once.
     pub storm: RefCell<Storm>,
+    /// Replicas that a person wants started again.
+    pub again: RefCell<BTreeSet<String>>,
     /// What a person asks of resources.
     pub work: mpsc::UnboundedSender<crate::resources::Asked>,
 }
@@ -124,6 +126,7 @@ impl Node {
             vessel,
             containers,
             storm: RefCell::default(),
+            again: RefCell::default(),
             work,
         }
     }

@@ -57,6 +57,15 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
                 state.pushed = Some(Arc::new(Held { hash, slice: *slice }));
             }))?;
         }
+        Verb::Restart { replica } => {
+            let known = |held: &Held| held.slice.replicas.iter().any(|one| one.address() == replica);
+            if !node.slice().is_some_and(|held| known(&held)) {
+                return Err(LinkError::Refused { why: format!("{replica} is not of this node") });
+            }
+            stored(node.change(|state| state.authority = Some(authority)))?;
+            node.again.borrow_mut().insert(replica);
+            node.touch();
+        }
         Verb::Work(work) => {
             stored(node.change(|state| state.authority = Some(authority)))?;
             return worked(node, work).await;

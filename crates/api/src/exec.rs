@@ -26,7 +26,7 @@ pub struct Exec {
     pub stdin: bool,
     /// After this long it is killed.
     pub limit: Option<Span>,
-    /// With the environment of this replica, which must run there as a process.
+    /// With the environment of this replica, which must run there; in its container, when it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<String>,
 }

@@ -115,6 +115,11 @@ pub enum Verb {
         /// Its hash.
         hash: String,
     },
+    /// Stop a replica, as gently as it wants, and start it again, whatever was given up about it. Answered at once.
+    Restart {
+        /// Its address: `pub[0]`.
+        replica: String,
+    },
     /// Look at resources, or make them right, now.
     Work(Work),
     /// Ask the program of a plugin about the thing that a resource declares.

@@ -32,7 +32,7 @@ pub(crate) use nodes::{
 pub(crate) use resources::{Converge, Diagnose, Facts, Pause, Push};
 pub(crate) use services::{
     Services, ServicesAction, ServicesChange, ServicesExec, ServicesList, ServicesMove, ServicesPause,
-    ServicesScale, ServicesShow,
+    ServicesRebalance, ServicesScale, ServicesShow,
 };
 
 /// Describe what should be; ideal makes it so and keeps it so.

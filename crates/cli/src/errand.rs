@@ -21,6 +21,9 @@ use crate::render::words;
 use crate::scopes;
 use crate::world::{World, settings};
 
+/// Of how many mounts it is told at the end that they were restored, and from what.
+const RESTORED: usize = 10;
+
 /// What an engine is sent out for.
 #[derive(Clone, Debug)]
 pub(crate) struct Errand {
@@ -230,11 +233,13 @@ impl Pursued {
     ) -> anyhow::Result<Exit> {
         let exit = self.exit();
         if output.is_json() {
+            let one = |(mount, snapshot, why): &(String, String, String)| json!({"mount": mount, "snapshot": snapshot, "why": why});
+            let restored: Vec<Json> = self.tally.restored.iter().map(one).collect();
             let data = json!({
                 "kind": "result", "status": word(&self.ending, &self.notes), "exit": exit.number(), "run": self.run,
                 "took_ms": self.took.0, "right": self.tally.right, "parts": self.tally.parts,
                 "steps": self.tally.done, "failed": self.tally.failed,
-                "waiting": card::for_scripts(&world.ideal, self.waiting()), "notes": self.notes,
+                "restored": restored, "waiting": card::for_scripts(&world.ideal, self.waiting()), "notes": self.notes,
                 "more": more,
             });
             match output.is_stream() {
@@ -242,6 +247,12 @@ impl Pursued {
                 false => output.document("run", data)?,
             }
             return Ok(exit);
+        }
+        for (mount, snapshot, why) in self.tally.restored.iter().take(RESTORED) {
+            output.note(&format!("{mount} is restored from {snapshot}: {why}"));
+        }
+        if let Some(more @ 1..) = self.tally.restored.len().checked_sub(RESTORED) {
+            output.note(&format!("{more} more are restored: ideal history"));
         }
         match &self.ending {
             Ending::Met if self.notes.is_empty() => output.result(met),

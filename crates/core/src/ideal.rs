@@ -22,7 +22,7 @@ use crate::recipe::{FileRef, Use};
 use crate::resource::Declaration;
 use crate::time::Bytes;
 
-pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, MachineSize, MountSpec};
+pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, Lost, MachineSize, MountSpec};
 pub use nodes::Nodes;
 pub use provider::{DockerSpec, Init, ProviderSpec, VolumesOf};
 
@@ -102,6 +102,9 @@ pub struct Mount {
     /// Snapshots while it is in use.
     #[serde(default)]
     pub backup: Option<Backup>,
+    /// What is done when its data is lost.
+    #[serde(default)]
+    pub lost: Lost,
 }
 
 /// A service with its name and the clouds it runs on.

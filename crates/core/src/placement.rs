@@ -23,6 +23,7 @@
 
 mod board;
 mod explain;
+mod rebalance;
 mod rules;
 mod score;
 mod turn;
@@ -40,6 +41,7 @@ use crate::time::Bytes;
 
 pub use board::Board;
 pub use explain::{Answer, Explanation, Verdict};
+pub use rebalance::Better;
 pub use score::{Line, Score};
 
 /// What a replica takes of a node.

@@ -43,7 +43,7 @@ pub use forecast::forecast;
 
 pub use names::MOST_NAMES;
 pub use patience::Patience;
-pub use seats::{Carried, Ground, Place, Seats, Wait, ground};
+pub use seats::{Carried, Ground, Move, Place, Seats, Wait, ground};
 pub use slices::{secrets_of, seen_by_texts, slice_hash, slice_of};
 pub use standing::{How, Standing, standing};
 

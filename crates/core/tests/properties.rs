@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use ideal_core::demand::{Demands, Scope, State};
 use ideal_core::id::{CloudId, MachineId, Name, SlotId, SnapshotId, VolumeId};
-use ideal_core::ideal::{Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount, ProviderSpec};
+use ideal_core::ideal::{
+    Cloud, Filesystem, Hook, Hooks, Ideal, Keep, Lost, MachineSize, Mount, ProviderSpec,
+};
 use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::model::SlotModel;
 use ideal_core::observed::{
@@ -50,6 +52,7 @@ fn mount(text: &str, keep: Keep) -> Mount {
         keep,
         from: None,
         backup: Some(ideal_core::ideal::Backup { every: Span::hours(1), keep: 1, before: None, after: None }),
+        lost: Lost::Ask,
     }
 }
 

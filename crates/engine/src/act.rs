@@ -554,6 +554,7 @@ pub(crate) fn name_of(verb: &Verb) -> &'static str {
         Verb::Lacks { .. } => "lacks",
         Verb::Store { .. } => "store",
         Verb::Push { .. } => "push",
+        Verb::Restart { .. } => "restart",
         Verb::Work(_) => "work",
         Verb::Query { .. } => "query",
         Verb::Pause(_) => "pause",

@@ -450,7 +450,7 @@ impl Engine {
                     outcome: outcome.clone(),
                 });
                 if matches!(outcome, Outcome::Accepted { .. }) {
-                    self.patience.accepted(&step.part, step.act.verb(), clock.now());
+                    self.patience.accepted(&step.part, &step.act, clock.now());
                 }
                 self.common.outside.progress.tell(&Event::Ended { step, outcome, took });
             }

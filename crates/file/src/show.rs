@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ideal_core::address::Address;
 use ideal_core::id::Name;
-use ideal_core::ideal::{Cloud, Level, Origins, Resolved, Service, ServiceSpec, place_of};
+use ideal_core::ideal::{Cloud, Level, Lost, Origins, Resolved, Service, ServiceSpec, place_of};
 use ideal_core::path::DocPath;
 use serde::Serialize;
 
@@ -106,6 +106,9 @@ fn of_cloud(cloud: &Cloud, origins: &Origins, map: &SourceMap) -> Vec<ShownValue
         let value = format!("{} at {}", mount.size, mount.at);
         let said = here.key("mounts").key(mount.name.as_str());
         values.add(&format!("mount {}", mount.name), value, Some(said.key("at")), false);
+        if mount.lost == Lost::Newest {
+            values.add(&format!("lost {}", mount.name), "newest", Some(said.key("lost")), false);
+        }
         if let Some(backup) = &mount.backup {
             let value = format!("every {}, {} kept", backup.every, backup.keep);
             let said = said.key("backup").key("every");

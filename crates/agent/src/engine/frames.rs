@@ -18,6 +18,10 @@ impl Frames {
     }
     /// The text of the next whole frame; an error is that this is no stream of frames.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.next_of()?.map(|(_, text)| text))
+    }
+    /// The same with its channel: 1 for output, 2 for errors.
+    pub(crate) fn next_of(&mut self) -> Result<Option<(u8, Vec<u8>)>, String> {
         let Some(head) = self.0.get(..HEAD) else { return Ok(None) };
         let length = head[4..].iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
         if head[0] > 3 || head[1..4] != [0, 0, 0] || length > LONGEST {
@@ -26,9 +30,9 @@ impl Frames {
         if self.0.len() < HEAD + length {
             return Ok(None);
         }
-        let text = self.0[HEAD..HEAD + length].to_vec();
+        let (channel, text) = (head[0], self.0[HEAD..HEAD + length].to_vec());
         self.0.drain(..HEAD + length);
-        Ok(Some(text))
+        Ok(Some((channel, text)))
     }
 }
 

@@ -108,7 +108,7 @@ impl Containers {
 
     /// What a replica's container is called.
     pub(crate) fn name(&self, replica: &str) -> String {
-        format!("ideal-{}-{}", self.machine, replica.replace('[', "-").replace(']', ""))
+        container_name(&self.machine, replica)
     }
 
     pub(crate) fn news(&self, replica: &str) -> Rc<Notify> {
@@ -139,6 +139,11 @@ impl Containers {
             _ => reply.good("remove the container").map(drop),
         }
     }
+}
+
+/// What the container of a replica on a machine is called.
+pub(crate) fn container_name(machine: &str, replica: &str) -> String {
+    format!("ideal-{machine}-{}", replica.replace('[', "-").replace(']', ""))
 }
 
 /// A container that runs, or did when it was last looked at.

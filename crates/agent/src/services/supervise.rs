@@ -47,6 +47,10 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
     loop {
         versions.mark_unchanged();
         let wanted = wanted(&one.node, name);
+        let again = one.node.again.borrow_mut().remove(name);
+        if again && running.is_none() {
+            one.started(ladder::forgive);
+        }
         one.tell_waiting(&wanted);
         if running.is_none() && matches!(wanted, Wanted::Gone | Wanted::Down) {
             running = container::left(&one.node, name).await.map(Running::Container);
@@ -56,6 +60,10 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
                 one.show(ServiceState::Starting, Some(&left), Some("it is being stopped".to_owned()));
                 one.stop(&mut left, None).await;
                 one.node.log.say(format_args!("service {name}: stopped"));
+            }
+            (Some(mut old), Wanted::Up(program)) if again => {
+                one.node.log.say(format_args!("service {name}: a person wants it started again"));
+                one.stop(&mut old, Some(&program)).await;
             }
             (Some(mut old), Wanted::Up(program)) if program.hash != old.spec() && one.is_ready(&program) => {
                 one.node.log.say(format_args!("service {name}: it is to be another program now"));

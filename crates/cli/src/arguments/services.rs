@@ -28,8 +28,13 @@ pub(crate) enum ServicesAction {
     /// Move a replica to a node, with its mounts
     #[command(after_help = "Examples:\n  ideal services move pub[0] shop.web[2]")]
     Move(ServicesMove),
-    /// Start all replicas of a service again, a few at a time
-    #[command(after_help = "Examples:\n  ideal services restart pub")]
+    /// Move replicas from nodes that carry many to nodes that carry few, one after the other
+    #[command(
+        after_help = "Examples:\n  ideal services rebalance\n  ideal services rebalance pub --dry-run\n  ideal services rebalance --data"
+    )]
+    Rebalance(ServicesRebalance),
+    /// Start all replicas of a service again, a few at a time; or one of them, at once
+    #[command(after_help = "Examples:\n  ideal services restart pub\n  ideal services restart pub[0]")]
     Restart(ServicesChange),
     /// Change no further replica of a service to its new version
     #[command(after_help = "Examples:\n  ideal services pause pub")]
@@ -79,10 +84,26 @@ pub(crate) struct ServicesMove {
     pub(crate) pursuit: Pursuit,
 }
 
+/// `ideal services rebalance`
+#[derive(Debug, Args)]
+pub(crate) struct ServicesRebalance {
+    /// Services or replicas: pub, pub[0]; without, all
+    #[arg(value_name = "SERVICE")]
+    pub(crate) names: Vec<String>,
+    /// Also those with mounts, which move with them
+    #[arg(long)]
+    pub(crate) data: bool,
+    /// Only show what would move
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) pursuit: Pursuit,
+}
+
 /// `ideal services restart` and `resume`
 #[derive(Debug, Args)]
 pub(crate) struct ServicesChange {
-    /// The service: pub
+    /// The service: pub; to start one replica of it again: pub[0]
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
     #[command(flatten)]

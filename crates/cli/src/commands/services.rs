@@ -4,6 +4,7 @@ mod change;
 mod exec;
 mod list;
 mod moving;
+mod rebalance;
 mod scale;
 mod show;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(services: &Services, global: &Global, output: &Output) -> anyh
         ServicesAction::List(wanted) => list::run(wanted, global, output),
         ServicesAction::Show(wanted) => show::run(wanted, global, output),
         ServicesAction::Move(wanted) => moving::run(wanted, global, output),
+        ServicesAction::Rebalance(wanted) => rebalance::run(wanted, global, output),
         ServicesAction::Restart(wanted) => change::restart(wanted, global, output),
         ServicesAction::Pause(wanted) => change::pause(wanted, global, output),
         ServicesAction::Resume(wanted) => change::resume(wanted, global, output),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::Outcome;
 use ideal_core::plan::text::{address, is_quiet, waiting_line, words};
-use ideal_core::plan::{Part, Step, Waiting};
+use ideal_core::plan::{Act, Part, Step, Waiting};
 use ideal_core::time::Span;
 use ideal_engine::Progress;
 use ideal_engine::progress::{Event, Go};
@@ -54,6 +54,8 @@ pub(crate) struct Tally {
     pub(crate) failed: usize,
     /// Steps that were taken, by what they do.
     pub(crate) kinds: BTreeMap<String, usize>,
+    /// Mounts of which the volume was made from a snapshot: which mount, which snapshot, and why that one.
+    pub(crate) restored: Vec<(String, String, String)>,
     bars: BTreeMap<(Part, &'static str), ProgressBar>,
 }
 
@@ -129,6 +131,9 @@ impl Teller {
                     None => {
                         tally.done += 1;
                         *tally.kinds.entry(words(&step.act)).or_default() += 1;
+                        if let Act::CreateVolume { from: Some(from), .. } = &step.act {
+                            tally.restored.push((part.clone(), from.to_string(), step.reason.clone()));
+                        }
                     }
                 }
             }

@@ -365,6 +365,39 @@ fn too_much_memory_is_the_reason() {
 }
 
 #[test]
+fn a_person_runs_programs_in_it() {
+    let Some(bed) = Hosts::start("within") else { return };
+    bed.derive(BARE, "ideal-test:user", "USER 1000:1001");
+    let run = patient("true");
+    bed.up(&format!("image: ideal-test:user\ncommand: [/bin/sh, -c, \"{run}\"]\nenv: {{WHO: me}}\n"));
+    let exec = |words: &[&str]| bed.ideal(&[&["services", "exec"], words].concat());
+    let ran = exec(&["pub[0]", "--", "sh", "-c", "echo $WHO; id -u; echo aside >&2; exit 3"]).ended(3);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("me\n1000\n", "aside\n"));
+    exec(&["pub[0]", "--", "no-such-program"]).ended(127).says("no-such-program");
+    let mut given = bed.command(&["services", "exec", "pub[0]", "--stdin", "--", "wc", "-c"]);
+    let mut given = given.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut given.stdin.take().unwrap(), &vec![b'x'; 300_000]).unwrap();
+    let given = Ran::of(&given.wait_with_output().unwrap()).ended(0);
+    assert_eq!(given.out.trim(), "300000", "all of it is read, to its end");
+    // What is not waited for any more is killed, with what it started.
+    let script = "sleep 777 & sleep 777";
+    exec(&["pub[0]", "--timeout", "1s", "--", "sh", "-c", script]).ended(7).says("was killed");
+    let mut left = bed.command(&["services", "exec", "pub[0]", "--", "sh", "-c", script]).spawn().unwrap();
+    let sleeping = || bed.inside("ps").out.matches("sleep 777").count();
+    assert!(until(10, || sleeping() == 2), "{}", sleeping());
+    left.kill().unwrap();
+    left.wait().unwrap();
+    assert!(until(10, || sleeping() == 0), "{}", sleeping());
+    // One replica is started again; it is another container.
+    let before = bed.id();
+    bed.ideal(&["services", "restart", "pub[0]"])
+        .ended(0)
+        .says("pub[0] is started again on shop[0], and well");
+    assert_ne!(bed.id(), before);
+    bed.ideal(&["destroy", "--yes", "--name", "shop"]).ended(0);
+}
+
+#[test]
 fn what_it_says_is_followed() {
     let Some(bed) = Hosts::start("logs") else { return };
     let run = patient("n=0; while true; do n=$((n + 1)); echo line $n; echo aside $n >&2; sleep 0.1; done");

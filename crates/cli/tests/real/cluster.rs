@@ -214,6 +214,23 @@ fn data_that_need_not_be_kept_ends_by_name_also_after_a_lost_store() {
 }
 
 #[test]
+fn lost_data_goes_on_where_the_file_says_so() {
+    let bench = Bench::new(&file(0).replace("at: /data}", "at: /data, lost: newest}"));
+    bench.run(&["up"]).ended(0);
+    bench.counted(3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let (first, older) = (bench.sealed()[0].clone(), bench.metas("snapshots")[0]["id"].clone());
+    bench.run(&["wake"]).ended(0);
+    bench.counted(first.lines().count() + 3);
+    bench.run(&["away", "--yes"]).ended(0);
+    let newest = bench.metas("snapshots").into_iter().find(|own| own["id"] != older).unwrap();
+    std::fs::remove_dir_all(bench.local().join("snapshots").join(newest["id"].as_str().unwrap())).unwrap();
+    let told = format!("shop.db[0]:data is restored from {}", older.as_str().unwrap());
+    bench.run(&["wake"]).ended(0).says(&told).says("is the newest that is whole");
+    assert!(bench.counted(first.lines().count() + 3).starts_with(&first), "from there on");
+}
+
+#[test]
 fn lost_data_is_never_replaced_silently() {
     let bench = Bench::new(&file(0));
     bench.run(&["up"]).ended(0);

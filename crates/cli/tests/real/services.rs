@@ -181,6 +181,28 @@ fn a_new_version_comes_one_at_a_time() {
 }
 
 #[test]
+fn one_replica_is_started_again() {
+    let bench = launched(3);
+    let starts = || -> Vec<_> { (0..3).map(|i| bench.copies().remove(&format!("pub[{i}]"))).collect() };
+    let before = starts();
+    bench.run(&["services", "restart", "pub[1]"]).ended(0).says("pub[1] is started again on");
+    let after = starts();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    assert_ne!(after[1], before[1]);
+    bench.one_of_each(4);
+    bench.run(&["services", "restart", "pub[7]"]).ended(2).says("has 3 replicas");
+    // With its data, which goes on.
+    bench.counted(20);
+    bench.run(&["services", "restart", "db[0]"]).ended(0);
+    let lines = bench.counted(20).lines().count();
+    bench.counted(lines + 20);
+    // What a person was asked about has all of its chances again.
+    bench.write(&file(3, BAD));
+    bench.run(&["up", "--timeout", "3s"]);
+    bench.run(&["services", "restart", "pub[0]", "--timeout", "2s"]).ended(7).says("is not well within 2.0s");
+}
+
+#[test]
 fn a_bad_version_goes_back_and_a_change_is_paused() {
     let bench = launched(3);
     let good = bench.replica("pub[0]")["version"].clone();
@@ -235,6 +257,24 @@ fn what_a_drained_node_carries_goes_elsewhere() {
     assert_eq!(bench.replica("pub[4]")["state"], "unplaced");
     bench.run(&["nodes", "uncordon", "web"]).ended(0).says("take replicas again");
     bench.one_of_each(6);
+}
+
+#[test]
+fn who_returns_is_given_replicas_on_request() {
+    let bench = launched(4);
+    let on = |node: &str| bench.replicas(&["pub"]).iter().filter(|one| one["node"] == node).count();
+    bench.run(&["services", "rebalance"]).ended(0).says("nothing is worth a move");
+    let other = bench.other("db[0]");
+    bench.run(&["nodes", "drain", &other]).ended(0);
+    bench.run(&["nodes", "return", &other]).ended(0);
+    assert_eq!(on(&other), 0, "by itself nothing moves for better points");
+    bench.run(&["services", "rebalance", "--dry-run"]).ended(0).says("would move").says(&other);
+    assert_eq!(on(&other), 0);
+    bench.run(&["services", "rebalance"]).ended(0).says("moved, all well");
+    bench.one_of_each(5);
+    let all: Vec<usize> = (0..3).map(|index| on(&format!("web[{index}]"))).collect();
+    assert!(all.iter().all(|count| (1..=2).contains(count)), "{all:?}");
+    bench.run(&["services", "rebalance"]).ended(0).says("nothing is worth a move");
 }
 
 #[test]

@@ -123,6 +123,9 @@ pub struct MountSpec {
     /// Snapshots of the mount while it is in use.
     #[serde(default)]
     pub backup: Option<Backup>,
+    /// What is done when its data is lost.
+    #[serde(default)]
+    pub lost: Lost,
 }
 
 /// Snapshots of a mount while it is in use: for going back, never used unasked.
@@ -167,6 +170,18 @@ pub enum Keep {
     Snapshot,
     /// Nothing: the volume is deleted a day after it was put away.
     Delete,
+}
+
+/// What is done when neither the volume of a mount nor the seal of its last life is there any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// A person is asked.
+    #[default]
+    Ask,
+    /// The newest whole snapshot is restored, seal or backup; what was written since stays lost. Without one a person
+    /// is asked.
+    Newest,
 }
 
 /// What the first volume of a mount is made of.

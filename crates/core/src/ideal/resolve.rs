@@ -324,6 +324,7 @@ fn resolved_mount(name: &Name, spec: &MountSpec) -> Mount {
         keep: spec.keep,
         from: spec.from.clone(),
         backup: spec.backup.clone(),
+        lost: spec.lost,
     }
 }
 

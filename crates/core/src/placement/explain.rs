@@ -62,10 +62,7 @@ impl Board<'_> {
             .standing(&turn, replica, here)
             .into_iter()
             .map(|(host, bars)| {
-                let answer = match bars.is_empty() {
-                    true => Answer::Scored(without.score(&turn, host)),
-                    false => Answer::Refused(without.refusals(&turn, replica, host, bars)),
-                };
+                let answer = without.answer(&turn, replica, host, bars);
                 Verdict { host, name: self.hosts[host as usize].name.clone(), answer }
             })
             .collect();
@@ -96,6 +93,14 @@ impl Board<'_> {
             (host, bars)
         });
         all.collect()
+    }
+
+    /// What a host means to a replica that is nowhere.
+    pub(super) fn answer(&self, turn: &Turn, replica: Replica, host: u32, bars: Bars) -> Answer {
+        match bars.is_empty() {
+            true => Answer::Scored(self.score(turn, host)),
+            false => Answer::Refused(self.refusals(turn, replica, host, bars)),
+        }
     }
 
     fn score(&self, turn: &Turn, host: u32) -> Score {

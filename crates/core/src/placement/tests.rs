@@ -497,3 +497,89 @@ fn an_explanation_reads() {
     );
     assert_eq!(board.explain(Replica { service: 0, index: 1 }), None);
 }
+
+/// Who moves, and how it is then.
+fn rebalanced(world: &World, may: impl Fn(Replica) -> bool, expected: &str) {
+    let mut board = world.board();
+    board.fill();
+    let moves = board
+        .rebalance(may)
+        .into_iter()
+        .map(|better| format!("{} from {} to {}", world.called(better.replica), better.from, better.to));
+    let moves: Vec<String> = moves.collect();
+    let seen = format!("{}\n{}", moves.join("\n"), world.picture(&board.placement()));
+    same(seen.trim(), expected);
+}
+
+#[test]
+fn who_returns_is_given_something_to_do() {
+    let world = nodes(3)
+        .service("pub", 6, "100MiB", |_| {})
+        .seats(Strength::Running, "pub[0]@0 pub[1]@0 pub[2]@0 pub[3]@1 pub[4]@1 pub[5]@1");
+    rebalanced(
+        &world,
+        |_| true,
+        "pub[0] from 0 to 2
+         pub[3] from 1 to 2
+         web[0]: pub[1] pub[2]
+         web[1]: pub[4] pub[5]
+         web[2]: pub[0] pub[3]",
+    );
+    rebalanced(
+        &world,
+        |replica| replica.index > 4,
+        "pub[5] from 1 to 2
+         web[0]: pub[0] pub[1] pub[2]
+         web[1]: pub[3] pub[4]
+         web[2]: pub[5]",
+    );
+}
+
+#[test]
+fn what_gains_little_stays() {
+    // Two on one node and one on the other are as even as it gets.
+    let world = nodes(2)
+        .service("pub", 3, "100MiB", |_| {})
+        .service("big", 1, "400MiB", |_| {})
+        .seats(Strength::Running, "pub[0]@0 pub[1]@0 pub[2]@1 big[0]@1");
+    rebalanced(
+        &world,
+        |_| true,
+        "
+         web[0]: pub[0] pub[1]
+         web[1]: pub[2] big[0]",
+    );
+    // Different services, one replica each: nodes that carry more give some away.
+    let world = nodes(2)
+        .service("a", 1, "1MiB", |_| {})
+        .service("b", 1, "1MiB", |_| {})
+        .service("c", 1, "1MiB", |wish| wish.pinned = [(0, slot(0))].into())
+        .service("d", 1, "1MiB", |_| {})
+        .seats(Strength::Running, "a[0]@0 b[0]@0 c[0]@0 d[0]@0");
+    rebalanced(
+        &world,
+        |_| true,
+        "a[0] from 0 to 1
+         b[0] from 0 to 1
+         web[0]: c[0] d[0]
+         web[1]: a[0] b[0]",
+    );
+}
+
+#[test]
+fn nobody_is_sent_to_where_it_cannot_be() {
+    let world = nodes(3)
+        .service("pub", 3, "100MiB", |wish| wish.ports = vec![80])
+        .service("db", 2, "3GiB", |_| {})
+        .node(2, |host| host.open = Open::Cordoned("a person said so".into()))
+        .seats(Strength::Running, "pub[0]@0 pub[1]@1 db[0]@0 db[1]@1");
+    rebalanced(
+        &world,
+        |_| true,
+        "
+         web[0]: pub[0] db[0]
+         web[1]: pub[1] db[1]
+         web[2]:
+         pub[2]: port 80 is taken on 2 nodes; cordoned: 1 node (a person said so)",
+    );
+}

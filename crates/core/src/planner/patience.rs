@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Cause, Part, Waiting};
+use crate::plan::{Act, Cause, Part, Waiting};
 use crate::policy::Policy;
 use crate::time::{Span, Time};
 
@@ -11,8 +11,17 @@ use crate::time::{Span, Time};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patience {
     since: BTreeMap<(Part, &'static str), Time>,
-    /// How often in a row each step was accepted, and when last.
-    accepted: BTreeMap<(Part, &'static str), (u32, Time)>,
+    accepted: BTreeMap<(Part, &'static str), Accepted>,
+}
+
+/// How often in a row a step was accepted.
+#[derive(Debug, Clone, PartialEq)]
+struct Accepted {
+    count: u32,
+    /// When last.
+    at: Time,
+    /// What it was about, where it is not always about the same.
+    what: String,
 }
 
 /// Steps accepted further apart than this have nothing to do with each other.
@@ -31,13 +40,13 @@ impl Patience {
     }
     /// Takes note of a step that was accepted. One that is accepted again and again and never seen to hold is a
     /// fight with something else, or a fault: it must not go on for ever.
-    pub fn accepted(&mut self, part: &Part, verb: &'static str, now: Time) {
-        let entry = self.accepted.entry((part.clone(), verb)).or_insert((0, now));
-        let count = if now.since(entry.1) < IN_A_ROW { entry.0 + 1 } else { 1 };
-        *entry = (count, now);
+    pub fn accepted(&mut self, part: &Part, act: &Act, now: Time) {
+        let count = self.repeats(part, act, now) + 1;
+        let known = Accepted { count, at: now, what: about(act).to_owned() };
+        self.accepted.insert((part.clone(), act.verb()), known);
         // Forgotten in bulk, now and then: a launch of many parts accepts many steps once.
         if self.accepted.len() > 100_000 {
-            self.accepted.retain(|_, (_, at)| now.since(*at) < IN_A_ROW);
+            self.accepted.retain(|_, known| now.since(known.at) < IN_A_ROW);
         }
     }
     /// A person who asks again wants it tried again: what was accepted before does not count against it.
@@ -45,12 +54,13 @@ impl Patience {
         self.accepted.clear();
     }
     /// How often in a row a step was accepted.
-    pub(super) fn repeats(&self, part: &Part, verb: &'static str, now: Time) -> u32 {
+    pub(super) fn repeats(&self, part: &Part, act: &Act, now: Time) -> u32 {
         if self.accepted.is_empty() {
             return 0;
         }
-        let known = self.accepted.get(&(part.clone(), verb));
-        known.filter(|(_, at)| now.since(*at) < IN_A_ROW).map_or(0, |(count, _)| *count)
+        let known = self.accepted.get(&(part.clone(), act.verb()));
+        let same = |known: &&Accepted| now.since(known.at) < IN_A_ROW && known.what == about(act);
+        known.filter(same).map_or(0, |known| known.count)
     }
     /// Since when this is waited for.
     pub(super) fn since(&self, waiting: &Waiting) -> Option<Time> {
@@ -58,6 +68,15 @@ impl Patience {
             return None;
         }
         self.since.get(&(waiting.part.clone(), waiting.cause.slug())).copied()
+    }
+}
+
+/// What a step is about that is taken often in good order: a node is told many things one after the other while replicas
+/// come and go, and only the same again is a fight.
+fn about(act: &Act) -> &str {
+    match act {
+        Act::Apply { hash, .. } => hash,
+        _ => "",
     }
 }
 
@@ -69,5 +88,24 @@ pub(super) fn limit(cause: &Cause, policy: &Policy) -> Option<Span> {
             Some(policy.node_patience)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{CloudId, SlotId};
+
+    #[test]
+    fn only_the_same_again_is_a_fight() {
+        let part = Part::node(SlotId { cloud: CloudId(uuid::Uuid::from_u128(1)), index: 0 });
+        let tell = |hash: &str| Act::Apply { quiet: false, hash: hash.to_owned() };
+        let mut patience = Patience::default();
+        (0..5).for_each(|at| patience.accepted(&part, &tell("a"), Time(at)));
+        assert_eq!(patience.repeats(&part, &tell("a"), Time(5)), 5);
+        assert_eq!(patience.repeats(&part, &tell("b"), Time(5)), 0, "it is told something else");
+        patience.accepted(&part, &tell("b"), Time(6));
+        assert_eq!(patience.repeats(&part, &tell("b"), Time(7)), 1);
+        assert_eq!(patience.repeats(&part, &tell("b"), Time(6) + IN_A_ROW), 0, "that is long ago");
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! What is seen is turned into hosts and seats for [`crate::placement`]; its answer is what slices and mounts follow.
 
+mod ground;
 mod hosts;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,13 +14,12 @@ use crate::ideal::service::Rung;
 use crate::ideal::{Ideal, Service, ServiceSpec};
 use crate::journal::{Record, Seated};
 use crate::observed::{Observed, ServiceSeen, ServiceState};
-use crate::placement::{
-    self, Answer, Board, Explanation, Host, Open, Placement, Replica, Room, Seat, Strength, Unplaced, Wish,
-};
+use crate::placement::{self, Replica, Room, Seat, Strength, Unplaced, Wish};
 use crate::time::{Bytes, Time};
 
 use super::Input;
 use super::rollout::{Known, Rollout, rollout};
+pub use ground::{Ground, Move};
 use hosts::Hosts;
 
 /// Where every replica is to be.
@@ -113,91 +112,6 @@ impl Seats {
 
 /// How often a replica is given another node because theirs has given it up: then a person is asked.
 const MOST_MOVES: u32 = 3;
-
-/// What placing starts from, for who wants it explained.
-#[derive(Debug)]
-pub struct Ground {
-    wishes: Vec<Wish>,
-    hosts: Vec<Host>,
-    seats: Vec<Seat>,
-    /// Hosts that are on their way, as indices: they are asked only when the others cannot carry all.
-    coming: Vec<u32>,
-    /// Replicas that were given another node because theirs has given them up.
-    moved: BTreeMap<Replica, SlotId>,
-    /// Replicas that were on a node and are on none now.
-    displaced: Vec<Replica>,
-    /// Replicas that a node has given up, with that node.
-    barred: BTreeMap<Replica, SlotId>,
-}
-
-impl Ground {
-    /// What each node means to a replica, given as the place of its service in the file and its number.
-    pub fn explain(&self, service: u32, index: u32) -> Option<Explanation> {
-        let (hosts, seats) = self.round();
-        let mut board = Board::new(&self.wishes, &hosts, &seats);
-        board.fill();
-        board.explain(Replica { service, index })
-    }
-
-    fn place(&mut self) -> Placement {
-        let (hosts, seats) = self.round();
-        let placed = placement::place(&self.wishes, &hosts, &seats);
-        let barred = std::mem::take(&mut self.barred);
-        let back = |(replica, node): &(&Replica, &SlotId)| {
-            let host = placed.of(**replica).and_then(Result::ok);
-            host.is_some_and(|host| hosts.get(host as usize).is_some_and(|host| host.slot == **node))
-        };
-        let back: Vec<(&Replica, &SlotId)> = barred.iter().filter(back).collect();
-        if back.is_empty() {
-            return placed;
-        }
-        // The next best node; the one that gave it up when there is no other.
-        let mut board = Board::new(&self.wishes, &hosts, &seats);
-        board.fill();
-        let next = back.into_iter().filter_map(|(replica, node)| {
-            let others = board.explain(*replica)?.verdicts.into_iter().filter_map(|verdict| {
-                let slot = hosts.get(verdict.host as usize)?.slot;
-                match verdict.answer {
-                    Answer::Scored(score) if slot != *node => {
-                        Some((score.total, Reverse(verdict.host), slot))
-                    }
-                    _ => None,
-                }
-            });
-            Some((*replica, others.max()?.2))
-        });
-        let next: Vec<(Replica, SlotId)> = next.collect();
-        for (replica, slot) in next {
-            if let Some(wish) = self.wishes.get_mut(replica.service as usize) {
-                wish.pinned.insert(replica.index, slot);
-                self.moved.insert(replica, slot);
-            }
-        }
-        let (hosts, seats) = self.round();
-        placement::place(&self.wishes, &hosts, &seats)
-    }
-
-    /// Hosts and seats for all: those that lost their node have a seat on one that is up already, if there is room,
-    /// so that nobody waits for a node that is still to come. What was never anywhere may wait for one.
-    fn round(&self) -> (Vec<Host>, Vec<Seat>) {
-        if self.coming.is_empty() || self.displaced.is_empty() {
-            return (self.hosts.clone(), self.seats.clone());
-        }
-        let mut up = self.hosts.clone();
-        for at in &self.coming {
-            if let Some(host) = up.get_mut(*at as usize).filter(|host| host.open == Open::Open) {
-                host.open = Open::Cordoned("it is still on its way".into());
-            }
-        }
-        let mut board = Board::new(&self.wishes, &up, &self.seats);
-        let found = board.replace(&self.displaced).into_iter().filter_map(|(replica, host)| {
-            let strength = Strength::Hint;
-            Some(Seat { replica, host: host.ok()?, strength })
-        });
-        let seats = self.seats.iter().copied().chain(found).collect();
-        (self.hosts.clone(), seats)
-    }
-}
 
 /// What placing starts from.
 pub fn ground(input: &Input<'_>) -> Ground {

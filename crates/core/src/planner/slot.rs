@@ -187,7 +187,7 @@ impl<'a> Ladder<'a, '_> {
             self.out.waiting.push(Waiting { part: part.clone(), cause, overdue: false });
             return;
         }
-        if let Err((cause, wake)) = gate::verb(self.context, part, act.verb()) {
+        if let Err((cause, wake)) = gate::may(self.context, part, &act) {
             if matches!(act, Act::Backup { .. } | Act::Prune { .. }) {
                 return self.put_off(part, &cause, wake);
             }

@@ -1,7 +1,7 @@
 //! What a mount's volume is made of: its own sealed data, what the file names, or, provably never used, a blank.
 
 use crate::id::Name;
-use crate::ideal::{From, Mount};
+use crate::ideal::{From, Lost, Mount};
 use crate::observed::{Snapshot, SnapshotState};
 use crate::plan::{Act, Cause, Danger, FactKind, Part};
 
@@ -86,6 +86,12 @@ impl Ladder<'_, '_> {
             return Ok((act, "a person agreed to begin blank".to_owned()));
         }
         let why = format!("neither a volume nor a seal of life {life}, its last, is to be seen");
+        if spec.lost == Lost::Newest
+            && let Some(snapshot) = whole_ones(&own).next()
+        {
+            let reason = format!("{why}: {} is the newest that is whole", candidate(snapshot));
+            return Ok(restore(snapshot, reason));
+        }
         Err(Cause::LostData { why, candidates: candidates(&own) })
     }
 
@@ -131,12 +137,17 @@ impl Ladder<'_, '_> {
 
 /// What could be used instead, newest first.
 fn candidates(own: &[&Snapshot]) -> Vec<String> {
-    let mut whole: Vec<&&Snapshot> =
-        own.iter().filter(|snapshot| snapshot.state == SnapshotState::Completed).collect();
+    whole_ones(own).map(candidate).collect()
+}
+
+fn whole_ones<'s>(own: &[&'s Snapshot]) -> impl Iterator<Item = &'s Snapshot> + use<'s> {
+    let mut whole: Vec<&Snapshot> =
+        own.iter().copied().filter(|snapshot| snapshot.state == SnapshotState::Completed).collect();
     whole.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.life, snapshot.at)));
-    let kind = |snapshot: &Snapshot| if snapshot.seal.is_some() { "seal" } else { "backup" };
-    whole
-        .iter()
-        .map(|snapshot| format!("{} ({} of life {})", snapshot.id, kind(snapshot), snapshot.life))
-        .collect()
+    whole.into_iter()
+}
+
+fn candidate(snapshot: &Snapshot) -> String {
+    let kind = if snapshot.seal.is_some() { "seal" } else { "backup" };
+    format!("{} ({kind} of life {})", snapshot.id, snapshot.life)
 }

@@ -546,7 +546,7 @@ impl World {
         let outcome = self.effect(step);
         match &outcome {
             Outcome::Accepted { .. } | Outcome::UsedUp => {
-                self.patience.accepted(&part, act.verb(), self.now);
+                self.patience.accepted(&part, &act, self.now);
             }
             Outcome::Failed { why, .. } | Outcome::Refused { why } => {
                 let _ = writeln!(told, "         failed: {why}");

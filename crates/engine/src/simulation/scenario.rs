@@ -6,7 +6,8 @@ use ideal_core::demand::State;
 use ideal_core::id::{CloudId, Name, SlotId};
 use ideal_core::ideal::document::Argv;
 use ideal_core::ideal::{
-    Backup, Cloud, Filesystem, Hook, Hooks, Ideal, Keep, MachineSize, Mount, MountSpec, Service, ServiceSpec,
+    Backup, Cloud, Filesystem, Hook, Hooks, Ideal, Keep, Lost, MachineSize, Mount, MountSpec, Service,
+    ServiceSpec,
 };
 use ideal_core::time::{Bytes, Span};
 
@@ -69,6 +70,7 @@ fn mount(text: &str) -> Mount {
         at: format!("/{text}"),
         filesystem: Filesystem::Ext4,
         keep: Keep::Snapshot,
+        lost: Lost::Ask,
         from: None,
         backup: None,
     }
@@ -117,7 +119,16 @@ fn with_services(version: &str) -> Ideal {
         for mount in &mounts {
             let (size, at) = (mount.size, mount.at.clone());
             let (filesystem, keep) = (mount.filesystem, mount.keep);
-            let said = MountSpec { size, at, filesystem, keep, from: None, was: None, backup: None };
+            let said = MountSpec {
+                size,
+                at,
+                filesystem,
+                keep,
+                from: None,
+                was: None,
+                backup: None,
+                lost: Lost::Ask,
+            };
             spec.mounts.insert(mount.name.clone(), said);
         }
         let (cloud, own) = (cloud_id(0), name(own));

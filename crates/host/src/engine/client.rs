@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -83,6 +84,14 @@ impl Stream {
     }
 }
 
+/// What a program in a container reads and says.
+#[derive(Debug)]
+pub struct Line {
+    /// What is written is read by the program; what is read are frames of what it says.
+    pub io: TokioIo<Upgraded>,
+    _connection: Closing,
+}
+
 impl Engine {
     /// The engine that listens at this socket.
     pub fn new(socket: impl Into<PathBuf>) -> Engine {
@@ -143,6 +152,24 @@ impl Engine {
         Err(EngineError::Said(format!("the engine did not {what}: {}", reply.message())))
     }
 
+    /// A call after which the connection belongs to a program in a container.
+    pub async fn line(&self, path: &str, body: &Value, what: &str) -> Result<Line, EngineError> {
+        let head = [("connection", "Upgrade"), ("upgrade", "tcp")];
+        let talk = async {
+            let (answer, connection) = self.ask_with(Method::POST, path, Some(body), &head).await?;
+            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let reply = read(answer).await?;
+                return Err(EngineError::Said(format!("the engine did not {what}: {}", reply.message())));
+            }
+            let io = hyper::upgrade::on(answer).await.map_err(|error| self.silent(error))?;
+            Ok(Line { io: TokioIo::new(io), _connection: connection })
+        };
+        match tokio::time::timeout(LIMIT, talk).await {
+            Ok(line) => line,
+            Err(_) => Err(self.silent(format!("nothing came within {LIMIT:?}"))),
+        }
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -150,19 +177,30 @@ impl Engine {
         body: Option<&Value>,
         credentials: Option<&str>,
     ) -> Result<(Response<Incoming>, Closing), EngineError> {
+        let head = credentials.map(|credentials| ("x-registry-auth", credentials));
+        self.ask_with(method, path, body, head.as_slice()).await
+    }
+
+    async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        head: &[(&str, &str)],
+    ) -> Result<(Response<Incoming>, Closing), EngineError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.absent(&error))?;
         let text = body.map(Value::to_string).unwrap_or_default();
         let mut request = Request::builder().method(method).uri(path).header("host", "engine");
         request = request.header("content-type", "application/json");
-        if let Some(credentials) = credentials {
-            request = request.header("x-registry-auth", credentials);
+        for (name, value) in head {
+            request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(text)));
         let request = request.map_err(|error| EngineError::Said(format!("`{path}`: {error}")))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.silent(error.to_string()))?;
-        let connection = Closing(tokio::spawn(connection).abort_handle());
+        let connection = Closing(tokio::spawn(connection.with_upgrades()).abort_handle());
         let answer = sender.send_request(request).await.map_err(|error| self.silent(error.to_string()))?;
         Ok((answer, connection))
     }

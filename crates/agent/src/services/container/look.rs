@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use hyper::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::engine::EngineError;
 use crate::engine::frames::Frames;
+use crate::engine::program;
 use crate::node::Node;
 
 /// How much of what a check says is kept: its end, where the reason is.
@@ -32,7 +32,6 @@ pub(crate) async fn run(
         Err(silent) => return Err(silent),
     };
     let id = made.get("Id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let state = format!("/exec/{id}/json");
     let run = async {
         let begin = json!({"Detach": false, "Tty": false});
         let path = format!("/exec/{id}/start");
@@ -46,7 +45,7 @@ pub(crate) async fn run(
                 said.drain(..surplus);
             }
         }
-        let ended = engine.get(&state).await?.good("tell how the check ended")?;
+        let ended = engine.get(&format!("/exec/{id}/json")).await?.good("tell how the check ended")?;
         Ok((ended.get("ExitCode").and_then(Value::as_i64), said))
     };
     match tokio::time::timeout(limit, run).await {
@@ -61,20 +60,8 @@ pub(crate) async fn run(
         Ok(Err(EngineError::Said(why))) => Ok(Err(why)),
         Ok(Err(silent)) => Err(silent),
         Err(_) => {
-            end(node, container, &state).await;
+            program::kill(engine, container, &id).await;
             Ok(Err(format!("{name} took longer than {limit:?} and was killed")))
         }
-    }
-}
-
-/// Kills a check that takes too long: the engine has no word for it, so it is done by its number, once it is seen to
-/// be in the container. Where the engine counts processes otherwise it is left to its end.
-async fn end(node: &Node, container: &str, state: &str) {
-    let Ok(reply) = node.containers.engine.get(state).await else { return };
-    let pid = reply.body.get("Pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
-    let Some(process) = pid.filter(|pid| *pid > 0).and_then(ideal_host::ProcessId::of) else { return };
-    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).unwrap_or_default();
-    if groups.contains(container) {
-        _ = process.signal(Signal::KILL);
     }
 }

@@ -1,5 +1,5 @@
-//! `ideal services exec`: a program beside a replica, on its node and with its environment. As `ideal nodes exec` it is
-//! a person's own hand and takes no lease.
+//! `ideal services exec`: a program beside a replica, in its container or on its node, with its environment. As `ideal
+//! nodes exec` it is a person's own hand and takes no lease.
 
 use crate::arguments::{Global, NodesExec, ServicesExec};
 use crate::commands::nodes::exec;
@@ -15,22 +15,12 @@ pub(crate) fn run(wanted: &ServicesExec, global: &Global, output: &Output) -> an
         let glance = world.glance().await?;
         let view = replicas::one(&glance, &wanted.replica)?;
         let replica = view.address();
-        let Some((node, own)) = view.seen().filter(|(_, own)| own.pid.is_some() || own.container.is_some())
+        let Some((node, _)) = view.seen().filter(|(_, own)| own.pid.is_some() || own.container.is_some())
         else {
             let message = format!("{replica} runs nowhere now: it is {}", view.state());
             let failure = Failure::new("not-running", Exit::Unreachable, message);
             return Err(failure.next(format!("ideal services show {replica}        tells why")).into());
         };
-        if own.container.is_some() || view.service.spec.image.is_some() {
-            let message =
-                format!("{replica} is a container, and running programs in containers is not there yet");
-            let failure = Failure::new("in-a-container", Exit::Failed, message);
-            let node = world.ideal.address(node);
-            let id = own.container.as_deref().unwrap_or("ID");
-            let by_hand =
-                format!("ideal nodes exec {node} -- docker exec {id} COMMAND…        does it by hand");
-            return Err(failure.next(by_hand).into());
-        }
         let program = NodesExec {
             addresses: Vec::new(),
             command: wanted.command.clone(),
