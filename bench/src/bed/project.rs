@@ -16,13 +16,19 @@ pub(crate) struct Project {
     folder: tempfile::TempDir,
     program: PathBuf,
     engine: Option<String>,
+    /// A filesystem of its own below the folder, which ends with it.
+    mounted: Option<PathBuf>,
 }
 
 impl Project {
     pub(crate) fn new(program: &Path, engine: Option<&str>) -> anyhow::Result<Project> {
         let folder = tempfile::Builder::new().prefix("ideal-heal").tempdir()?;
         fs::DirBuilder::new().mode(0o700).create(folder.path().join("run"))?;
-        Ok(Project { folder, program: program.to_owned(), engine: engine.map(str::to_owned) })
+        Ok(Project { folder, program: program.to_owned(), engine: engine.map(str::to_owned), mounted: None })
+    }
+    /// What is mounted here is unmounted at the end.
+    pub(crate) fn unmounts(&mut self, at: &Path) {
+        self.mounted = Some(at.to_owned());
     }
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -99,5 +105,8 @@ impl Drop for Project {
             marks.get("IDEAL_HOME").is_some_and(|home| Path::new(home).starts_with(folder))
         };
         ideal_host::process::kill_all(below, 50);
+        if let Some(at) = &self.mounted {
+            let _ = Command::new("umount").arg("-l").arg(at).status();
+        }
     }
 }

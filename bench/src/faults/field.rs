@@ -28,17 +28,8 @@ pub(super) struct Field {
     /// Of the file; the text `ROUND: "0"` stands for the version.
     services: String,
     round: usize,
-    disk: Disk,
+    disk: PathBuf,
     pub(super) engine: Engine,
-}
-
-/// A small filesystem in memory.
-struct Disk(PathBuf);
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 /// A node that is not heard, until it is.
@@ -57,13 +48,14 @@ impl Field {
     pub(super) fn new(program: &Path) -> anyhow::Result<Field> {
         let engine = Engine::start()?;
         engine.docker(&["network", "create", "plain"])?;
-        let project = Project::new(program, Some(&engine.socket))?;
+        let mut project = Project::new(program, Some(&engine.socket))?;
         let at = project.path().join(".ideal");
         fs::create_dir(&at)?;
         let words = ["-t", "tmpfs", "-o", "size=32m,mode=0700", "none"];
         let mounted = Command::new("mount").args(words).arg(&at).status()?;
         ensure!(mounted.success(), "no filesystem of its own for the nodes: is this root?");
-        let disk = Disk(at);
+        project.unmounts(&at);
+        let disk = at;
         let acks = project.path().join("acknowledged").display().to_string();
         let eats = BEATS
             .replace("rm -f /bad;", "rm -f /bad /eat;")
@@ -263,14 +255,14 @@ impl Field {
 
     /// Leaves no byte on the disk of the nodes.
     pub(super) fn fill(&self) -> anyhow::Result<()> {
-        let mut file = File::create(self.disk.0.join("fill"))?;
+        let mut file = File::create(self.disk.join("fill"))?;
         for size in [1 << 16, 1 << 12, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
         Ok(())
     }
     pub(super) fn empty(&self) -> anyhow::Result<()> {
-        fs::remove_file(self.disk.0.join("fill")).context("the disk cannot be emptied")
+        fs::remove_file(self.disk.join("fill")).context("the disk cannot be emptied")
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::demand::State;
 use crate::id::{Generation, VolumeId};
 use crate::ideal::Cloud;
-use crate::observed::{AgentSeen, Machine, MachineState, size_text};
+use crate::observed::{AgentSeen, Machine, MachineState, ServiceState, size_text};
 use crate::plan::{Act, Cause, Danger, FactKind, Hook, Part, WantedBy};
 
 use super::consent::{self, danger_of};
@@ -137,7 +137,11 @@ impl Ladder<'_, '_> {
         }
         if !report.converged {
             let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.what, problem.why));
-            let cause = Cause::Converging { problems: problems.collect() };
+            // A replica that is still to become well, with what it said of why it is not.
+            let replicas = report.services.iter().filter(|(_, seen)| seen.state != ServiceState::Running);
+            let replicas =
+                replicas.filter_map(|(address, seen)| Some(format!("{address}: {}", seen.why.as_ref()?)));
+            let cause = Cause::Converging { problems: problems.chain(replicas).collect() };
             return self.wait(&node, cause);
         }
         if info.cloud.hooks.launched.is_some() {

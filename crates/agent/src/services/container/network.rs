@@ -2,9 +2,12 @@
 //! not there; a replica has its names in each.
 
 use std::path::Path;
+use std::time::Duration;
 
+use ideal_host::durable::Lock;
 use ideal_host::engine::DATA;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::NotStarted;
 use super::body::{Network, aliases};
@@ -43,14 +46,18 @@ fn data(node: &Node) -> Option<&Path> {
     node.home.path().parent().and_then(Path::parent).filter(|_| !node.identity.whole)
 }
 
-/// Sees to it that the networks of a program are there.
+/// How long it waits for another agent of this host that looks after networks.
+const TURN: Duration = Duration::from_millis(20);
+
+/// Sees to it that the networks of a program are there, each once.
 pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>, NotStarted> {
-    // Engines make two of one name when asked twice at once.
+    // Engines make two of one name when asked twice at once, and then start no container in either.
     let _alone = node.containers.networks.lock().await;
+    let _alone_here = alone(node).await.map_err(NotStarted::Failed)?;
     let engine = &node.containers.engine;
     let mut networks = Vec::new();
     for name in names(node, program) {
-        if find(engine, &name).await?.is_none() {
+        if find(engine, &name).await?.is_empty() {
             let body = json!({
                 "Name": name, "Driver": "bridge", "CheckDuplicate": true,
                 "Labels": {CLUSTER: cluster(node), DATA: data(node).unwrap_or(Path::new(""))},
@@ -60,16 +67,34 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>
                 made.good("make the network")?;
             }
         }
-        // Another node of this host may have made one at the same time: all take the same.
-        let id = find(engine, &name).await?;
-        networks
-            .push(Network(id.ok_or_else(|| NotStarted::Failed(format!("network {name} does not stay")))?));
+        let found = find(engine, &name).await?;
+        let [id, others @ ..] = &found[..] else {
+            return Err(NotStarted::Failed(format!("network {name} does not stay")));
+        };
+        // One whose making was given up, and was done all the same. One that is in use stays, and is told by name.
+        for other in others {
+            engine.delete(&format!("/networks/{other}")).await?;
+        }
+        networks.push(Network(id.clone()));
     }
     Ok(networks)
 }
 
-/// The network of a name, the oldest where there are several.
-async fn find(engine: &Engine, name: &str) -> Result<Option<String>, EngineError> {
+/// The turn among the agents of this host that share the engine.
+async fn alone(node: &Node) -> Result<Option<Lock>, String> {
+    let Some(data) = data(node) else { return Ok(None) };
+    let path = data.join("networks.lock");
+    loop {
+        match Lock::try_take(&path) {
+            Ok(Some(lock)) => return Ok(Some(lock)),
+            Ok(None) => sleep(TURN).await,
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        }
+    }
+}
+
+/// The networks of a name, by their ids, the oldest first.
+async fn find(engine: &Engine, name: &str) -> Result<Vec<String>, EngineError> {
     let filter = json!({"name": [name]}).to_string();
     let listed =
         engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
@@ -81,7 +106,9 @@ async fn find(engine: &Engine, name: &str) -> Result<Option<String>, EngineError
         let made = text(network, "Created").parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::MAX);
         (made, text(network, "Id"))
     };
-    Ok(same.map(age).min().map(|(_, id)| id))
+    let mut all: Vec<_> = same.map(age).collect();
+    all.sort();
+    Ok(all.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Lets a container that was made with the first of its networks join the others.
