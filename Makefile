@@ -14,6 +14,9 @@ TOOLS := $(CARGO_TARGET_DIR)/tools
 PEERS := $(CARGO_TARGET_DIR)/peers
 TYPOS := $(TOOLS)/bin/typos
 TYPOS_VERSION := 1.52.0
+# The server that the tests of EC2 ask.
+MOTO := $(CARGO_TARGET_DIR)/moto
+MOTO_VERSION := 5.2.5
 NEXTEST_VERSION := 0.9.143
 # How long `make soak` goes on.
 MINUTES ?= 10
@@ -37,13 +40,17 @@ size: build
 	scripts/size.sh $(SHIPPED)
 
 # Installs what is missing and nothing else; as often as you like. Root is not needed.
-setup: $(TYPOS)
+setup: $(TYPOS) $(MOTO)/bin/moto_server
 	@cargo --version > /dev/null || { echo 'install rustup and its stable toolchain first' >&2; exit 1; }
 	@cargo nextest --version > /dev/null 2>&1 || cargo install --locked cargo-nextest --version $(NEXTEST_VERSION)
 
 $(TYPOS):
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==$(TYPOS_VERSION)
+
+$(MOTO)/bin/moto_server:
+	python3 -m venv $(MOTO)
+	$(MOTO)/bin/pip install --quiet --disable-pip-version-check 'moto[server,ec2]==$(MOTO_VERSION)'
 
 check: setup
 	cargo fmt --all --check

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use ideal_api::client::UnixLink;
 use ideal_core::id::Name;
-use ideal_core::ideal::{Cloud, Ideal};
+use ideal_core::ideal::{Cloud, Ideal, ProviderSpec};
 use ideal_core::observed::Sight;
 use ideal_core::time::Span;
 use ideal_engine::outside::{Side, Soon};
@@ -47,13 +47,17 @@ impl World {
     /// Reads the ideal file and opens what it names. None: the file is bad, and that was said.
     pub(crate) fn open(global: &Global, output: &Output) -> anyhow::Result<Option<World>> {
         let Some(mut world) = World::read(global, output)? else { return Ok(None) };
-        let mut folders: BTreeMap<PathBuf, &Name> = BTreeMap::new();
+        let mut places: BTreeMap<String, &Name> = BTreeMap::new();
         for (name, spec) in &world.ideal.providers {
             let used = world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
             if used {
-                // One data folder would be listed twice, and each thing in it seen twice.
-                if let Some(other) = world.around.data(spec).and_then(|data| folders.insert(data, name)) {
-                    let message = format!("`{other}` and `{name}` are both this machine");
+                // One place would be listed twice, and each thing in it seen twice.
+                if let Some(other) = world.around.place(spec).and_then(|place| places.insert(place, name)) {
+                    let what = match spec {
+                        ProviderSpec::Ec2(_) => "the same account in the same region",
+                        _ => "this machine",
+                    };
+                    let message = format!("`{other}` and `{name}` are both {what}");
                     let failure = Failure::new("local-twice", Exit::BadInput, message);
                     return Err(failure.next(format!("write `provider: {other}` for all of it")).into());
                 }

@@ -246,6 +246,16 @@ fn the_command_line_is_described() {
     }
 }
 
+#[test]
+fn examples_are_good() {
+    let folders = std::fs::read_dir(root().join("examples")).unwrap_or_else(|why| panic!("{why}"));
+    let files: Vec<PathBuf> = folders.flatten().map(|entry| entry.path().join("ideal.yaml")).collect();
+    assert!(files.len() > 1, "examples: {files:?}");
+    for file in files {
+        ideal(&["check", "--file", &file.to_string_lossy()]);
+    }
+}
+
 /// An ideal file in a document is a good one.
 #[test]
 fn files_in_documents_are_good() {

@@ -31,7 +31,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What tests alone may use beyond that.
-const MAY_TEST_WITH: &[(&str, &[&str])] = &[("core", &["file"]), ("agent", &["providers"])];
+const MAY_TEST_WITH: &[(&str, &[&str])] =
+    &[("core", &["file"]), ("agent", &["providers"]), ("providers", &["providers"])];
 
 /// All that the pure crates need from others. Nothing that reads a clock, a file or the network.
 const PURE: &[(&str, &[&str])] = &[

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 use crate::id::{CloudId, Name};
-use crate::ideal::ProviderSpec;
 use crate::ideal::document::{CloudSpec, Document, Hook};
+use crate::ideal::{Ec2Spec, ProviderSpec};
 use crate::path::{DocPath, Place};
 
 pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};
@@ -190,6 +190,27 @@ pub(crate) fn no_image(
         "write `image: debian:12` here or in a cloud above, or `{name}: {{docker: {{image: debian:12}}}}`"
     );
     Some(Diagnostic::error("ideal/no-image", place.path(), message).at_key().help(help))
+}
+
+/// Nodes of an image that their provider has no meaning for.
+pub(crate) fn unknown_image(
+    spec: &CloudSpec,
+    image: Option<&str>,
+    (name, provider): (&Name, &ProviderSpec),
+    place: &Place<'_>,
+) -> Option<Diagnostic> {
+    let ProviderSpec::Ec2(ec2) = provider else { return None };
+    let wanted = spec.nodes.is_some_and(|nodes| nodes.most > 0);
+    let image = image.filter(|image| !image.is_empty()).or(ec2.image.as_deref())?;
+    if !wanted || ec2.knows_image(image) {
+        return None;
+    }
+    let message = format!("`{image}` is no image that is known for machines of `{name}`");
+    let known = Ec2Spec::IMAGES.into_iter().chain(ec2.images.keys().map(String::as_str));
+    let all = known.clone().collect::<Vec<_>>().join(", ");
+    let help = nearest(image, known).map(|name| format!("did you mean `{name}`?"));
+    let help = help.unwrap_or_else(|| format!("known are {all}, and every `ami-…`"));
+    Some(Diagnostic::error("ideal/unknown-image", place.path(), message).at_key().help(help))
 }
 
 /// Several providers and a cloud that names none.

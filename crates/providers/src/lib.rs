@@ -7,12 +7,14 @@
 pub mod contract;
 
 pub mod docker;
+pub mod ec2;
 mod ledger;
 pub mod local;
 pub mod registry;
 pub mod sim;
 
 pub use docker::{Docker, DockerOptions};
+pub use ec2::Ec2;
 pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
 

@@ -8,7 +8,8 @@ use ideal_core::id::CloudId;
 use ideal_core::ideal::{DockerSpec, ProviderSpec};
 use ideal_host::AgentCommand;
 
-use crate::{Docker, DockerOptions, Local, LocalOptions, Provider};
+use crate::ec2::Rates;
+use crate::{Docker, DockerOptions, Ec2, Local, LocalOptions, Provider};
 
 /// Where providers find what they need on this machine.
 #[derive(Clone, Debug)]
@@ -37,7 +38,18 @@ impl Surroundings {
         match spec {
             ProviderSpec::Local => Some(self.local_data()),
             ProviderSpec::Docker(_) => Some(self.docker_data()),
-            ProviderSpec::Sim => None,
+            ProviderSpec::Ec2(_) | ProviderSpec::Sim => None,
+        }
+    }
+    /// Where a provider has its things, as far as the file says it: what is there is listed by whoever looks there.
+    pub fn place(&self, spec: &ProviderSpec) -> Option<String> {
+        match spec {
+            ProviderSpec::Ec2(spec) => {
+                let said = [&spec.profile, &spec.region, &spec.endpoint]
+                    .map(|one| one.as_deref().unwrap_or_default());
+                Some(format!("ec2 {}", said.join(" ")))
+            }
+            _ => self.data(spec).map(|data| data.display().to_string()),
         }
     }
 }
@@ -66,6 +78,7 @@ pub fn open(spec: &ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provide
         ProviderSpec::Docker(spec) => {
             Ok(Rc::new(docker(spec, around).map_err(unreachable(around.docker_data()))?))
         }
+        ProviderSpec::Ec2(spec) => Ok(Rc::new(Ec2::new((**spec).clone(), Rates::default()))),
         ProviderSpec::Sim => Err(RegistryError::OnlyForTests),
     }
 }

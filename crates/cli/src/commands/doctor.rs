@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ideal_core::id::Name;
-use ideal_core::ideal::{DockerSpec, ProviderSpec, VolumesOf};
+use ideal_core::ideal::{DockerSpec, Ec2Spec, ProviderSpec, VolumesOf};
 use ideal_core::observed::{AgentSeen, MachineState};
 use ideal_core::time::{Span, Time};
 use ideal_engine::Glance;
 use ideal_providers::docker::{Engine, SOCKET, lacks, loops_work};
+use ideal_providers::ec2::{Ec2, Rates};
 use ideal_store::Journal;
 use ideal_store::sqlite::Sqlite;
 use serde::Serialize;
@@ -81,7 +82,24 @@ fn store(folder: &Path) -> Check {
 fn providers(world: &World) -> Vec<Check> {
     let used = |name: &Name| world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
     let used = world.ideal.providers.iter().filter(|(name, _)| used(name));
-    used.filter_map(|(name, spec)| Some(provider(world, name, spec, &world.around.data(spec)?))).collect()
+    let of = |(name, spec): (&Name, &ProviderSpec)| match spec {
+        ProviderSpec::Ec2(spec) => Some(ec2(spec)),
+        ProviderSpec::Sim => Some(Check::bad("provider", "sim is only for tests", "write `local`")),
+        _ => Some(provider(world, name, spec, &world.around.data(spec)?)),
+    };
+    used.filter_map(of).collect()
+}
+
+/// Whether it answers to whoever asks here.
+fn ec2(spec: &Ec2Spec) -> Check {
+    let provider = Ec2::new(spec.clone(), Rates::default());
+    match wait_for(async { Ok(provider.reachable().await?) }) {
+        Ok(region) => Check::good("provider", format!("ec2: it answers in {region}")),
+        Err(error) => {
+            let next = "see `aws sts get-caller-identity`, and `region:` and `profile:` of the provider";
+            Check::bad("provider", format!("ec2: {error}"), next)
+        }
+    }
 }
 
 fn provider(world: &World, name: &Name, spec: &ProviderSpec, data: &Path) -> Check {
@@ -99,8 +117,7 @@ fn provider(world: &World, name: &Name, spec: &ProviderSpec, data: &Path) -> Che
     let written = format!("{} and {} can be written", there.display(), run.display());
     match spec {
         ProviderSpec::Docker(spec) => docker(world, name, spec, &written),
-        ProviderSpec::Local => Check::good("provider", format!("local: {written}")),
-        ProviderSpec::Sim => Check::bad("provider", "sim is only for tests", "write `local`"),
+        _ => Check::good("provider", format!("local: {written}")),
     }
 }
 

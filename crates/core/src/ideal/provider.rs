@@ -6,6 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+mod ec2;
+
+pub use ec2::{Ec2Rule, Ec2Spec, Protocol};
+
 /// What makes machines and volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -15,6 +19,8 @@ pub enum ProviderSpec {
     /// Containers of an engine on this machine, with block devices as volumes. Written `docker`, or with options:
     /// `docker: {image: debian:12}`.
     Docker(DockerSpec),
+    /// Machines, volumes and snapshots of Amazon's EC2. Written `ec2`, or with options: `ec2: {region: eu-west-1}`.
+    Ec2(Box<Ec2Spec>),
     /// The simulated cloud, in memory: for tests and benchmarks.
     Sim,
 }
@@ -67,6 +73,7 @@ impl ProviderSpec {
         Some(match word {
             "local" => ProviderSpec::Local,
             "docker" => ProviderSpec::Docker(DockerSpec::default()),
+            "ec2" => ProviderSpec::Ec2(Box::default()),
             "sim" => ProviderSpec::Sim,
             _ => return None,
         })
@@ -79,7 +86,7 @@ impl<'de> Deserialize<'de> for ProviderSpec {
         impl<'de> Visitor<'de> for Reader {
             type Value = ProviderSpec;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("local, docker or sim, or a mapping of one of them to its options")
+                f.write_str("local, docker, ec2 or sim, or a mapping of one of them to its options")
             }
             fn visit_str<E: Error>(self, word: &str) -> Result<ProviderSpec, E> {
                 ProviderSpec::plain(word).ok_or_else(|| E::custom(format!("`{word}` is no provider")))
@@ -91,6 +98,9 @@ impl<'de> Deserialize<'de> for ProviderSpec {
                 let spec = match ProviderSpec::plain(&word) {
                     Some(ProviderSpec::Docker(_)) => {
                         ProviderSpec::Docker(entries.next_value::<Option<DockerSpec>>()?.unwrap_or_default())
+                    }
+                    Some(ProviderSpec::Ec2(_)) => {
+                        ProviderSpec::Ec2(entries.next_value::<Option<Box<Ec2Spec>>>()?.unwrap_or_default())
                     }
                     Some(_) => {
                         return Err(A::Error::custom(format!(
@@ -115,6 +125,7 @@ impl JsonSchema for ProviderSpec {
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let docker = generator.subschema_for::<DockerSpec>();
+        let ec2 = generator.subschema_for::<Ec2Spec>();
         json_schema!({
             "description": "What makes machines and volumes.",
             "oneOf": [
@@ -129,6 +140,11 @@ impl JsonSchema for ProviderSpec {
                     "const": "docker"
                 },
                 {
+                    "description": "Machines, volumes and snapshots of Amazon's EC2.",
+                    "type": "string",
+                    "const": "ec2"
+                },
+                {
                     "description": "The simulated cloud, in memory: for tests and benchmarks.",
                     "type": "string",
                     "const": "sim"
@@ -138,6 +154,13 @@ impl JsonSchema for ProviderSpec {
                     "type": "object",
                     "properties": {"docker": docker},
                     "required": ["docker"],
+                    "additionalProperties": false
+                },
+                {
+                    "description": "`ec2` with options.",
+                    "type": "object",
+                    "properties": {"ec2": ec2},
+                    "required": ["ec2"],
                     "additionalProperties": false
                 }
             ]
@@ -162,7 +185,11 @@ mod tests {
         assert_eq!(read(&serde_json::to_string(&folders).unwrap()).unwrap(), folders);
         let systemd = ProviderSpec::Docker(DockerSpec { init: Init::Systemd, ..DockerSpec::default() });
         assert_eq!(read("{\"docker\": {\"init\": \"systemd\"}}").unwrap(), systemd);
+        let aws = read("{\"ec2\": {\"region\": \"eu-west-1\", \"zones\": [\"eu-west-1a\"]}}").unwrap();
+        assert_eq!(read(&serde_json::to_string(&aws).unwrap()).unwrap(), aws);
+        assert_eq!(read("\"ec2\"").unwrap(), ProviderSpec::Ec2(Box::default()));
         for wrong in [
+            "{\"ec2\": {\"colour\": \"a\"}}",
             "{\"local\": null}",
             "\"dcoker\"",
             "{}",

@@ -189,9 +189,13 @@ impl<'d> Walk<'d> {
         let all = self.heritage(spec, above, level, place);
         let provider = self.provider(spec, &all, place);
         let image = all.image.map(|(image, _)| image);
-        let missing = self.providers.get(&provider);
-        let missing = missing.and_then(|of| validate::no_image(spec, image, (&provider, of), place));
-        self.diagnostics.extend(missing);
+        let of = self.providers.get(&provider);
+        let wrong = of.and_then(|of| {
+            let of = (&provider, of);
+            let missing = validate::no_image(spec, image, of, place);
+            missing.or_else(|| validate::unknown_image(spec, image, of, place))
+        });
+        self.diagnostics.extend(wrong);
         self.check_resources(spec, &all, above, &provider);
         let hooks = all.hooks.map(|hook| hook.map(|(hook, _)| hook.clone()));
         let [launched, unmountable, haltable] = hooks;

@@ -508,6 +508,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Mend the name. A cloud inside another is named with its whole path: shop.web.",
     },
     Page {
+        slug: "ideal/unknown-image",
+        meaning: "Machines of the provider `ec2` are made of an image, by a word that says what is meant, by a name of your own, or by its id. This is none of them.",
+        example: "providers: {aws: {ec2: {}}}\nclouds: {shop: {uuid: ..., nodes: 1, image: \"debian:12\"}}",
+        mend: "Write a word that is known, such as `debian-12`, or `ami-…`; or give it a meaning: {ec2: {images: {golden: ami-0123456789abcdef0}}}.",
+    },
+    Page {
         slug: "ideal/unknown-key",
         meaning: "A key that means nothing at this place. Nothing is ever ignored silently: a misspelt key would be a wish that nobody hears.",
         example: "nodse: 3",

@@ -1,0 +1,160 @@
+//! The program at EC2, against moto's server: all that needs no agent, from nothing to put away and back.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the server may take to answer.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A project whose machines are at a server of its own. Nothing of it is left when it is dropped.
+struct Bed {
+    server: Child,
+    at: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        _ = self.server.kill();
+        _ = self.server.wait();
+        _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Bed {
+    /// `None`, said aloud, when there is no server here; where everything must be tested that fails.
+    fn start() -> Option<Bed> {
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto").join("bin/moto_server");
+        if !program.exists() {
+            let why = format!("{} is missing: `make setup` installs it", program.display());
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            println!("NOT TESTED: {why}");
+            return None;
+        }
+        // Somebody may take the port in between: then the server ends, and another port is tried.
+        let (server, at) = (0..10).find_map(|_| serve(&program)).expect("the server does not answer");
+        let folder = std::env::temp_dir().join(format!("ideal-ec2-{}", std::process::id()));
+        for name in ["shop", "state", "run"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        let bed = Bed { server, at, folder };
+        let text = format!(
+            "ideal: 1\nproviders:\n  aws: {{ec2: {{region: eu-west-1, endpoint: \"http://{at}\", image: ami-785db401}}}}\n\
+             clouds:\n  shop:\n    uuid: 0d6a1f0e-5b3e-4c55-9a0f-6f6f2c1f7a01\n    provider: aws\n    nodes: 2\n    \
+             mounts:\n      data: {{size: 2GiB, at: /srv/data}}\n"
+        );
+        std::fs::write(bed.folder.join("shop/ideal.yaml"), text).unwrap();
+        Some(bed)
+    }
+
+    /// What the program says; it must succeed.
+    fn ideal(&self, arguments: &[&str]) -> String {
+        let ran = Command::new(env!("CARGO_BIN_EXE_ideal"))
+            .args(arguments)
+            .current_dir(self.folder.join("shop"))
+            .env("AWS_ACCESS_KEY_ID", "testing")
+            .env("AWS_SECRET_ACCESS_KEY", "testing")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env("XDG_STATE_HOME", self.folder.join("state"))
+            .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+            .env_remove("AWS_PROFILE")
+            .env_remove("IDEAL_FILE")
+            .env_remove("IDEAL_OUTPUT")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "ideal {arguments:?}: {}\n{said}", ran.status);
+        said
+    }
+
+    /// What somebody else asks of the server.
+    fn somebody(&self, action: &str) -> String {
+        let mut stream = TcpStream::connect(self.at).unwrap();
+        let body = format!("Action={action}&Version=2016-11-15");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: ec2.amazonaws.com\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=other/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=none\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// How many machines, attachments and seals there are.
+    fn counted(&self) -> [usize; 3] {
+        let machines = self.somebody("DescribeInstances").matches("<name>running</name>").count();
+        let volumes = self.somebody("DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:cloud");
+        let seals =
+            self.somebody("DescribeSnapshots&Owner.1=self&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:seal");
+        [
+            machines,
+            volumes.matches("<status>attached</status>").count(),
+            seals.matches("<snapshotId>").count(),
+        ]
+    }
+}
+
+fn serve(program: &Path) -> Option<(Child, SocketAddr)> {
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = Command::new(program)
+        .args(["-H", "127.0.0.1", "-p", &at.port().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < WITHIN {
+        if TcpStream::connect(at).is_ok() {
+            return Some((server, at));
+        }
+        if server.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    _ = server.kill();
+    _ = server.wait();
+    None
+}
+
+#[test]
+fn machines_and_volumes_come_go_and_come_back() {
+    let Some(bed) = Bed::start() else { return };
+    assert!(bed.ideal(&["doctor"]).contains("ec2: it answers in eu-west-1"));
+    bed.ideal(&["up", "--to", "attached"]);
+    assert_eq!(bed.counted(), [2, 2, 0]);
+
+    // Without the store, all is found again by its tags.
+    std::fs::remove_dir_all(bed.folder.join("state")).unwrap();
+    bed.ideal(&["up", "--to", "attached"]);
+    assert_eq!(bed.counted(), [2, 2, 0]);
+
+    // No agent says what is mounted; a machine that was stopped can have nothing mounted.
+    let machines = bed.somebody("DescribeInstances");
+    let ids = machines.split("<instanceId>").skip(1).filter_map(|rest| rest.split('<').next());
+    for id in ids {
+        bed.somebody(&format!("StopInstances&InstanceId.1={id}"));
+    }
+    let said = bed.ideal(&["away", "--yes"]);
+    assert!(said.contains("shop is away"), "{said}");
+    assert_eq!(bed.counted(), [0, 0, 2]);
+    let marked = bed.somebody("DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:retired");
+    assert_eq!(marked.matches("<volumeId>").count(), 2, "each waits for its second act");
+
+    bed.ideal(&["up", "--to", "attached", "--yes"]);
+    assert_eq!(bed.counted(), [2, 2, 2]);
+    let marked = bed.somebody("DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:retired");
+    assert_eq!(marked.matches("<volumeId>").count(), 0, "a new life clears the mark");
+}

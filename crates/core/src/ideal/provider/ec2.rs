@@ -1,0 +1,142 @@
+//! What a file may say of the provider `ec2`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ideal::document::MachineSize;
+
+/// The provider `ec2`. What is not said is as every program of AWS finds it: variables, profiles, single sign-on, the
+/// role of the machine it runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ec2Spec {
+    /// The region: `eu-west-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The profile of the AWS configuration that has the credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Where EC2 answers, when it is not the usual place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The zones of new machines and volumes, shared out by the number of the node. What is in a zone stays there.
+    /// Default: the first of the region.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+    /// The image of machines whose cloud names none: `debian-12`, a name of `images`, or `ami-…`. Default `debian-12`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Images by names of your own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// The size of machines whose cloud names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<MachineSize>,
+    /// Types of machines whose cloud names no size, in the order in which they are tried: `[m6i.large, m5.large]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// The subnet of each zone. Default: that of the default network.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub subnets: BTreeMap<String, String>,
+    /// The network of the security group that `rules` makes. Default: the default network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Security groups that exist, by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub security_groups: Vec<String>,
+    /// What may come in: a security group of its own is made for these rules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Ec2Rule>,
+    /// The name of the key pair that machines are made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The public key of the key pair `key`, which is imported when EC2 has none of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// What a machine is given at its first start: a script, or cloud-init's YAML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+    /// The name of the instance profile of machines: which role they have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_profile: Option<String>,
+    /// Whether new volumes are encrypted. Default `true`.
+    pub encrypted: bool,
+    /// The key that volumes are encrypted with. Default: the account's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
+    /// The type of new volumes. Default `gp3`.
+    pub volume_type: String,
+    /// Whether machines are protected against an end that is not ours: by the console, or by another program.
+    pub protected: bool,
+    /// Whether the credentials are bound by the policy in `docs/ec2-policy.json`, so that EC2 itself deletes
+    /// nothing that is not marked. Without it there are ten minutes between mark and end.
+    pub enforced: bool,
+}
+
+impl Default for Ec2Spec {
+    fn default() -> Ec2Spec {
+        Ec2Spec {
+            region: None,
+            profile: None,
+            endpoint: None,
+            zones: Vec::new(),
+            image: None,
+            images: BTreeMap::new(),
+            size: None,
+            types: Vec::new(),
+            subnets: BTreeMap::new(),
+            network: None,
+            security_groups: Vec::new(),
+            rules: Vec::new(),
+            key: None,
+            public_key: None,
+            user_data: None,
+            instance_profile: None,
+            encrypted: true,
+            kms_key: None,
+            volume_type: "gp3".to_owned(),
+            protected: false,
+            enforced: false,
+        }
+    }
+}
+
+impl Ec2Spec {
+    /// The words for images that are known without being told.
+    pub const IMAGES: [&str; 5] =
+        ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "amazon-linux-2023"];
+
+    /// Whether a word means an image: one of [`Ec2Spec::IMAGES`], a name of `images`, or an id.
+    pub fn knows_image(&self, word: &str) -> bool {
+        Ec2Spec::IMAGES.contains(&word) || word.starts_with("ami-") || self.images.contains_key(word)
+    }
+}
+
+/// What may come in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ec2Rule {
+    /// From where: `10.0.0.0/8`.
+    pub from: String,
+    /// To which port.
+    pub port: u16,
+    /// To all ports up to this one. Default: only to that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u16>,
+    /// By which protocol. Default `tcp`.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+/// How something comes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}

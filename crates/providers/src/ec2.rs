@@ -1,0 +1,155 @@
+//! `ec2`: machines, volumes and snapshots of Amazon's EC2.
+//!
+//! A small client of the Query API, for the actions in [`actions`] only; credentials come from `aws-config`, as every
+//! program of AWS finds them. Everything that must be known of a thing is in its tags. EC2 takes tokens for machines and
+//! volumes and forgets them some time after the thing has ended, so what a token has made is looked for by tag besides.
+//!
+//! It does not bring an agent to a machine: what a machine does at its first start is said by the image and `user_data`.
+
+mod actions;
+mod budget;
+mod client;
+mod element;
+mod failure;
+mod groups;
+mod machines;
+mod marks;
+mod meaning;
+mod policy;
+mod query;
+mod see;
+mod snapshots;
+mod tags;
+mod volumes;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ideal_core::id::{SlotId, SnapshotId, Token};
+use ideal_core::ideal::Ec2Spec;
+use ideal_core::observed::{Listing, Machine, Snapshot, Tags, Volume};
+use ideal_core::time::Span;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
+pub use budget::{Rate, Rates};
+use client::Client;
+pub use policy::policy;
+
+/// EC2 promises nothing; a minute is what its own programs wait.
+const SETTLE: Span = Span::mins(1);
+
+/// Machines and volumes of one account in one region.
+#[derive(Debug)]
+pub struct Ec2 {
+    spec: Ec2Spec,
+    client: Client,
+    /// Images that were looked up, by the name that was looked for: all machines of a run have the same.
+    images: Mutex<BTreeMap<String, String>>,
+    /// Slots of which something is being placed.
+    placing: RefCell<BTreeSet<SlotId>>,
+    /// In which zone something of a slot was made.
+    placed: RefCell<BTreeMap<SlotId, String>>,
+    first_zone: OnceCell<String>,
+    own_group: OnceCell<String>,
+    own_key: OnceCell<()>,
+}
+
+impl Ec2 {
+    /// Nothing is asked yet.
+    pub fn new(spec: Ec2Spec, rates: Rates) -> Ec2 {
+        Ec2 {
+            client: Client::new(spec.clone(), rates),
+            spec,
+            images: Mutex::default(),
+            placing: RefCell::default(),
+            placed: RefCell::default(),
+            first_zone: OnceCell::new(),
+            own_group: OnceCell::new(),
+            own_key: OnceCell::new(),
+        }
+    }
+
+    /// The region that is asked; an error is why none can be: no region, no credentials, no answer.
+    pub async fn reachable(&self) -> Result<String, ProviderError> {
+        let region = self.client.region().await?.to_owned();
+        self.zones().await?;
+        Ok(region)
+    }
+
+    async fn read_one(&self, id: &ObjectId) -> Result<Option<Object>, ProviderError> {
+        let client = &self.client;
+        Ok(match id {
+            ObjectId::Machine(id) => client.by_id::<Machine>(id.as_str()).await?.map(Object::Machine),
+            ObjectId::Volume(id) => client.by_id::<Volume>(id.as_str()).await?.map(Object::Volume),
+            ObjectId::Snapshot(id) => client.by_id::<Snapshot>(id.as_str()).await?.map(Object::Snapshot),
+        })
+    }
+
+    async fn shove(&self, call: &Call) -> Result<Answer, ProviderError> {
+        match call {
+            Call::CreateMachine { token, tags, image, size } => {
+                self.create_machine(token, tags, image, size).await
+            }
+            Call::StartMachine(id) => self.start_machine(id).await,
+            Call::RetireMachine(permit) => self.retire_machine(permit.machine()).await,
+            Call::Terminate(permit) => self.terminate(permit.machine()).await,
+            Call::CreateVolume { token, tags, size, life, from } => {
+                self.create_volume(token, tags, *size, *life, from.as_ref()).await
+            }
+            Call::ClaimVolume { volume, tags } => self.claim(volume, tags).await,
+            Call::NewLife { volume, life } => self.new_life(volume, *life).await,
+            Call::Attach { volume, life, machine, mount: _ } => self.attach(volume, *life, machine).await,
+            Call::Detach(permit) => self.detach(permit.volume(), permit.machine(), *permit.life()).await,
+            Call::Seal { permit, token, tags, kind } => {
+                self.take((permit.volume(), *permit.life()), token, tags, Some(*kind)).await
+            }
+            Call::Backup { permit, token, tags } => {
+                self.take((permit.volume(), *permit.life()), token, tags, None).await
+            }
+            Call::Grow { volume, size } => self.grow(volume, *size).await,
+            Call::Retire { volume, mark } => self.retire(volume, *mark).await,
+            Call::DeleteVolume(permit) => self.delete_volume(permit.volume(), *permit.life()).await,
+            Call::DeleteSnapshot(permit) => self.delete_snapshot(permit.snapshot()).await,
+            Call::Mirror { objects, demand, epoch } => self.mirror(objects, demand, *epoch).await,
+            Call::Rename { objects, mount } => self.rename(objects, mount).await,
+            Call::Disown { objects } => self.disown(objects).await,
+        }
+    }
+}
+
+impl Provider for Ec2 {
+    fn character(&self) -> Character {
+        Character { settle: SETTLE, fence: Fence::Terminate, enforces_marks: self.spec.enforced }
+    }
+    fn describe(&self) -> Answering<'_, Listing> {
+        Box::pin(async { Ok(Box::pin(self.client.listing()).await?) })
+    }
+    fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>> {
+        Box::pin(self.read_one(id))
+    }
+    fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
+        Box::pin(self.shove(call))
+    }
+    fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
+        Box::pin(Ec2::verify(self, id))
+    }
+}
+
+/// What EC2 takes as a token: 64 letters at most. `attempt` is what differs from the first try for the same thing.
+fn client_token(token: &Token, attempt: &str) -> String {
+    blake3::hash(format!("{token}\n{attempt}").as_bytes()).to_hex().to_string()
+}
+
+/// A short sum of a wish. Demand and epoch only say who asked, and when.
+fn wish(kind: &str, tags: &Tags, rest: &str) -> String {
+    let index = tags.index.map(|index| index.to_string()).unwrap_or_default();
+    let mount = tags.mount.as_ref().map(ToString::to_string).unwrap_or_default();
+    let text = format!("{kind} {}/{index}:{mount} generation {} {rest}", tags.cloud, tags.generation);
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}
+
+fn no_such(id: impl fmt::Display) -> ProviderError {
+    ProviderError::refused(format!("{id} is not there"))
+}

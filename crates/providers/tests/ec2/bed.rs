@@ -1,0 +1,152 @@
+//! Moto's server with our layer in front of it, for one test. Both end with it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ideal_core::ideal::Ec2Spec;
+use ideal_providers::Ec2;
+use ideal_providers::ec2::{Rate, Rates};
+
+use crate::layer::Layer;
+
+/// How long the server may take to answer.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The Python environment that `make setup` makes.
+pub(crate) fn environment() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto");
+    if folder.join("bin/moto_server").exists() {
+        return Some(folder);
+    }
+    let why = format!("{} is missing: `make setup` installs it", folder.join("bin/moto_server").display());
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    println!("NOT TESTED: {why}");
+    None
+}
+
+/// An EC2 of our own.
+pub(crate) struct Bed {
+    server: Child,
+    moto: SocketAddr,
+    pub(crate) layer: Layer,
+}
+
+/// Says that this process is the one in which a test is run.
+const ALONE: &str = "IDEAL_TEST_ALONE";
+
+/// Runs the test of this name in a process of its own with credentials in its environment, as a user of AWS has them.
+/// Answers whether this is that process.
+pub(crate) fn alone(test: &str, environment: &[(&str, &str)]) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let ran = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env_remove("AWS_PROFILE")
+        // Nothing of whoever runs the tests is read, and no role of the machine is asked for.
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment.iter().copied())
+        .env(ALONE, "yes")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+impl Bed {
+    /// The bed of the test of this name. `None` when it is run elsewhere, or, said aloud, when there is no server here;
+    /// where everything must be tested that fails.
+    pub(crate) fn start(test: &str) -> Option<Bed> {
+        let environment = environment()?;
+        let credentials = [("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")];
+        if !alone(test, &credentials) {
+            return None;
+        }
+        Some(Bed::here(&environment))
+    }
+
+    /// One in this process.
+    pub(crate) fn here(environment: &Path) -> Bed {
+        // Somebody may take the port in between: then the server ends, and another port is tried.
+        let (server, moto) = (0..10).find_map(|_| serve(environment)).expect("the server does not answer");
+        Bed { server, moto, layer: Layer::start(moto, environment) }
+    }
+
+    /// What a file would say of it.
+    pub(crate) fn spec(&self) -> Ec2Spec {
+        Ec2Spec {
+            region: Some("eu-west-1".to_owned()),
+            endpoint: Some(self.layer.endpoint()),
+            image: Some("ami-785db401".to_owned()),
+            images: [("another-image".to_owned(), "ami-1e749f67".to_owned())].into(),
+            enforced: true,
+            ..Ec2Spec::default()
+        }
+    }
+
+    /// A provider that asks it, and does not wait for its turn.
+    pub(crate) fn provider(&self, spec: Ec2Spec) -> Ec2 {
+        let any = Rate { burst: 100_000.0, each_second: 100_000.0 };
+        Ec2::new(spec, Rates { look: any, change: any, launch: any })
+    }
+}
+
+impl Bed {
+    /// What somebody else asks of moto, past our layer.
+    pub(crate) fn somebody(&self, service: &str, body: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.moto).unwrap();
+        let scope = format!("Credential=other/20260101/eu-west-1/{service}/aws4_request");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {service}.amazonaws.com\r\nConnection: close\r\n\
+             Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        _ = self.server.kill();
+        _ = self.server.wait();
+    }
+}
+
+fn serve(environment: &Path) -> Option<(Child, SocketAddr)> {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = Command::new(environment.join("bin/moto_server"))
+        .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It says what it does on its standard error, which is read so that it never waits for that.
+    let said = server.stderr.take().unwrap();
+    std::thread::spawn(move || BufReader::new(said).lines().map_while(Result::ok).for_each(drop));
+    let begun = Instant::now();
+    while begun.elapsed() < WITHIN {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Some((server, address));
+        }
+        if server.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    _ = server.kill();
+    _ = server.wait();
+    None
+}
