@@ -5,7 +5,7 @@
 //! are the far ends of a copy.
 //!
 //! Reading order: [`keep`], `run` (start and the loop), `orders` (what is accepted), `state`, then one file for
-//! each thing that is kept right: `resources`, `services`, `mounts`, `hooks`.
+//! each thing that is kept right: `resources`, `services`, `mounts`, `hooks`, `names`.
 //!
 //! Invariants: what was acknowledged is on disk; the death of the agent touches no service; a service is never
 //! started twice; nothing outside the node's root is written by a resource.
@@ -21,6 +21,7 @@ mod http;
 mod keep;
 mod log;
 mod mounts;
+mod names;
 mod node;
 mod orders;
 mod pace;

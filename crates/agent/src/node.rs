@@ -81,6 +81,8 @@ pub(crate) struct Seen {
     pub left: Vec<Problem>,
     /// What is not right with services beyond what they show.
     pub services_wait: BTreeMap<String, Problem>,
+    /// Why names of replicas are not where they are looked for.
+    pub names: Option<Problem>,
     /// Volumes of which what runs after a backup runs now.
     pub finishing: BTreeSet<VolumeId>,
     /// What kept a volume busy when its unmount was refused.
@@ -257,7 +259,9 @@ impl Node {
         let secrets = secrets.iter().filter(|(name, _)| slice.secrets.contains(*name));
         let secrets = secrets.map(|(name, secret)| (name.to_string(), json!(secret.reveal()))).collect();
         context.insert("secret".to_owned(), Value::Object(secrets));
-        Value::Object(context)
+        let mut context = Value::Object(context);
+        secrets::serve(&mut context);
+        context
     }
 
     /// Where the volume of a replica's mount lies on this host; none while it is not mounted.
@@ -307,7 +311,13 @@ impl Node {
             services: seen.services.clone(),
             hooks: state.hooks.clone(),
             heals: seen.heals.clone(),
-            left: seen.left.iter().cloned().chain(crate::mounts::full(self)).collect(),
+            left: seen
+                .left
+                .iter()
+                .cloned()
+                .chain(seen.names.clone())
+                .chain(crate::mounts::full(self))
+                .collect(),
             pauses: state.pauses.iter().filter(|pause| now() < pause.until).cloned().collect(),
         }
     }

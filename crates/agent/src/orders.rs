@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::node::Node;
 use crate::resources::Asked;
 use crate::state::Held;
-use crate::{contents, hooks, mounts, ports};
+use crate::{contents, hooks, mounts, names, ports};
 
 /// Heeds one order, or says why not.
 pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkError> {
@@ -110,6 +110,8 @@ pub(crate) async fn heed(node: &Rc<Node>, order: Order) -> Result<Reply, LinkErr
                 state.slice = Some(Arc::new(Held { hash, slice: *slice }));
                 state.pushed = None;
             }))?;
+            // Before any replica starts that may ask for them.
+            names::put(node);
             node.touch();
         }
         Verb::Mount(order) => {

@@ -166,7 +166,7 @@ impl Keeping {
     fn prepared(&mut self, held: &Held) -> Rc<Prepared> {
         let context = self.node.context(&held.slice, None);
         let slice = &held.slice;
-        let wanted = Wanted { hash: &held.hash, recipes: &slice.recipes, resources: &slice.resources };
+        let wanted = Wanted { hash: held.meant(), recipes: &slice.recipes, resources: &slice.resources };
         self.keeper.prepare(wanted, &context)
     }
 
@@ -175,6 +175,11 @@ impl Keeping {
         let prepared = self.prepared(held);
         let known = self.watched.as_ref().is_some_and(|(before, _)| Rc::ptr_eq(before, &prepared));
         if known && self.keeper.is_settled() {
+            let told = self.node.seen.borrow().resources.as_ref().map(|(hash, _)| hash.clone());
+            if told.is_some_and(|hash| hash != held.hash) {
+                // Other names and nothing else: what was seen of resources holds, also where there are none.
+                self.report(held);
+            }
             let (quick, slow): (BTreeSet<usize>, BTreeSet<usize>) =
                 turn.places(&prepared).into_iter().partition(|place| prepared.items[*place].is_quick());
             if !quick.is_empty() && !self.pass(held, &prepared, quick).await {
@@ -207,11 +212,11 @@ impl Keeping {
     async fn pass(&mut self, held: &Held, prepared: &Prepared, places: BTreeSet<usize>) -> bool {
         let stop = Cell::new(false);
         tokio::select! {
-            () = pass(&self.node, &self.keeper, &held.hash, prepared, &places, &stop) => {}
+            () = pass(&self.node, &self.keeper, held.meant(), prepared, &places, &stop) => {}
             // A node that is to be quiet waits for no program: it is killed, and run again later.
             () = quiet(&self.node) => return false,
         }
-        if self.node.slice().is_none_or(|now| now.hash != held.hash) {
+        if self.node.slice().is_none_or(|now| now.meant() != held.meant()) {
             return false;
         }
         self.report(held);
@@ -222,7 +227,7 @@ impl Keeping {
     fn lane(&self, held: &Held, prepared: &Rc<Prepared>, places: BTreeSet<usize>) -> Lane {
         let stop = Rc::new(Cell::new(false));
         let (node, keeper, prepared) = (self.node.clone(), self.keeper.clone(), prepared.clone());
-        let (hash, own) = (held.hash.clone(), stop.clone());
+        let (hash, own) = (held.meant().to_owned(), stop.clone());
         let pass = async move { pass(&node, &keeper, &hash, &prepared, &places, &own).await };
         Lane { pass: Box::pin(pass), stop }
     }
@@ -255,12 +260,13 @@ impl Keeping {
                 ideal_resources::plugins::install(&*self.node, &work.plugins)
                     .map_err(|error| refused(&format!("a plugin is not here: {error}")))?;
                 let mut context = self.node.context(&held.slice, None);
-                if let Some(clouds) = &work.clouds {
-                    context["clouds"] = clouds.clone();
+                for (name, value) in &work.beyond {
+                    context[name] = value.clone();
                 }
                 let secrets =
                     work.secrets.iter().map(|(name, secret)| (name.to_string(), json!(secret.reveal())));
                 context["secret"] = Value::Object(secrets.collect());
+                crate::secrets::serve(&mut context);
                 Rc::new(self.keeper.prepare_once(recipes, &[], &context))
             }
         };
@@ -374,7 +380,7 @@ async fn pass(
             node.log.say(format_args!("{}: {}", row.label, row.why.as_deref().unwrap_or("changed")));
         }
         // A newer slice has come: what follows may no longer be wanted.
-        stop.set(stop.get() || node.slice().is_none_or(|now| now.hash != hash));
+        stop.set(stop.get() || node.slice().is_none_or(|now| now.meant() != hash));
     };
     let picked = Picked { picked: &picked, named: false, paused: &paused, progress: &progress, stop };
     keeper.pass(prepared, Mode::Converge { asked_for: false }, picked).await;

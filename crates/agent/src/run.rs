@@ -15,7 +15,7 @@ use crate::http::{self, Asked};
 use crate::node::Node;
 use crate::pace::Pace;
 use crate::state::{Runtime, State};
-use crate::{AgentError, mounts, orders, resources, services};
+use crate::{AgentError, mounts, names, orders, resources, services};
 
 /// What an agent is told.
 #[derive(Clone, Debug)]
@@ -86,6 +86,7 @@ async fn serve(node: Rc<Node>, work: mpsc::UnboundedReceiver<resources::Asked>) 
     let writing = node.clone();
     spawn_local(async move { writing.keep_runtime_written().await });
     spawn_local(services::keep(node.clone()));
+    spawn_local(names::keep(node.clone()));
     spawn_local(resources::keep(node.clone(), work));
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::io("listening for signals"))?;
     loop {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use ideal_core::secret::Secrets;
 use rustix::fs::MemfdFlags;
+use serde_json::Value;
 
 /// The name of that file, for people who look at what a process holds open.
 const NAME: &str = "ideal-secrets";
@@ -42,4 +43,39 @@ pub(crate) fn write(vessel: &File, secrets: &Secrets) -> io::Result<()> {
     // Emptied first: half of the new beside half of the old would be read as neither.
     vessel.set_len(0)?;
     vessel.write_all_at(&text, 0)
+}
+
+/// Puts certificates and keys where the routes among the values of expressions name them. One that is not at hand is
+/// null, so that what asks for it waits.
+pub(crate) fn serve(context: &mut Value) {
+    let secrets = context.get("secret").cloned().unwrap_or_default();
+    let routes = context.get_mut("routes").and_then(Value::as_array_mut);
+    for route in routes.into_iter().flatten() {
+        for key in ["certificate", "key"] {
+            let Some(value) = route.get_mut(key) else { continue };
+            let secret = value.as_str().and_then(|name| secrets.get(name)).cloned();
+            *value = secret.unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn routes_are_served_with_what_is_at_hand() {
+        let mut context = json!({
+            "secret": {"cert": "PEM"},
+            "routes": [{"host": "a", "certificate": "cert", "key": "lost"}, {"host": "b", "certificate": null}],
+        });
+        serve(&mut context);
+        let expected =
+            json!([{"host": "a", "certificate": "PEM", "key": null}, {"host": "b", "certificate": null}]);
+        assert_eq!(context["routes"], expected);
+        let mut plain = json!({"vars": {}});
+        serve(&mut plain);
+        assert_eq!(plain, json!({"vars": {}}));
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn keep(node: Rc<Node>) {
     spawn_local(container::events::listen(node.clone()));
     loop {
         versions.mark_unchanged();
-        let hash = node.slice().map(|held| held.hash.clone()).unwrap_or_default();
+        let hash = node.slice().map(|held| held.meant().to_owned()).unwrap_or_default();
         if node.storm.borrow().held(&hash, ideal_host::now()).is_none() {
             node.seen.borrow_mut().services_wait.remove(STORM);
         }

@@ -9,7 +9,7 @@ use ideal_core::demand::Demands;
 use ideal_core::id::{Life, Name, VolumeId};
 use ideal_core::observed::{Authority, FilesystemSeen, HookSeen};
 use ideal_core::resource::Pause;
-use ideal_core::slice::Slice;
+use ideal_core::slice::{Slice, without_names};
 use ideal_core::time::{Bytes, Time};
 use ideal_host::home::Device;
 use ideal_host::{Home, ProcessId, durable};
@@ -40,6 +40,13 @@ pub(crate) struct State {
 pub(crate) struct Held {
     pub hash: String,
     pub slice: Slice,
+}
+
+impl Held {
+    /// The hash of all that is wanted here but names.
+    pub(crate) fn meant(&self) -> &str {
+        without_names(&self.hash)
+    }
 }
 
 /// A mount, or one that was.

@@ -164,9 +164,9 @@ pub struct Work {
     /// The programs of plugins that these recipes use. Their contents must be on the node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<Name, FileRef>,
-    /// The nodes of all clouds, when these recipes ask for them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clouds: Option<serde_json::Value>,
+    /// What these recipes ask for beyond the node: `clouds`, `services`, `routes`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub beyond: serde_json::Map<String, serde_json::Value>,
     /// These recipes, once, instead of what the node is to be.
     #[serde(default)]
     pub recipes: Option<Vec<Use>>,

@@ -14,6 +14,7 @@ mod gate;
 mod leftover;
 mod machine;
 mod mount;
+mod names;
 mod patience;
 mod replica;
 mod rollout;
@@ -40,9 +41,10 @@ pub use context::ProviderTraits;
 pub use elastic::grown;
 pub use forecast::forecast;
 
+pub use names::MOST_NAMES;
 pub use patience::Patience;
 pub use seats::{Carried, Ground, Move, Place, Seats, Wait, ground};
-pub use slices::{clouds_of, secrets_of, slice_hash, slice_of};
+pub use slices::{secrets_of, seen_by_texts, slice_hash, slice_of};
 pub use standing::{How, Standing, standing};
 
 /// Everything that a decision depends on.

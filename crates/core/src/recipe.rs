@@ -157,10 +157,55 @@ pub struct Recipe {
     pub document: RecipeDocument,
     /// Its templates and files: `templates/site.conf`, `files/logo.png`.
     pub files: BTreeMap<String, FileRef>,
-    /// Whether a text or template of it asks for `clouds`.
-    pub reads_clouds: bool,
+    /// What its texts and templates ask for of the whole cluster.
+    pub reads: Reads,
     /// The secrets that its texts and templates name.
     pub secrets: BTreeSet<Name>,
+}
+
+/// What texts ask for that lies beyond their node. A node is told it only then, so that a change elsewhere changes the
+/// slices that ask for it and no others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reads {
+    /// The nodes of other clouds.
+    pub clouds: bool,
+    /// Where replicas are.
+    pub services: bool,
+    /// Which hosts reach which replicas.
+    pub routes: bool,
+}
+
+impl Reads {
+    /// What a text may ask for: whatever has its name in it. With routes come the keys to their certificates, so a word
+    /// alone is not enough: it must stand in an expression.
+    pub fn of(text: &str) -> Reads {
+        let has = |name: &str| text.contains(name);
+        let mut expressions = text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        Reads {
+            clouds: has("clouds"),
+            services: has("services"),
+            routes: expressions.any(|expression| expression.contains("routes")),
+        }
+    }
+    /// Notes that this name is asked for.
+    pub fn note(&mut self, root: &str) {
+        match root {
+            "clouds" => self.clouds = true,
+            "services" => self.services = true,
+            "routes" => self.routes = true,
+            _ => {}
+        }
+    }
+    /// What either asks for.
+    #[must_use]
+    pub fn and(self, other: Reads) -> Reads {
+        Reads {
+            clouds: self.clouds || other.clouds,
+            services: self.services || other.services,
+            routes: self.routes || other.routes,
+        }
+    }
 }
 
 /// One use of a recipe on the nodes of a cloud.
@@ -182,9 +227,9 @@ pub struct Use {
     /// Its templates and files: `templates/site.conf`, `files/logo.png`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, FileRef>,
-    /// Whether a text, template or option of it asks for `clouds`.
+    /// What its texts, templates and options ask for of the whole cluster.
     #[serde(default)]
-    pub reads_clouds: bool,
+    pub reads: Reads,
     /// The secrets that its texts and templates name; those of its options stand in these.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secrets: BTreeSet<Name>,

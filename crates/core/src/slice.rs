@@ -28,6 +28,9 @@ pub struct Slice {
     pub resources: Vec<Declaration>,
     /// The replicas that this node carries.
     pub replicas: Vec<Replica>,
+    /// The addresses at which replicas are reached, by service and number, for its list of names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<Name, BTreeMap<u32, String>>,
     /// Programs at the edges of states.
     pub hooks: Hooks,
     /// The programs of its plugins.
@@ -37,8 +40,19 @@ pub struct Slice {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secrets: BTreeSet<Name>,
     /// Values for expressions, but those that only the node knows (`node.root`, `node.address`, `mount.*`,
-    /// `port.*`): an object with `vars`, `cloud`, `node`, `clouds`.
+    /// `port.*`): an object with `vars`, `cloud`, `node` and, where a text asks for them, `clouds`, `services`, `routes`.
     pub context: serde_json::Value,
+}
+
+/// The hash of a slice, of that of all else in it and that of the names that its node is told.
+pub fn hash_with_names(rest: &str, names: &str) -> String {
+    format!("{rest}+{names}")
+}
+
+/// Of the hash of a slice, that of all but names: they follow replicas elsewhere, and what was given up, fought over or
+/// left for a person here is not meant otherwise because of them.
+pub fn without_names(hash: &str) -> &str {
+    hash.split_once('+').map_or(hash, |(rest, _)| rest)
 }
 
 /// One replica that a node carries.

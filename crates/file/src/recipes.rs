@@ -137,7 +137,7 @@ impl ReadRecipes {
                         .map(|(name, file)| (name.clone(), file.content.clone()))
                         .collect();
                     let secrets = reads.secrets.iter().filter_map(|name| Name::new(name).ok()).collect();
-                    let recipe = Recipe { document, files, reads_clouds: reads.clouds, secrets };
+                    let recipe = Recipe { document, files, reads: reads.beyond, secrets };
                     self.recipes.known.insert(name.clone(), recipe);
                 }
                 Err(error) => {
@@ -185,9 +185,8 @@ impl ReadRecipes {
                     let steps = one.key.iter().map(|key| Step::Key(key.clone())).collect();
                     let trail = Trail { root: one.root, steps, at: 0, may_miss: false };
                     match (trail.root.as_str(), &one.key) {
-                        ("clouds", _) => reads.clouds = true,
                         ("secret", Some(key)) => _ = reads.secrets.insert(key.clone()),
-                        _ => {}
+                        (root, _) => reads.beyond.note(root),
                     }
                     // A template may go through all options or variables.
                     let whole =

@@ -32,6 +32,7 @@ use super::wanted::Program;
 use crate::engine::seen::ContainerSeen;
 use crate::engine::{Engine, EngineError, escaped};
 use crate::health::Verdict;
+use crate::names;
 use crate::node::Node;
 
 /// The hash of what a container was made of.
@@ -492,6 +493,12 @@ fn mounts(node: &Node, program: &Program, owner: Option<vault::Owner>) -> Result
         target: file.path.clone(),
         read_only: true,
     }));
+    // On a machine of its own, what it asks for may be on another; on a shared one all are known to the engine.
+    if node.identity.whole && binds.iter().all(|bind| bind.target != names::LIST) {
+        let said = |error: std::io::Error| format!("its list of names: {error}");
+        let source = names::show_containers(node).map_err(said)?;
+        binds.push(body::Bind { source, target: names::LIST.to_owned(), read_only: true });
+    }
     Ok(binds)
 }
 

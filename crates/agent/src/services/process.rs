@@ -212,7 +212,7 @@ pub(crate) fn adopt(node: &Node) {
             started.process = None;
             let heal = heal_of(node, name);
             if super::ladder::fell(started, &heal, &node.pace, now()) == super::ladder::Next::Ask {
-                let slice = node.slice().map(|held| held.hash.clone()).unwrap_or_default();
+                let slice = node.slice().map(|held| held.meant().to_owned()).unwrap_or_default();
                 started.suspended = Some((slice, format!("it {how} while there was no agent")));
             }
         }

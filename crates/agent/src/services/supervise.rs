@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ideal_core::observed::{Problem, ServiceSeen, ServiceState};
+use ideal_core::slice::without_names;
 use ideal_core::time::Time;
 use ideal_host::now;
 use tokio::sync::watch;
@@ -191,7 +192,7 @@ impl One {
         let node = &self.node;
         let started = self.record();
         let another = started.spec != program.hash;
-        let again = started.suspended.as_ref().is_some_and(|(slice, _)| *slice != program.slice);
+        let again = started.suspended.as_ref().is_some_and(|(slice, _)| slice != program.meant());
         if (another && started.restarts > 0) || again {
             self.started(ladder::forgive);
         }
@@ -226,7 +227,7 @@ impl One {
                 () = self.no_longer(&program, versions) => return None,
             }
         }
-        let held = node.storm.borrow().held(&program.slice, now());
+        let held = node.storm.borrow().held(program.meant(), now());
         match held.filter(|_| started.in_a_row > 0) {
             Some(until) => {
                 self.show(ServiceState::BackingOff, None, Some("most replicas here fail at once".to_owned()));
@@ -275,7 +276,7 @@ impl One {
                     // A start that failed was no life at all.
                     (started.spec, started.since) = (program.hash.clone(), now());
                 });
-                self.failed(format!("it cannot be started: {why}"), &program.slice, &program.heal);
+                self.failed(format!("it cannot be started: {why}"), program.meant(), &program.heal);
                 None
             }
         }
@@ -315,7 +316,12 @@ impl One {
     /// Whether a program that never ran may start: what it reads may be made by resources of the same slice, which
     /// are looked at once before. One that ran is started again whatever resources do.
     fn is_ready(&self, program: &Program) -> bool {
-        self.node.seen.borrow().resources.as_ref().is_some_and(|(slice, _)| *slice == program.slice)
+        self.node
+            .seen
+            .borrow()
+            .resources
+            .as_ref()
+            .is_some_and(|(slice, _)| without_names(slice) == program.meant())
     }
 
     /// Waits until what is wanted is no longer this program.
@@ -346,7 +352,7 @@ impl One {
     async fn ended(&self, mut up: Running, how: String) {
         up.clear_up(&self.node).await;
         let held = self.node.slice().map(|held| held.clone());
-        let slice = held.as_ref().map(|held| held.hash.clone()).unwrap_or_default();
+        let slice = held.as_ref().map(|held| held.meant().to_owned()).unwrap_or_default();
         let replica = held
             .as_ref()
             .and_then(|held| held.slice.replicas.iter().find(|replica| replica.address() == self.name));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ideal_core::id::Name;
 use ideal_core::ideal::document::Argv;
 use ideal_core::ideal::service::{Health, Registry, Rung, ServiceFile, Stop};
-use ideal_core::slice::Replica;
+use ideal_core::slice::{Replica, without_names};
 use serde_json::Value;
 
 use super::process;
@@ -50,6 +50,13 @@ pub(crate) struct Program {
     pub hash: String,
     /// Of the slice.
     pub slice: String,
+}
+
+impl Program {
+    /// The hash of all that is wanted of its node but names.
+    pub(crate) fn meant(&self) -> &str {
+        without_names(&self.slice)
+    }
 }
 
 /// A file that a replica finds.

@@ -176,6 +176,7 @@ impl Bench {
             Replica { service: Name::new(name).unwrap(), index: 0, spec, again: 0 }
         };
         Slice {
+            names: Default::default(),
             slot: SlotId { cloud: self.cloud, index: 0 },
             name: "shop[0]".to_owned(),
             quiet: false,

@@ -16,3 +16,5 @@ mod healing;
 mod keeping;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod named;

@@ -18,7 +18,7 @@ pub(crate) fn run(wanted: &Diagnose, global: &Global, output: &Output) -> anyhow
         tags: wanted.which.tags.clone(),
         secrets: Default::default(),
         plugins: Default::default(),
-        clouds: None,
+        beyond: Default::default(),
         recipes: None,
     });
     wait_for(async {

@@ -79,7 +79,7 @@ fn resources(wanted: &Heal, world: &World, output: &Output) -> anyhow::Result<Ex
         tags: wanted.which.tags.clone(),
         secrets: Default::default(),
         plugins: Default::default(),
-        clouds: None,
+        beyond: Default::default(),
         recipes: None,
     });
     wait_for(async {

@@ -27,6 +27,7 @@ shipped! {
     "hardening": ["templates/sshd.conf", "templates/sysctl.conf"];
     "nginx": ["templates/nginx.conf"];
     "postgresql": ["templates/pg_hba.conf", "templates/postgresql.conf"];
+    "proxy": ["templates/files", "templates/nginx.conf"];
 }
 
 #[cfg(test)]

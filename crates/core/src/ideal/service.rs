@@ -4,6 +4,7 @@ mod container;
 mod health;
 mod place;
 mod port;
+mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ pub use container::{Capabilities, Pull, Registry};
 pub use health::Health;
 pub use place::PlaceSpec;
 pub use port::{Cpus, Port};
+pub use route::{Route, Tls, is_host};
 
 /// What runs, where, and how it is kept well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +58,9 @@ pub struct ServiceSpec {
     /// `auto:80`, where the second is the one in the container.
     #[serde(default)]
     pub ports: BTreeMap<Name, Port>,
+    /// Under which host requests from outside reach it: nodes with the recipe `proxy` see to it.
+    #[serde(default)]
+    pub route: Option<Route>,
     /// Filesystems of each replica, which follow it from node to node.
     #[serde(default)]
     pub mounts: BTreeMap<Name, MountSpec>,
@@ -228,6 +233,7 @@ impl ServiceSpec {
             env: BTreeMap::new(),
             files: Vec::new(),
             ports: BTreeMap::new(),
+            route: None,
             mounts: BTreeMap::new(),
             memory: None,
             cpus: None,

@@ -12,9 +12,10 @@ use crate::time::Span;
 
 use super::Input;
 use super::consent::Prune;
+use super::names::Whereabouts;
 use super::replica;
 use super::seats::{self, Seats};
-use super::slices::CloudHash;
+use super::slices::{CloudHash, NamesHashes};
 use super::slot::{Ladder, Out};
 
 /// What can be relied upon at a provider, as far as a decision depends on it.
@@ -58,13 +59,15 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(input: &'a Input<'a>, mode: Mode) -> Context<'a> {
+        let seats = seats::seats(input, mode == Mode::Forecast);
+        let at = Whereabouts { ideal: input.ideal, observed: input.observed, seats: &seats };
+        let mut names = NamesHashes::new(at);
         let mut clouds = BTreeMap::new();
         for cloud in &input.ideal.clouds {
-            let hash = CloudHash::new(input.ideal, input.observed, cloud);
+            let hash = CloudHash::new(at, cloud, names.of(cloud));
             let turn = turn(input, cloud);
             clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
         }
-        let seats = seats::seats(input, mode == Mode::Forecast);
         let guests = guests(input, &clouds);
         Context { input, clouds, seats, guests, mode }
     }

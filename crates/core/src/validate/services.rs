@@ -2,6 +2,7 @@
 
 mod care;
 mod container;
+mod route;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::path::{DocPath, Place};
 pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut Vec<Diagnostic>) {
     let by_path: BTreeMap<&CloudPath, &Cloud> = clouds.iter().map(|cloud| (&cloud.path, &**cloud)).collect();
     let mut ports: BTreeMap<(&CloudPath, u16), (&Name, DocPath)> = BTreeMap::new();
+    let mut hosts = route::Hosts::new();
     let root = Place::ROOT;
     let list = root.key("services");
     for (name, spec) in &document.services {
@@ -30,6 +32,7 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
         service(spec, &place, found);
         container::container(spec, &place, found);
         container::files(spec, document, &place, found);
+        route::route(name, spec, document, &mut hosts, &place, found);
         care::heal(spec, &place, found);
         care::others(name, spec, document, &place, found);
         care::change(spec, &place, found);

@@ -76,6 +76,7 @@ impl Engine {
             secrets: Default::default(),
             resources: Vec::new(),
             replicas: Vec::new(),
+            names: Default::default(),
             hooks: Default::default(),
             context: Default::default(),
         };

@@ -48,13 +48,15 @@ pub enum Plant {
     DeafToReplicas,
     /// Every replica is taken for well, and of the version that is wanted.
     AllIsWell,
+    /// An agent is not heard that has something mounted: who ends what is silent ends it.
+    DeafToWhoWrites,
     /// Of the snapshots of a mount the newest is deleted in the place of the oldest.
     NewestIsPruned,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 15] = [
+    pub const ALL: [Plant; 16] = [
         Plant::NoToken,
         Plant::TrustPartialLists,
         Plant::BelieveAbsence,
@@ -70,6 +72,7 @@ impl Plant {
         Plant::NewestIsPruned,
         Plant::DeafToReplicas,
         Plant::AllIsWell,
+        Plant::DeafToWhoWrites,
     ];
 }
 
@@ -125,6 +128,9 @@ impl SimLink {
                     report.mounts.values_mut().for_each(|seen| seen.mounted = false);
                 }
                 match self.plant {
+                    Some(Plant::DeafToWhoWrites) if report.mounts.values().any(|seen| seen.mounted) => {
+                        return Err(LinkError::Unreachable { why: "no answer".to_owned() });
+                    }
                     Some(Plant::DeafToReplicas) => report.services.clear(),
                     Some(Plant::AllIsWell) => report.services.values_mut().for_each(|seen| {
                         (seen.state, seen.version) = (ServiceState::Running, None);

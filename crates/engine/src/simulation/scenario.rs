@@ -109,6 +109,12 @@ fn shop(web: u32, db: u32, db_mounts: &[&str]) -> Ideal {
     ideal(vec![cloud(0, "shop.db", db, db_mounts), cloud(1, "shop.web", web, &[])])
 }
 
+/// The same, and a machine that nobody hears for a while is ended.
+fn fencing(mut ideal: Ideal) -> Ideal {
+    ideal.policy.fence_after = Some(Span::secs(20));
+    ideal
+}
+
 /// Three nodes that carry a service without mounts and one with, of this version.
 fn with_services(version: &str) -> Ideal {
     let web = cloud(0, "shop.web", 3, &[]);
@@ -318,6 +324,21 @@ pub fn scenarios() -> Vec<Scenario> {
                 Heal,
                 Demand(Away),
                 LoseStore,
+                Demand(Launched),
+            ],
+        ),
+        story(
+            "cut-off-and-fenced",
+            vec![
+                file(fencing(with_services("one"))),
+                Demand(Launched),
+                Cut(0, 0, Span::mins(5)),
+                Heal,
+                Cut(0, 1, Span::secs(8)),
+                Kill(0, 2),
+                Heal,
+                Cut(0, 2, Span::mins(5)),
+                Demand(Away),
                 Demand(Launched),
             ],
         ),

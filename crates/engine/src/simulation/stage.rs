@@ -307,7 +307,10 @@ impl<'a> Stage<'a> {
     /// Plays one scene until it is reached. False when it is not, however often it is asked for.
     async fn scene(&self, scene: &Scene) -> bool {
         match scene {
-            Scene::File(ideal) => *self.ideal.borrow_mut() = Rc::new((**ideal).clone()),
+            Scene::File(ideal) => {
+                self.sim.truth(|state| state.fences = ideal.policy.fence_after.is_some());
+                *self.ideal.borrow_mut() = Rc::new((**ideal).clone());
+            }
             Scene::LoseStore => {
                 let number = self.stores.get();
                 self.stores.set(number + 1);

@@ -76,6 +76,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write http://127.0.0.1:8080/path, or 127.0.0.1:5432. The port may be an expression: 127.0.0.1:{{ port.main }}.",
     },
     Page {
+        slug: "ideal/bad-host",
+        meaning: "This cannot be the name of a host. It is asked for by browsers and stands in the configuration of servers as it is, so it has lower-case letters, digits and dashes between dots and nothing else; only its first part may be `*`.",
+        example: "route: {host: \"https://pub.example.org/\"}",
+        mend: "Write the name alone: pub.example.org, or *.example.org for all below it.",
+    },
+    Page {
         slug: "ideal/bad-image-name",
         meaning: "An image has a name as registries take it: perhaps a host, then words in lower case with slashes between, then perhaps a tag or a digest. One that starts with a dash would be taken for an option by other tools.",
         example: "image: -v",
@@ -266,6 +272,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A health check looks in exactly one way: it runs a program, asks a URL or opens a connection.",
         example: "health: {every: 10s}",
         mend: "Write one of `command`, `http` and `tcp`.",
+    },
+    Page {
+        slug: "ideal/host-taken",
+        meaning: "Two services want the requests for one host, and nothing says which of them answers.",
+        example: "services:\n  pub: {route: {host: example.org}, ...}\n  blog: {route: {host: example.org}, ...}",
+        mend: "Choose another host for one of the two.",
     },
     Page {
         slug: "ideal/include-cycle",
@@ -520,6 +532,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Put the program there under this name; `ideal plugin new NAME` writes one to begin with.",
     },
     Page {
+        slug: "ideal/unknown-port",
+        meaning: "A route leads to a port that its service does not have, or does not say to which of several.",
+        example: "ports: {main: 8080}\nroute: {host: pub.example.org, port: web}",
+        mend: "Name one of the `ports` of the service. With one port alone, `port` can be left out.",
+    },
+    Page {
         slug: "ideal/unknown-provider",
         meaning: "A cloud names a provider that is not declared under `providers`.",
         example: "providers: {here: local}\nclouds: {shop: {uuid: ..., provider: her}}",
@@ -539,7 +557,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         slug: "ideal/unknown-secret",
-        meaning: "An expression or template names a secret that the ideal file does not declare.",
+        meaning: "A secret is named that the ideal file does not declare.",
         example: "content: \"{{ secret.token }}\"",
         mend: "Declare it: `secrets: {token: age}`, then `ideal secret set token`. A recipe should have an option of type `secret` instead.",
     },

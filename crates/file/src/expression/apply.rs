@@ -74,6 +74,7 @@ impl Zone {
             (Zone::Option, "default") => Zone::Late(Where::Default),
             (Zone::Recipe | Zone::Option, "about") => Zone::Prose,
             (Zone::Recipe | Zone::Option, _) => Zone::Plain,
+            (Zone::Service, "route") => Zone::Structure,
             (Zone::Service, "env") => Zone::Open(Where::Service),
             (Zone::Service, "files" | "registry") => Zone::Kept,
             (Zone::Kept, "content" | "password") => Zone::Open(Where::Service),
@@ -104,7 +105,7 @@ impl Zone {
 /// What the texts of a recipe ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    pub(crate) clouds: bool,
+    pub(crate) beyond: ideal_core::recipe::Reads,
     pub(crate) secrets: BTreeSet<String>,
 }
 
@@ -353,9 +354,8 @@ impl Apply<'_> {
     /// What a recipe asks for, so that nodes are told when it changes.
     fn note(&mut self, trail: &Trail) {
         match (trail.root.as_str(), trail.steps.first()) {
-            ("clouds", _) => self.reads.clouds = true,
             ("secret", Some(Step::Key(name))) => _ = self.reads.secrets.insert(name.clone()),
-            _ => {}
+            (root, _) => self.reads.beyond.note(root),
         }
     }
 }

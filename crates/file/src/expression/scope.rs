@@ -33,6 +33,8 @@ pub(crate) struct Scope {
     pub(crate) vars: Json,
     /// The mounts of each cloud, by its path.
     pub(crate) clouds: BTreeMap<String, Vec<String>>,
+    /// The names under `services`.
+    pub(crate) services: Vec<String>,
     /// The names under `secrets`.
     pub(crate) secrets: Vec<String>,
     /// Of the recipe in hand: its options, and whether each is a secret.
@@ -52,8 +54,10 @@ pub(crate) struct Service {
 }
 
 /// All names that some expression may ask for.
-const ALL: [&str; 10] =
-    ["vars", "cloud", "node", "clouds", "mount", "facts", "secret", "option", "item", "port"];
+const ALL: [&str; 12] = [
+    "vars", "cloud", "node", "clouds", "services", "routes", "mount", "facts", "secret", "option", "item",
+    "port",
+];
 
 impl Scope {
     /// The scope of a whole document, whose tree this is.
@@ -64,7 +68,8 @@ impl Scope {
         if let Some(top) = root.get("clouds") {
             cloud_paths(top, "", &mut clouds);
         }
-        Scope { vars, clouds, secrets: keys_of(root.get("secrets")), ..Scope::default() }
+        let services = keys_of(root.get("services"));
+        Scope { vars, clouds, services, secrets: keys_of(root.get("secrets")), ..Scope::default() }
     }
 
     /// The names that may be asked for.
@@ -73,7 +78,7 @@ impl Scope {
             ("vars", _) => true,
             (_, Where::Structure) => false,
             ("cloud" | "node" | "clouds" | "mount", _) => true,
-            ("facts", _) => place != Where::Hook,
+            ("facts" | "services" | "routes", _) => place != Where::Hook,
             ("secret", _) => !matches!(place, Where::Hook | Where::Default),
             ("option", _) => self.options.is_some() && place != Where::Default,
             ("item", _) => self.each && place == Where::Resource,
@@ -156,6 +161,10 @@ impl Scope {
             ("clouds", Some(key)) if !self.clouds.contains_key(key) => {
                 let help = name_help(key, self.clouds.keys().map(String::as_str), "clouds");
                 missing(format!("there is no cloud `{}`", shortened(key)), help)
+            }
+            ("services", Some(key)) if !self.services.iter().any(|name| name == key) => {
+                let help = name_help(key, self.services.iter().map(String::as_str), "services");
+                missing(format!("there is no service `{}`", shortened(key)), help)
             }
             ("port" | "mount", Some(key)) => self.check_own(root, key, at),
             _ => None,

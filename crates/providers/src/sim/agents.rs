@@ -27,6 +27,8 @@ pub(super) struct Agent {
     pub(super) cut_until: Time,
     /// When it was last asked in vain.
     pub(super) unheard: Time,
+    /// Whether it answered when it was last asked.
+    pub(super) heard: bool,
 }
 
 impl Agent {
@@ -39,6 +41,7 @@ impl Agent {
             replicas: Replicas::default(),
             cut_until: Time(0),
             unheard: Time(0),
+            heard: true,
         }
     }
 }
@@ -104,13 +107,16 @@ impl State {
         if own.machine.state != MachineState::Running || own.agent.down || silent || cut {
             let now = self.now;
             if let Some(own) = self.machines.get_mut(id) {
-                own.agent.unheard = now;
+                (own.agent.unheard, own.agent.heard) = (now, false);
             }
             self.seen(if cut { "agent cut off" } else { "agent silent" });
             return AgentAnswer::Unreachable("no answer".to_owned());
         }
         if own.agent.report.generation != order.generation {
             return AgentAnswer::Refused("this order is for another machine".to_owned());
+        }
+        if let Some(own) = self.machines.get_mut(id) {
+            own.agent.heard = true;
         }
         self.write(id);
         if matches!(order.verb, AgentVerb::Report) {

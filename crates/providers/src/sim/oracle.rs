@@ -75,10 +75,16 @@ impl State {
         }
     }
 
-    /// I-3: no live machine is ended under a mounted volume.
+    /// I-3: no live machine is ended under a mounted volume, unless nobody hears it and the policy says that this is
+    /// how it is kept from writing.
     pub(super) fn judge_terminate(&mut self, id: &MachineId) {
         let Some(own) = self.machines.get(id) else { return };
         if own.machine.state != MachineState::Running {
+            return;
+        }
+        let unheard = self.fences && !own.agent.heard;
+        if unheard {
+            self.seen("machine ended unheard");
             return;
         }
         let mounted: Vec<VolumeId> =

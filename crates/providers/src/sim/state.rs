@@ -67,6 +67,8 @@ pub struct State {
     pub faults: Faults,
     /// How often what was called.
     pub calls: Calls,
+    /// Whether the policy ends machines that nobody hears for long.
+    pub fences: bool,
     /// What broke an invariant; empty in a good run.
     pub violations: Vec<String>,
     /// How often each remarkable thing happened: a test that never saw one proves nothing about it.
@@ -117,6 +119,7 @@ impl State {
         State {
             faults,
             calls: Calls::default(),
+            fences: false,
             violations: Vec::new(),
             sometimes: BTreeMap::new(),
             trace: 0xcbf2_9ce4_8422_2325,

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ideal_api::{LinkError, Reply, Verb, Work, WorkMode};
 use ideal_core::id::SlotId;
-use ideal_core::planner::clouds_of;
-use ideal_core::recipe::Use;
+use ideal_core::planner::seen_by_texts;
+use ideal_core::recipe::{Reads, Use};
 use ideal_engine::Goods;
 use ideal_engine::orders::Answers;
 use serde_json::{Map, Value, json};
@@ -34,7 +34,10 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
         return Err(failure.next("ideal show        lists all").into());
     };
     let Some(uses) = uses(wanted, &world, *first, global, output)? else { return Ok(Exit::BadInput) };
-    let names = uses.iter().flat_map(|used| used.secrets.iter().cloned()).collect();
+    let reads = uses.iter().fold(Reads::default(), |all, used| all.and(used.reads));
+    let routes = world.ideal.services.iter().filter_map(|service| service.spec.route.as_ref());
+    let served = routes.filter(|_| reads.routes).flat_map(|route| route.secrets().cloned());
+    let names = uses.iter().flat_map(|used| used.secrets.iter().cloned()).chain(served).collect();
     let plugins: BTreeMap<_, _> = uses
         .iter()
         .flat_map(|used| &used.resources)
@@ -43,7 +46,6 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
             Some((name.clone(), world.ideal.plugins.get(name)?.clone()))
         })
         .collect();
-    let reads_clouds = uses.iter().any(|used| used.reads_clouds);
     let work = Work {
         mode: match wanted.dry_run {
             true => WorkMode::Diagnose { run_checks: false },
@@ -53,7 +55,7 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
         tags: Vec::new(),
         secrets: world.goods.secrets(&names),
         plugins: plugins.clone(),
-        clouds: None,
+        beyond: Default::default(),
         recipes: Some(uses.clone()),
     };
     let files = uses.iter().flat_map(|used| used.files.values()).chain(plugins.values());
@@ -63,8 +65,8 @@ pub(crate) fn run(wanted: &RecipeRun, global: &Global, output: &Output) -> anyho
             let mut answers = engine.bring(&slots, &contents).await?;
             let ready: Vec<SlotId> =
                 slots.iter().copied().filter(|slot| matches!(answers.get(slot), Some(Ok(_)))).collect();
-            let clouds = reads_clouds.then(|| clouds_of(&world.ideal, engine.observed()));
-            answers.extend(engine.tell(&ready, &Verb::Work(Work { clouds, ..work.clone() })).await?);
+            let beyond = seen_by_texts(&world.ideal, engine.observed(), &engine.seats(), reads);
+            answers.extend(engine.tell(&ready, &Verb::Work(Work { beyond, ..work.clone() })).await?);
             Ok(answers)
         })
         .await?;

@@ -79,10 +79,27 @@ fn head(glance: &Glance, at: u32, service: &Service) -> String {
     let runs = format!("{}{}", image.unwrap_or_default(), command.unwrap_or_default());
     let version = replicas::short(&replicas::wanted(glance, service));
     line("wanted", format!("{}   version {version}", words::line(runs.trim(), 80)));
+    if let Some(route) = &spec.route {
+        let scheme = if route.tls.is_some() { "https" } else { "http" };
+        let port = route.port_of(spec).map(|port| format!(" to port {port}")).unwrap_or_default();
+        let takers = takers(glance).join(", ");
+        let by = match takers.is_empty() {
+            true => "taken by no node: give one the recipe `proxy`".to_owned(),
+            false => format!("taken by {takers}"),
+        };
+        line("route", format!("{scheme}://{}{port}   {by}", route.host));
+    }
     if let Some(change) = replicas::change(glance, service).words(service) {
         line("change", change);
     }
     text
+}
+
+/// The clouds whose nodes take requests from outside.
+fn takers(glance: &Glance) -> Vec<String> {
+    let clouds = glance.ideal.clouds.iter().filter(|cloud| cloud.nodes > 0);
+    let takes = clouds.filter(|cloud| cloud.recipes.iter().any(|used| used.reads.routes));
+    takes.map(|cloud| cloud.path.to_string()).collect()
 }
 
 fn card(view: &View<'_>, ground: &Ground) -> String {
@@ -193,6 +210,8 @@ fn service_for_scripts(glance: &Glance, at: u32, service: &Service, replicas: Ve
     json!({
         "name": service.name,
         "on": service.spec.on,
+        "route": service.spec.route,
+        "taken_by": service.spec.route.as_ref().map(|_| takers(glance)),
         "wanted": service.replicas,
         "well": replicas::well(glance, at, service),
         "version": replicas::short(&replicas::wanted(glance, service)),

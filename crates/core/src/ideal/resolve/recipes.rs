@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::id::Name;
 use crate::ideal::document::CloudSpec;
 use crate::path::{DocPath, Part, Place};
-use crate::recipe::{FileRef, Recipe, Use, UseSpec, filled_in, place_name};
+use crate::recipe::{FileRef, Reads, Recipe, Use, UseSpec, filled_in, place_name};
 use crate::resource::references::{Listed, Problem, listed, resolve};
 use crate::resource::{Declaration, Resource, order};
 use crate::validate::{self, nearest};
@@ -135,7 +135,7 @@ impl Recipes {
             uses,
             resources: recipe.document.resources.clone(),
             files: recipe.files.clone(),
-            reads_clouds: recipe.reads_clouds || said.contains("clouds"),
+            reads: recipe.reads.and(Reads::of(&said)),
             secrets: recipe.secrets.clone(),
         }));
         Some(own)

@@ -207,20 +207,31 @@ pub(super) fn files(spec: &ServiceSpec, document: &Document, place: &Place<'_>, 
     }
 }
 
+/// That the file declares a secret.
+pub(super) fn known_secret(
+    secret: &Name,
+    document: &Document,
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    if document.secrets.contains_key(secret) {
+        return;
+    }
+    let message = format!("there is no secret `{secret}`");
+    let near = super::super::nearest(secret.as_str(), document.secrets.keys().map(Name::as_str));
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("declare it in the ideal file: secrets: {{{secret}: age}}"),
+    };
+    found.push(Diagnostic::error("ideal/unknown-secret", place.path(), message).help(help));
+}
+
 fn content(file: &ServiceFile, document: &Document, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     let message = match (&file.content, &file.secret) {
         (Some(_), Some(_)) => "a file cannot have a content and be a secret",
         (None, None) => "nothing is said of what is in this file",
         (_, Some(secret)) if !document.secrets.contains_key(secret) => {
-            let message = format!("there is no secret `{secret}`");
-            let near = super::super::nearest(secret.as_str(), document.secrets.keys().map(Name::as_str));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("declare it in the ideal file: secrets: {{{secret}: age}}"),
-            };
-            let unknown = Diagnostic::error("ideal/unknown-secret", place.key("secret").path(), message);
-            found.push(unknown.help(help));
-            return;
+            return known_secret(secret, document, &place.key("secret"), found);
         }
         _ => return,
     };
