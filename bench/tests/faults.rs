@@ -1,8 +1,6 @@
 //! Each fault of the bench once, on real nodes with a real engine: after every one there is exactly one of each replica,
 //! nothing that belongs to nobody, and no acknowledged write is lost. The bench judges that itself, and fails.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
-
 use std::process::Command;
 
 /// Why it cannot be tried here; none: it can.

@@ -34,6 +34,15 @@ pub enum Scene {
     Pass(Span),
 }
 
+impl Scene {
+    pub(super) fn title(&self) -> String {
+        match self {
+            Scene::File(ideal) => format!("the file has {} clouds", ideal.clouds.len()),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
 /// A story to play.
 #[derive(Debug, Clone)]
 pub struct Scenario {

@@ -244,7 +244,7 @@ impl<'a> Stage<'a> {
     async fn play(self) -> RunResult {
         let mut met = true;
         for scene in &self.scenario.scenes {
-            self.sim.truth(|state| state.event(|| format!("scene   {}", title(scene))));
+            self.sim.truth(|state| state.event(|| format!("scene   {}", scene.title())));
             // No scene takes a day of simulated time unless something runs in circles.
             let limit = Span::hours(24).std();
             met &= tokio::time::timeout(limit, self.scene(scene)).await.unwrap_or(false);
@@ -587,13 +587,6 @@ fn foreign_tags() -> ideal_core::observed::Tags {
         token: None,
         demand: None,
         epoch: 0,
-    }
-}
-
-fn title(scene: &Scene) -> String {
-    match scene {
-        Scene::File(ideal) => format!("the file has {} clouds", ideal.clouds.len()),
-        other => format!("{other:?}"),
     }
 }
 

@@ -33,6 +33,8 @@ use super::query::Query;
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: a full page of snapshots is large.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// More is no answer: a full page has some megabytes.
+const LONGEST: usize = 64 << 20;
 /// How often a request is sent at most.
 const TRIES: u32 = 5;
 /// The first wait between two tries; each further one may be twice as long.
@@ -183,8 +185,14 @@ impl Connection {
         };
         let answer = self.http.call(request).await.map_err(|error| failed(&error))?;
         let status = answer.status().as_u16();
-        let whole = ByteStream::new(answer.into_body()).collect().await;
-        let whole = whole.map_err(|error| failed(&error))?.into_bytes();
+        let mut parts = ByteStream::new(answer.into_body());
+        let mut whole = Vec::new();
+        while let Some(part) = parts.next().await {
+            whole.extend_from_slice(&part.map_err(|error| failed(&error))?);
+            if whole.len() > LONGEST {
+                return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes")));
+            }
+        }
         if status != 200 {
             let failure = Failure::read(status, &whole);
             if failure.kind() == Kind::Throttled {
