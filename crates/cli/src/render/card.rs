@@ -64,7 +64,11 @@ pub(crate) fn next(ideal: &Ideal, waiting: &Waiting) -> Vec<String> {
         Cause::AttachedElsewhere { machine, .. } => {
             vec![format!("look at {machine}; take the volume from it by hand, then the same again")]
         }
-        Cause::Agent { .. } => vec![format!("ideal logs {node}        shows what its agent said")],
+        Cause::Agent { .. } => {
+            let says = format!("ideal logs {node}        shows what its agent said");
+            let dead = format!("ideal nodes confirm-dead {node}        when its machine is dead for sure");
+            [says].into_iter().chain(waiting.part.mount.is_none().then_some(dead)).collect()
+        }
         Cause::Converging { .. } => vec![format!("ideal logs {node}        shows what its agent did")],
         Cause::Broken { .. } | Cause::Sight { .. } => vec!["ideal doctor        looks closer".to_owned()],
         _ => Vec::new(),

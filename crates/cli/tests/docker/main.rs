@@ -23,5 +23,6 @@ mod names;
 mod one_line;
 mod postgres;
 mod proxy;
+mod registry;
 mod services;
 mod shipped;

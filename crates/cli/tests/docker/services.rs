@@ -15,7 +15,7 @@ fn patient(lines: &str) -> String {
 }
 
 /// What is kept running on the nodes of this test, for as long as it lasts.
-struct Hosts(Bed);
+pub(crate) struct Hosts(Bed);
 
 impl Drop for Hosts {
     fn drop(&mut self) {
@@ -36,27 +36,34 @@ impl std::ops::Deref for Hosts {
 }
 
 impl Hosts {
-    fn start(name: &str) -> Option<Hosts> {
+    pub(crate) fn start(name: &str) -> Option<Hosts> {
         let bed = Bed::start(name)?;
         bed.import_bare();
         Some(Hosts(bed))
     }
     /// One node, and this service on it.
-    fn serve(&self, service: &str) {
+    pub(crate) fn serve(&self, service: &str) {
+        self.serve_as(service, "hunter2");
+    }
+    /// The same with another secret.
+    pub(crate) fn serve_as(&self, service: &str, key: &str) {
         let [shop, _, _] = &self.clouds;
         let service: String = service.lines().map(|line| format!("    {line}\n")).collect();
         self.write(&format!(
             "ideal: 1\nproviders: {{here: local}}\nsecrets: {{key: {{file: key}}}}\nclouds:\n  shop:\n    \
              uuid: {shop}\n    provider: here\n    nodes: 1\nservices:\n  pub:\n    on: shop\n{service}"
         ));
-        std::fs::write(self.folder.join("p/key"), "hunter2").unwrap();
+        std::fs::write(self.folder.join("p/key"), key).unwrap();
     }
-    fn up(&self, service: &str) {
-        self.serve(service);
+    pub(crate) fn up(&self, service: &str) {
+        self.up_as(service, "hunter2");
+    }
+    pub(crate) fn up_as(&self, service: &str, key: &str) {
+        self.serve_as(service, key);
         self.ideal(&["up", "--yes", "--timeout", "60s"]).ended(0);
     }
     /// Containers of services, running or not.
-    fn all(&self) -> Vec<Json> {
+    pub(crate) fn all(&self) -> Vec<Json> {
         let ids = self.containers("ideal.service");
         let seen = |id: &String| -> Json {
             let text = self.docker(&["inspect", id]).ended(0).out;
@@ -66,7 +73,7 @@ impl Hosts {
     }
     /// The only container of `pub[0]`.
     #[track_caller]
-    fn one(&self) -> Json {
+    pub(crate) fn one(&self) -> Json {
         let all = self.all();
         assert_eq!(all.len(), 1, "{all:?}");
         all.into_iter().next().unwrap()
@@ -75,11 +82,11 @@ impl Hosts {
         self.one()["Id"].as_str().unwrap().to_owned()
     }
     /// What a replica does and why, as `ideal status` has it.
-    fn seen(&self) -> Json {
+    pub(crate) fn seen(&self) -> Json {
         let out = self.ideal(&["nodes", "show", "shop[0]", "-o", "json"]).ended(0).out;
         serde_json::from_str(&out).unwrap()
     }
-    fn says(&self, what: &str) -> bool {
+    pub(crate) fn says(&self, what: &str) -> bool {
         self.seen().to_string().contains(what)
     }
     fn inside(&self, script: &str) -> Ran {

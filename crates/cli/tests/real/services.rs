@@ -301,6 +301,30 @@ fn a_dead_node_loses_nothing_while_somebody_watches() {
 }
 
 #[test]
+fn what_a_node_carries_that_a_person_calls_dead_goes_elsewhere() {
+    let bench = launched(3);
+    let from = bench.node_of("db[0]");
+    let counted = bench.counted(10).lines().count();
+    let machine = bench.run(&["nodes", "show", &from, "-o", "json"]).ended(0).data()["machine"].clone();
+    let socket = bench.folder.join(format!("run/ideal/{}.sock", machine.as_str().unwrap()));
+    // It goes on where nobody hears it, so nobody else may write before it is ended.
+    std::fs::rename(&socket, socket.with_extension("aside")).unwrap();
+    bench.run(&["heal", "--timeout", "8s"]).ended(7).says("db[0]:home").says("confirm-dead");
+    assert!(bench.counted(counted).lines().count() > counted, "it runs where it was");
+    bench
+        .run(&["nodes", "confirm-dead", &from, "--yes"])
+        .ended(0)
+        .says("Carried by it: db[0]")
+        .says("counts as dead");
+    assert_ne!(bench.node_of("db[0]"), from);
+    let lines = bench.counted(counted).lines().count();
+    bench.counted(lines + 10);
+    bench.one_of_each(4);
+    let alive = bench.machines();
+    assert!(alive.len() == 3 && alive.iter().all(|own| own["id"] != machine), "{alive:?}");
+}
+
+#[test]
 fn the_file_is_scaled_in_place() {
     let bench = launched(2);
     let path = bench.folder.join("p/ideal.yaml");
