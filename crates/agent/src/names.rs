@@ -74,8 +74,9 @@ pub(crate) fn show_containers(node: &Node) -> io::Result<PathBuf> {
     let lines = held.map(|held| lines(&held.slice, &own_containers(&held.slice))).unwrap_or_default();
     if !at.exists() {
         durable::write(&at, ITSELF.as_bytes())?;
-        fs::set_permissions(&at, Permissions::from_mode(0o644))?;
     }
+    // Whoever runs in a container reads it, whichever user that is.
+    fs::set_permissions(&at, Permissions::from_mode(0o644))?;
     write_within(&at, &format!("{ITSELF}{lines}"))?;
     Ok(at)
 }

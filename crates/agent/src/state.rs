@@ -92,6 +92,8 @@ pub(crate) struct Started {
     pub process: Option<ProcessId>,
     /// Its container, while it runs, by the engine's id.
     pub container: Option<String>,
+    /// Whether it was started as a container last, whatever came of that.
+    pub image: bool,
     /// The hash of what it was started as, which begins with the version of its service.
     pub spec: String,
     /// When it was started.

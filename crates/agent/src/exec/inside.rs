@@ -69,7 +69,10 @@ impl Inside {
 enum Over {
     Ended,
     TimedOut,
+    /// Nobody listens any more.
     Gone,
+    /// The engine says no more, and not how it ended.
+    Lost(String),
 }
 
 impl Begun {
@@ -84,28 +87,40 @@ impl Begun {
             let mut fed = false;
             let mut beat = tokio::time::interval(BEAT);
             let (mut frames, mut part) = (Frames::default(), vec![0; PART]);
-            loop {
+            let late = async |deadline: Option<Instant>| match deadline {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            };
+            'all: loop {
                 tokio::select! {
                     read = from.read(&mut part) => match read {
                         Ok(count @ 1..) => frames.add(&Bytes::copy_from_slice(&part[..count])),
-                        Ok(0) | Err(_) => break Over::Ended,
+                        Ok(0) => break Over::Ended,
+                        Err(error) => break Over::Lost(format!("the engine broke off: {error}")),
                     },
                     () = said.closed() => break Over::Gone,
                     whole = &mut feeding, if !fed => match whole {
                         true => fed = true,
                         false => break Over::Gone,
                     },
-                    () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break Over::TimedOut,
+                    () = late(deadline) => break Over::TimedOut,
                     // Where there is no room, something is on its way that tells as much.
                     _ = beat.tick() => {
                         _ = said.try_send(frame(kind::ALIVE, b""));
                     }
                 }
-                while let Ok(Some((channel, text))) = frames.next_of() {
+                loop {
+                    let (channel, text) = match frames.next_of() {
+                        Ok(Some(next)) => next,
+                        Ok(None) => break,
+                        Err(why) => break 'all Over::Lost(why),
+                    };
                     let kind = if channel == STDERR { kind::ERR } else { kind::OUT };
                     last.clone_from(&text);
-                    if said.send(frame(kind, &text)).await.is_err() {
-                        break;
+                    // Who is slow to listen does not stretch the time that it has.
+                    tokio::select! {
+                        sent = said.send(frame(kind, &text)) => if sent.is_err() { break 'all Over::Gone },
+                        () = late(deadline) => break 'all Over::TimedOut,
                     }
                 }
             }
@@ -117,6 +132,10 @@ impl Begun {
                 Ended::TimedOut
             }
             Over::Gone => return program::kill(&inside.engine, &inside.container, &id).await,
+            Over::Lost(why) => {
+                program::kill(&inside.engine, &inside.container, &id).await;
+                Ended::NotStarted { code: 126, why }
+            }
         };
         end(how, question, said).await;
     }

@@ -399,35 +399,44 @@ pub(crate) async fn start(node: &Rc<Node>, program: &Program, anew: bool) -> Res
 
 /// What is left at the engine of a replica that is not to run, when nobody here knows of any: the container that was
 /// being started when that was given up, or whose start was never answered. One that runs is to be stopped as others
-/// are; anything else is taken away, also a command that runs before it. Comes back when the engine has said so.
-pub(crate) async fn left(node: &Rc<Node>, replica: &str) -> Option<Container> {
-    if !node.home.engine().exists() {
+/// are; anything else is taken away unless it is `wanted` later, also a command that runs before it. Comes back when the
+/// engine has said so; until then `tell` is told why that is not known.
+pub(crate) async fn left(
+    node: &Rc<Node>,
+    replica: &str,
+    wanted: bool,
+    tell: impl Fn(String),
+) -> Option<Container> {
+    let may_be = node.runtime().services.get(replica).is_some_and(|own| own.image || own.container.is_some());
+    if !may_be {
         return None;
     }
     let ours = &node.containers;
     let name = ours.name(replica);
-    let find = async || {
-        ours.remove(&init_name(&name)).await?;
-        let Some(seen) = ours.look(&name).await?.filter(|seen| ours.is_ours(&seen.labels)) else {
-            return Ok(None);
-        };
-        if seen.is_up() {
-            return Ok(Some(Container::new(node, replica, &seen)));
+    let ended = async |seen: ContainerSeen| match ours.remove(&seen.id).await {
+        // One that has ended writes nothing any more: that it cannot be taken away holds nothing up.
+        Err(EngineError::Said(why)) => {
+            node.log.say(format_args!("service {replica}: its container stays: {why}"));
+            Ok(())
         }
-        ours.remove(&seen.id).await.map(|()| None)
+        other => other,
     };
-    let mut told = false;
+    let find = async || {
+        if let Some(init) = ours.look(&init_name(&name)).await?.filter(|seen| ours.is_ours(&seen.labels)) {
+            ours.remove(&init.id).await?;
+        }
+        match ours.look(&name).await?.filter(|seen| ours.is_ours(&seen.labels)) {
+            Some(seen) if seen.is_up() => Ok(Some(Container::new(node, replica, &seen))),
+            Some(seen) if !wanted => ended(seen).await.map(|()| None),
+            Some(_) => Ok(None),
+            None => Ok(None),
+        }
+    };
     loop {
         let found: Result<_, EngineError> = find().await;
         match found {
             Ok(found) => return found,
-            Err(error) if !told => {
-                told = true;
-                node.log.say(format_args!(
-                    "service {replica}: whether anything of it runs is not known: {error}"
-                ));
-            }
-            Err(_) => {}
+            Err(error) => tell(format!("whether anything of it runs is not known: {error}")),
         }
         sleep(ASK_AGAIN.1).await;
     }

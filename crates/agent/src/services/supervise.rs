@@ -47,13 +47,22 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
     loop {
         versions.mark_unchanged();
         let wanted = wanted(&one.node, name);
-        let again = one.node.again.borrow_mut().remove(name);
+        let again = matches!(wanted, Wanted::Up(_)) && one.node.again.borrow_mut().remove(name);
         if again && running.is_none() {
             one.started(ladder::forgive);
         }
         one.tell_waiting(&wanted);
-        if running.is_none() && matches!(wanted, Wanted::Gone | Wanted::Down) {
-            running = container::left(&one.node, name).await.map(Running::Container);
+        if running.is_none() && !matches!(wanted, Wanted::Up(_)) {
+            let later = matches!(wanted, Wanted::Waiting(_) | Wanted::Wrong(_));
+            let tell = |why| one.show(ServiceState::Starting, None, Some(why));
+            let left = tokio::select! {
+                left = container::left(&one.node, name, later, tell) => left,
+                changed = versions.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            };
+            running = left.map(Running::Container);
         }
         match (running.take(), wanted) {
             (Some(mut left), Wanted::Gone | Wanted::Down) => {
@@ -100,16 +109,13 @@ pub(crate) async fn supervise(node: Rc<Node>, name: &str) {
             }
             (None, Wanted::Down) => {
                 one.show(ServiceState::Stopped, None, None);
-                let news = one.node.containers.news(name);
-                tokio::select! {
-                    changed = versions.changed() => if changed.is_err() { return },
-                    // A start that was given up, and was done all the same.
-                    () = news.notified() => {}
+                if !one.hears(&mut versions).await {
+                    return;
                 }
             }
             (None, Wanted::Waiting(why) | Wanted::Wrong(why)) => {
                 one.show(ServiceState::Stopped, None, Some(why));
-                if versions.changed().await.is_err() {
+                if !one.hears(&mut versions).await {
                     return;
                 }
             }
@@ -253,7 +259,11 @@ impl One {
         }
         let anew = started.in_a_row > 0 && ladder::makes_anew(&started, &program.heal);
         // So that it is looked for when the agent dies meanwhile, whatever is wanted by then.
-        self.started(|_| ());
+        self.started(|started| started.image = program.image.is_some());
+        // From here on something of it may run: nobody may take it for stopped.
+        if matches!(self.state(), None | Some(ServiceState::Stopped)) {
+            self.show(ServiceState::Starting, None, None);
+        }
         let begun = tokio::select! {
             begun = Running::start(node, &program, anew) => begun,
             () = self.no_longer(&program, versions) => return None,
@@ -324,14 +334,28 @@ impl One {
             .is_some_and(|(slice, _)| without_names(slice) == program.meant())
     }
 
-    /// Waits until what is wanted is no longer this program.
+    /// Waits until what is wanted may have changed, or something is told of its container: a start that was given up, and
+    /// was done all the same. False: the agent ends.
+    async fn hears(&self, versions: &mut watch::Receiver<u64>) -> bool {
+        let news = self.node.containers.news(&self.name);
+        tokio::select! {
+            changed = versions.changed() => changed.is_ok(),
+            () = news.notified() => true,
+        }
+    }
+
+    /// Waits until what is wanted is no longer this program, or a person wants it started again at once.
     async fn no_longer(&self, program: &Program, versions: &mut watch::Receiver<u64>) {
         loop {
             if versions.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
             match wanted(&self.node, &self.name) {
-                Wanted::Up(now) if now.hash == program.hash && now.slice == program.slice => {}
+                // That others are reached elsewhere by now is no reason to begin again.
+                Wanted::Up(now)
+                    if now.hash == program.hash
+                        && now.meant() == program.meant()
+                        && !self.node.again.borrow().contains(&self.name) => {}
                 _ => return,
             }
         }

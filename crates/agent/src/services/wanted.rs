@@ -181,8 +181,8 @@ fn file(file: &ServiceFile, context: &Value) -> Result<FileText, RenderProblem> 
         (None, Some(secret)) => format!("{{{{ secret['{secret}'] }}}}"),
         (None, None) => String::new(),
     };
-    // What only may hold a secret is kept like one.
-    let private = file.secret.is_some() || text.contains("secret");
+    // What only may hold a secret is kept like one; routes have their keys with them.
+    let private = file.secret.is_some() || ["secret", "routes"].iter().any(|word| text.contains(word));
     Ok(FileText { path: render(&file.path, context)?, text: render(&text, context)?, private })
 }
 

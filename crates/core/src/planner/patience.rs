@@ -11,17 +11,9 @@ use crate::time::{Span, Time};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patience {
     since: BTreeMap<(Part, &'static str), Time>,
-    accepted: BTreeMap<(Part, &'static str), Accepted>,
-}
-
-/// How often in a row a step was accepted.
-#[derive(Debug, Clone, PartialEq)]
-struct Accepted {
-    count: u32,
-    /// When last.
-    at: Time,
-    /// What it was about, where it is not always about the same.
-    what: String,
+    /// How often in a row each step was accepted, and when last; with what it was about, where that is not always the
+    /// same.
+    accepted: BTreeMap<(Part, &'static str, String), (u32, Time)>,
 }
 
 /// Steps accepted further apart than this have nothing to do with each other.
@@ -42,11 +34,10 @@ impl Patience {
     /// fight with something else, or a fault: it must not go on for ever.
     pub fn accepted(&mut self, part: &Part, act: &Act, now: Time) {
         let count = self.repeats(part, act, now) + 1;
-        let known = Accepted { count, at: now, what: about(act).to_owned() };
-        self.accepted.insert((part.clone(), act.verb()), known);
+        self.accepted.insert(key(part, act), (count, now));
         // Forgotten in bulk, now and then: a launch of many parts accepts many steps once.
         if self.accepted.len() > 100_000 {
-            self.accepted.retain(|_, known| now.since(known.at) < IN_A_ROW);
+            self.accepted.retain(|_, (_, at)| now.since(*at) < IN_A_ROW);
         }
     }
     /// A person who asks again wants it tried again: what was accepted before does not count against it.
@@ -58,9 +49,8 @@ impl Patience {
         if self.accepted.is_empty() {
             return 0;
         }
-        let known = self.accepted.get(&(part.clone(), act.verb()));
-        let same = |known: &&Accepted| now.since(known.at) < IN_A_ROW && known.what == about(act);
-        known.filter(same).map_or(0, |known| known.count)
+        let known = self.accepted.get(&key(part, act));
+        known.filter(|(_, at)| now.since(*at) < IN_A_ROW).map_or(0, |(count, _)| *count)
     }
     /// Since when this is waited for.
     pub(super) fn since(&self, waiting: &Waiting) -> Option<Time> {
@@ -71,13 +61,14 @@ impl Patience {
     }
 }
 
-/// What a step is about that is taken often in good order: a node is told many things one after the other while replicas
-/// come and go, and only the same again is a fight.
-fn about(act: &Act) -> &str {
-    match act {
-        Act::Apply { hash, .. } => hash,
-        _ => "",
-    }
+/// A step, with what it is about where it is taken often in good order: a node is told many things one after the other
+/// while replicas come and go, and only the same again is a fight, also when something else was told in between.
+fn key(part: &Part, act: &Act) -> (Part, &'static str, String) {
+    let about = match act {
+        Act::Apply { hash, .. } => hash.clone(),
+        _ => String::new(),
+    };
+    (part.clone(), act.verb(), about)
 }
 
 /// How long a cause is waited for before a person is asked; none: it has its own end.
@@ -106,6 +97,7 @@ mod tests {
         assert_eq!(patience.repeats(&part, &tell("b"), Time(5)), 0, "it is told something else");
         patience.accepted(&part, &tell("b"), Time(6));
         assert_eq!(patience.repeats(&part, &tell("b"), Time(7)), 1);
+        assert_eq!(patience.repeats(&part, &tell("a"), Time(7)), 5, "two in turn are a fight, too");
         assert_eq!(patience.repeats(&part, &tell("b"), Time(6) + IN_A_ROW), 0, "that is long ago");
     }
 }

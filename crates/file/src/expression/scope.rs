@@ -104,6 +104,11 @@ impl Scope {
             "option" => {
                 key.is_some_and(|key| self.options.as_ref().is_some_and(|all| all.get(key) == Some(&true)))
             }
+            // A route has its certificate and key with it; only what is named and is neither may be seen.
+            "routes" if place == Where::Service => !matches!(
+                &trail.steps[..],
+                [_, Step::Key(key), ..] if !matches!(key.as_str(), "key" | "certificate")
+            ),
             _ => false,
         };
         if is_secret && !may_show {

@@ -108,7 +108,7 @@ fn take_up(node: &Node, seen: &ContainerSeen) {
     node.log.say(format_args!("service {replica}: its container {} is found", super::short(&seen.id)));
     node.change_runtime(|runtime| {
         let started = runtime.services.entry(replica.to_owned()).or_default();
-        started.container = Some(seen.id.clone());
+        (started.container, started.image) = (Some(seen.id.clone()), true);
         started.spec = seen.label(SPEC).unwrap_or_default().to_owned();
         started.since = seen.started;
     });

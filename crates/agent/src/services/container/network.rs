@@ -7,7 +7,7 @@ use std::time::Duration;
 use ideal_host::durable::Lock;
 use ideal_host::engine::DATA;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::NotStarted;
 use super::body::{Network, aliases};
@@ -49,11 +49,14 @@ fn data(node: &Node) -> Option<&Path> {
 /// How long it waits for another agent of this host that looks after networks.
 const TURN: Duration = Duration::from_millis(20);
 
+/// How long another agent may have its turn before that is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Sees to it that the networks of a program are there, each once.
 pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>, NotStarted> {
     // Engines make two of one name when asked twice at once, and then start no container in either.
     let _alone = node.containers.networks.lock().await;
-    let _alone_here = alone(node).await.map_err(NotStarted::Failed)?;
+    let _alone_here = alone(node).await?;
     let engine = &node.containers.engine;
     let mut networks = Vec::new();
     for name in names(node, program) {
@@ -81,14 +84,19 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>
 }
 
 /// The turn among the agents of this host that share the engine.
-async fn alone(node: &Node) -> Result<Option<Lock>, String> {
+async fn alone(node: &Node) -> Result<Option<Lock>, NotStarted> {
     let Some(data) = data(node) else { return Ok(None) };
     let path = data.join("networks.lock");
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match Lock::try_take(&path) {
             Ok(Some(lock)) => return Ok(Some(lock)),
+            Ok(None) if Instant::now() > deadline => {
+                let why = format!("another agent of this host holds {} and does not go on", path.display());
+                return Err(NotStarted::Silent(why));
+            }
             Ok(None) => sleep(TURN).await,
-            Err(error) => return Err(format!("{}: {error}", path.display())),
+            Err(error) => return Err(NotStarted::Failed(format!("{}: {error}", path.display()))),
         }
     }
 }

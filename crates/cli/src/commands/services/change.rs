@@ -66,9 +66,10 @@ async fn one_again(
         return Err(crew::out_of_reach(&world.ideal.address(node), error));
     }
     let limit = wanted.pursuit.timeout.unwrap_or(view.service.spec.change.within);
+    let outside = world.outside_to_look()?;
     let mut last = "it was not seen again".to_owned();
     while begun.elapsed() < limit.std() {
-        let answers = crew::ask(world, &[node], &Verb::Report).await?;
+        let answers = view.glance.ask(&outside, &[node], &Verb::Report).await;
         if let Some(Ok(Reply::Report(report))) = answers.get(&node)
             && let Some(seen) = report.services.get(&replica)
         {
