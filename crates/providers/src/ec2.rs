@@ -71,10 +71,11 @@ impl Ec2 {
         }
     }
 
-    /// The region that is asked; an error is why none can be: no region, no credentials, no answer.
+    /// The region that is asked; an error is why none can be: no region, no credentials, no answer, a zone that it does
+    /// not have.
     pub async fn reachable(&self) -> Result<String, ProviderError> {
         let region = self.client.region().await?.to_owned();
-        self.zones().await?;
+        self.zones_are_there(&region).await?;
         Ok(region)
     }
 

@@ -4,11 +4,13 @@
 //! Any other ends as *unknown*, and whoever asked has to look. Too many requests are waited for here, briefly; the
 //! next pass of the engine is the long retry.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
@@ -24,6 +26,7 @@ use aws_types::service_config::ServiceConfigKey;
 use ideal_core::ideal::Ec2Spec;
 use tokio::sync::OnceCell;
 
+use super::actions::Class;
 use super::budget::{Budget, Rates};
 use super::element::Element;
 use super::failure::{Failure, Kind};
@@ -79,6 +82,7 @@ impl Client {
         let connection = self.connection().await?;
         let body = query.body();
         let mut tries = 0;
+        let mut perhaps = None;
         loop {
             let failure = match connection.exchange(query, &body, self.rates).await {
                 Ok(answer) => return Ok(answer),
@@ -95,10 +99,43 @@ impl Client {
                 _ => false,
             };
             if !again || tries == TRIES {
-                return Err(failure);
+                return Err(outcome(query.action.class(), perhaps, failure));
+            }
+            if failure.kind() == Kind::Unwell {
+                perhaps = perhaps.or(Some(failure));
             }
             tokio::time::sleep(jittered(tries)).await;
         }
+    }
+}
+
+/// What several tries came to. An earlier one that may have been done counts for more than a last one that was not,
+/// unless that one shows what there is.
+fn outcome(class: Class, perhaps: Option<Failure>, last: Failure) -> Failure {
+    match (class, last.kind()) {
+        // A look does nothing.
+        (Class::Look, _) | (_, Kind::NotFound | Kind::TokenTaken | Kind::TokenOver) => last,
+        _ => perhaps.unwrap_or(last),
+    }
+}
+
+/// A whole exchange ends: what trickles in keeps a pass from its end as well as what does not come.
+async fn within<T>(
+    limit: Duration,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = || Failure::Lost(format!("EC2 did not answer within {} seconds", limit.as_secs()));
+    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Who gives credentials may be out of reach for a while; all else is for a person to set right.
+fn without(error: &CredentialsError) -> Failure {
+    let why = chain(error);
+    match error {
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+            Failure::Unsent(format!("no credentials for now: {why}"))
+        }
+        _ => Failure::Said { code: "no credentials".to_owned(), message: why },
     }
 }
 
@@ -164,11 +201,7 @@ impl Connection {
         if let Some(known) = known.filter(|(known, _)| known.expiry().is_none_or(fresh)) {
             return Ok(known);
         }
-        let given = self
-            .credentials
-            .provide_credentials()
-            .await
-            .map_err(|error| Failure::Said { code: "no credentials".to_owned(), message: chain(&error) })?;
+        let given = self.credentials.provide_credentials().await.map_err(|error| without(&error))?;
         let account = given.account_id().map_or(given.access_key_id(), |account| account.as_str());
         let budget = Budget::of(account, &self.region, rates);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((given.clone(), budget.clone()));
@@ -183,16 +216,20 @@ impl Connection {
             true => Failure::Lost(format!("the answer of EC2 was lost: {}", chain(error))),
             false => Failure::Unsent(format!("EC2 cannot be reached: {}", chain(error))),
         };
-        let answer = self.http.call(request).await.map_err(|error| failed(&error))?;
-        let status = answer.status().as_u16();
-        let mut parts = ByteStream::new(answer.into_body());
-        let mut whole = Vec::new();
-        while let Some(part) = parts.next().await {
-            whole.extend_from_slice(&part.map_err(|error| failed(&error))?);
-            if whole.len() > LONGEST {
-                return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes")));
+        let answered = within(ANSWERS_WITHIN, async {
+            let answer = self.http.call(request).await.map_err(|error| failed(&error))?;
+            let status = answer.status().as_u16();
+            let mut parts = ByteStream::new(answer.into_body());
+            let mut whole = Vec::new();
+            while let Some(part) = parts.next().await {
+                whole.extend_from_slice(&part.map_err(|error| failed(&error))?);
+                if whole.len() > LONGEST {
+                    return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes")));
+                }
             }
-        }
+            Ok((status, whole))
+        });
+        let (status, whole) = answered.await?;
         if status != 200 {
             let failure = Failure::read(status, &whole);
             if failure.kind() == Kind::Throttled {
@@ -287,6 +324,49 @@ mod tests {
         assert_eq!(at("us-east-1", true, false), "https://ec2-fips.us-east-1.amazonaws.com");
         assert_eq!(at("us-east-1", false, true), "https://ec2.us-east-1.api.aws");
         assert_eq!(at("cn-north-1", false, false), "https://ec2.cn-north-1.amazonaws.com.cn");
+    }
+
+    fn said(code: &str) -> Failure {
+        Failure::Said { code: code.to_owned(), message: String::new() }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_forgotten() {
+        let lost = || Some(Failure::Lost("lost".to_owned()));
+        let of = |class, perhaps, last: &str| outcome(class, perhaps, said(last)).kind();
+        for last in ["RequestLimitExceeded", "UnauthorizedOperation", "InsufficientInstanceCapacity"] {
+            assert_eq!(of(Class::Change, lost(), last), Kind::Unwell, "{last}");
+            assert_eq!(of(Class::Change, None, last), said(last).kind(), "{last}");
+            assert_eq!(of(Class::Look, lost(), last), said(last).kind(), "{last}");
+        }
+        for last in ["InvalidVolume.NotFound", "IdempotentParameterMismatch", "IdempotentInstanceTerminated"]
+        {
+            assert_eq!(of(Class::Launch, lost(), last), said(last).kind(), "{last}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_lost() {
+        let never = within(Duration::from_millis(1), std::future::pending::<Result<(), Failure>>()).await;
+        assert!(matches!(never, Err(Failure::Lost(_))), "{never:?}");
+        assert_eq!(within(ANSWERS_WITHIN, async { Ok(1) }).await, Ok(1));
+    }
+
+    #[test]
+    fn who_gives_credentials_may_be_away_for_a_while() {
+        for passing in [
+            CredentialsError::provider_timed_out(Duration::from_secs(1)),
+            CredentialsError::provider_error("503"),
+        ] {
+            assert!(matches!(without(&passing), Failure::Unsent(_)), "{passing:?}");
+        }
+        for lasting in [
+            CredentialsError::not_loaded("none"),
+            CredentialsError::invalid_configuration("a loop"),
+            CredentialsError::unhandled("not text"),
+        ] {
+            assert_eq!(without(&lasting).kind(), Kind::Refused, "{lasting:?}");
+        }
     }
 
     #[test]

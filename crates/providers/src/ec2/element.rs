@@ -70,6 +70,10 @@ impl Element {
     pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).map_or("", |child| child.text.trim())
     }
+    /// The same as it was sent: what is written in a tag may begin or end with a space.
+    pub(crate) fn untrimmed(&self, name: &str) -> &str {
+        self.get(name).map_or("", |child| &child.text)
+    }
     /// The text of the first element of this name as something else.
     pub(crate) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.text(name).parse().ok()
@@ -96,6 +100,7 @@ mod tests {
         let read = Element::read(xml).unwrap();
         assert_eq!(read.items("set").count(), 2);
         assert_eq!(read.items("set").next().unwrap().text("id"), "vol-1");
+        assert_eq!(read.items("set").next().unwrap().untrimmed("id"), " vol-1 ");
         assert_eq!(read.text("why"), "a < b & c!");
         assert_eq!((read.text("none"), read.text("absent")), ("", ""));
         assert_eq!(read.anywhere("id").unwrap().text, " vol-1 ");

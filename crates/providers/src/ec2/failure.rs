@@ -85,6 +85,7 @@ impl Failure {
             | "InsufficientHostCapacity"
             | "InsufficientCapacity"
             | "InsufficientVolumeCapacity"
+            | "InsufficientFreeAddressesInSubnet"
             | "Unsupported" => Kind::Capacity,
             "IdempotentParameterMismatch" => Kind::TokenTaken,
             "IdempotentInstanceTerminated" => Kind::TokenOver,
@@ -94,13 +95,21 @@ impl Failure {
             | "IncorrectModificationState"
             | "PendingSnapshotLimitExceeded"
             | "ConcurrentSnapshotLimitExceeded"
-            | "PendingVerification" => Kind::State,
+            | "PendingVerification"
+            // What was made a moment ago for the machine is not known everywhere yet.
+            | "InvalidGroup.NotFound"
+            | "InvalidKeyPair.NotFound" => Kind::State,
             // A malformed id is one that nothing has.
             _ if code.ends_with(".NotFound") || code.ends_with(".Malformed") || code == "InvalidID" => {
                 Kind::NotFound
             }
             _ => Kind::Refused,
         }
+    }
+
+    /// Whether EC2 said just this.
+    pub(crate) fn is(&self, what: &str) -> bool {
+        matches!(self, Failure::Said { code, .. } if code == what)
     }
 
     /// In one line, with EC2's own word for it.
@@ -154,6 +163,11 @@ mod tests {
         }
         assert_eq!(ProviderError::from(said("IdempotentParameterMismatch")), ProviderError::TokenTaken);
         assert!(matches!(ProviderError::from(said("InternalError")), ProviderError::Unknown { .. }));
+        for code in ["InvalidGroup.NotFound", "InvalidKeyPair.NotFound"] {
+            assert_eq!(said(code).kind(), Kind::State, "{code}");
+        }
+        assert_eq!(said("InsufficientFreeAddressesInSubnet").kind(), Kind::Capacity);
+        assert!(said("InvalidPermission.Duplicate").is("InvalidPermission.Duplicate"));
         assert_eq!(said("InvalidParameterValue").why(), "EC2 says InvalidParameterValue: m");
     }
 

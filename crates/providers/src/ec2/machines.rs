@@ -141,12 +141,48 @@ impl Ec2 {
             return Ok(Answer::Accepted);
         }
         model::end_machine(&mut machine).map_err(ProviderError::refused)?;
+        self.keep_volumes(id).await?;
         if self.spec.protected {
             let query = Query::new(Action::ModifyInstanceAttribute).with("InstanceId", id);
             self.client.ask(&query.with("DisableApiTermination.Value", false)).await?;
         }
-        self.client.ask(&Query::new(Action::TerminateInstances).list("InstanceId", [id])).await?;
-        Ok(Answer::Accepted)
+        match self.client.ask(&Query::new(Action::TerminateInstances).list("InstanceId", [id])).await {
+            Ok(_) => Ok(Answer::Accepted),
+            Err(failure) if failure.is("OperationNotPermitted") => Err(ProviderError::refused(format!(
+                "{id} is protected from termination, which the file does not ask for: take that off at EC2, or \
+                 write `protected: true` with the provider, and it is taken off here; {}",
+                failure.why()
+            ))),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Sees to it that no volume of ours goes with its machine. EC2 keeps what is attached, but whoever has access can
+    /// say otherwise, and some programs say so of every volume.
+    async fn keep_volumes(&self, id: &MachineId) -> Result<(), ProviderError> {
+        let answer = self.client.ask(&Query::new(Action::DescribeInstances).list("InstanceId", [id])).await?;
+        let of = answer.items("reservationSet").flat_map(|one| one.items("instancesSet"));
+        let going: Vec<(&str, &str)> = of
+            .flat_map(|one| one.items("blockDeviceMapping"))
+            .filter_map(|one| Some((one.text("deviceName"), one.get("ebs")?)))
+            .filter(|(_, ebs)| ebs.text("deleteOnTermination") != "false")
+            .map(|(device, ebs)| (device, ebs.text("volumeId")))
+            .collect();
+        let ids: Vec<&str> = going.iter().map(|(_, volume)| *volume).collect();
+        let volumes = self.client.there::<Volume>(&ids).await?;
+        // What is attached is there: what is not shown yet could be ours.
+        if let Some(hidden) = ids.iter().find(|id| !volumes.iter().any(|one| one.id.as_str() == **id)) {
+            return Err(ProviderError::retry(format!("{hidden}, which is on {id}, is not shown by EC2 yet")));
+        }
+        let is_ours = |id: &str| volumes.iter().any(|one| one.id.as_str() == id && see::is_owned(&one.tags));
+        for (device, _) in going.into_iter().filter(|(_, volume)| is_ours(volume)) {
+            let query = Query::new(Action::ModifyInstanceAttribute)
+                .with("InstanceId", id)
+                .with("BlockDeviceMapping.1.DeviceName", device)
+                .with("BlockDeviceMapping.1.Ebs.DeleteOnTermination", false);
+            self.client.ask(&query).await?;
+        }
+        Ok(())
     }
 
     /// A machine that EC2 shows, freshly.

@@ -135,17 +135,29 @@ impl Ec2 {
     pub(super) async fn claim(&self, id: &VolumeId, tags: &Tags) -> Result<Answer, ProviderError> {
         let volume = self.volume(id).await?;
         if see::is_owned(&volume.tags) {
-            return match volume.tags.mount_id() == tags.mount_id() {
-                true => Ok(Answer::Accepted),
-                false => {
-                    Err(ProviderError::refused(format!("{id} belongs to the cloud {}", volume.tags.cloud)))
-                }
-            };
+            if volume.tags.mount_id() != tags.mount_id() {
+                return Err(ProviderError::refused(format!(
+                    "{id} belongs to the cloud {}",
+                    volume.tags.cloud
+                )));
+            }
+            // A claim before this one may have ended half way; a mark that can be read is of its present life.
+            if volume.retired.is_none() {
+                self.unmark(&[id.as_str()], &left_of_a_trial()).await?;
+            }
+            return Ok(Answer::Accepted);
         }
         let Some(written) = tags::write(tags) else { return Err(too_long()) };
         self.mark(&[id.as_str()], &written).await?;
+        // It may have been made on trial. Only of what is ours does a policy let us take something off.
+        self.unmark(&[id.as_str()], &left_of_a_trial()).await?;
         Ok(Answer::Accepted)
     }
+}
+
+/// What says that a volume may be removed.
+fn left_of_a_trial() -> [String; 2] {
+    [tags::TRIAL.to_owned(), tags::RETIRED.to_owned()]
 }
 
 fn texts(ids: &[String]) -> Vec<&str> {

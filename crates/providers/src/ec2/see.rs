@@ -65,9 +65,9 @@ pub(crate) fn volume(element: &Element) -> Volume {
         let state = match item.text("status") {
             "attaching" => AttachmentState::Attaching,
             "attached" => AttachmentState::Attached,
-            // Busy: the machine was told to let it go and still uses it.
-            "detaching" | "busy" => AttachmentState::Detaching,
-            _ => return None,
+            "detached" => return None,
+            // Busy: the machine was told to let it go and still uses it. What nobody knows is not known to be over.
+            _ => AttachmentState::Detaching,
         };
         Some(Attachment { machine: MachineId::new(item.text("instanceId")), state })
     });
@@ -329,6 +329,7 @@ mod tests {
             volume(&read(&xml)).attachment.map(|at| at.state)
         };
         assert_eq!(of("busy"), Some(AttachmentState::Detaching));
+        assert_eq!(of("resting"), Some(AttachmentState::Detaching), "nobody knows this one");
         assert_eq!(of("attached"), Some(AttachmentState::Attached));
         assert_eq!(of("detached"), None);
     }

@@ -107,9 +107,16 @@ impl Ec2 {
         for volume in pages.iter().flat_map(|page| page.items("volumeSet")) {
             let made = volume.parsed::<Timestamp>("createTime");
             let old = made.zip(before.as_ref().ok()).is_some_and(|(made, before)| made < *before);
-            if old && volume.text("status") == "available" {
+            // One that somebody claimed has data of theirs.
+            let owned = tags::written(volume).contains_key(tags::CLOUD);
+            if old && !owned && volume.text("status") == "available" {
                 let query = Query::new(Action::DeleteVolume).with("VolumeId", volume.text("volumeId"));
-                self.client.ask(&query).await?;
+                match self.client.ask(&query).await {
+                    Ok(_) => {}
+                    // Another trial removes the same.
+                    Err(failure) if failure.kind() == Kind::NotFound => {}
+                    Err(failure) => return Err(failure.into()),
+                }
             }
         }
         Ok(())

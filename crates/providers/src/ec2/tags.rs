@@ -42,7 +42,8 @@ pub(crate) type Written = BTreeMap<String, String>;
 
 /// What a thing of EC2 carries.
 pub(crate) fn written(element: &Element) -> Written {
-    element.items("tagSet").map(|tag| (tag.text("key").to_owned(), tag.text("value").to_owned())).collect()
+    let pair = |tag: &Element| (tag.text("key").to_owned(), tag.untrimmed("value").to_owned());
+    element.items("tagSet").map(pair).collect()
 }
 
 /// The names of all that says whose a thing is. What it is in itself, such as the life of a volume, stays on it when
@@ -57,9 +58,10 @@ fn piece(at: usize) -> String {
 }
 
 /// Demands in as many tags as they need, the first of which says how many those are: a shorter text leaves old
-/// pieces behind, which are then not read. `None`: they do not fit.
+/// pieces behind, which are then not read. `None`: they do not fit. Spaces are written as `+`, which no demand has: a
+/// piece may begin or end with one, and who hands tags on may trim them.
 pub(crate) fn demand(demands: &Demands) -> Option<Written> {
-    let text = demands.to_string();
+    let text = demands.to_string().replace(' ', "+");
     // Its letters are of one byte each.
     let pieces: Vec<&str> =
         text.as_bytes().chunks(PIECE).filter_map(|one| std::str::from_utf8(one).ok()).collect();
@@ -82,7 +84,7 @@ fn read_demand(tags: &Written) -> Option<Demands> {
     for piece in rest {
         text.push_str(piece?);
     }
-    text.parse().ok()
+    text.replace('+', " ").parse().ok()
 }
 
 /// What is written on a new thing.
@@ -196,6 +198,33 @@ mod tests {
             assert_eq!(read(&written).unwrap(), tags);
             assert!(written.values().all(|value| value.len() <= 256), "{written:?}");
             assert!(written.keys().all(|name| whose().contains(name)));
+        }
+    }
+
+    /// As EC2 shows them, wherever a piece is cut; and as they were written before, with spaces.
+    #[test]
+    fn demands_of_every_length_are_read_from_an_answer() {
+        for clouds in 1..=40 {
+            let mut demands = Demands::none();
+            for cloud in 0..clouds {
+                let cloud: CloudId = format!("5f0c6f2e-0000-4000-8000-{cloud:012}").parse().unwrap();
+                demands.demand(Scope::Cloud(cloud), State::Away, 7, |_| false);
+            }
+            let tags = Tags { demand: Some(Arc::new(demands)), ..tags(0) };
+            let written = write(&tags).unwrap();
+            assert!(written.values().all(|value| !value.contains(' ')), "{written:?}");
+            for between in ["+", " "] {
+                let item = |(key, value): (&String, &String)| {
+                    let value = value.replace('+', between);
+                    format!("<item><key>{key}</key><value>{value}</value></item>")
+                };
+                let items: String = written.iter().map(item).collect();
+                let xml = format!(
+                    "<a><volumeId>vol-1a2b3c4d</volumeId>\n<tagSet>\n{items}\n</tagSet><size>1</size></a>"
+                );
+                let seen = crate::ec2::see::volume(&Element::read(xml.as_bytes()).unwrap());
+                assert_eq!(seen.tags, tags, "{clouds} clouds, {between:?}");
+            }
         }
     }
 

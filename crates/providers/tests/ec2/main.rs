@@ -6,6 +6,7 @@
 
 mod bed;
 mod calls;
+mod careful;
 mod contract;
 mod faults;
 mod form;
