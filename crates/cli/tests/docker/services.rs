@@ -218,7 +218,10 @@ fn a_start_that_was_given_up_leaves_nothing() {
     let name = format!("--name={}", one["Name"].as_str().unwrap().trim_start_matches('/'));
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let late = |words: &[&str]| {
-        bed.docker(&[words, &[&*name, "--network=none"], &labels, &[BARE, "sleep", "600"]].concat()).ended(0);
+        let made =
+            bed.docker(&[words, &[&*name, "--network=none"], &labels, &[BARE, "sleep", "600"]].concat());
+        // It was there: that is its id. The agent may have been faster than its start.
+        assert_eq!(made.out.trim().len(), 64, "{}{}", made.out, made.err);
         let left = || bed.containers("ideal.service");
         assert!(until(20, || left().is_empty()), "it stays: {:?}", left());
     };
