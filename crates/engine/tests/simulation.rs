@@ -179,7 +179,9 @@ fn saved_seeds() {
 #[test]
 fn the_store_can_be_lost_at_every_boundary() {
     let (mut same, mut nothing) = (0, 0);
-    for scenario in scenarios().into_iter().filter(|scenario| scenario.name != "lose-store") {
+    // Since when a machine is silent is nobody's to keep: who comes without a store waits anew before it is ended.
+    let not = ["lose-store", "cut-off-and-fenced"];
+    for scenario in scenarios().into_iter().filter(|scenario| !not.contains(&scenario.name)) {
         for boundary in 1.. {
             let Some(mut plans) = store_lost_at(&scenario, boundary) else { break };
             // Where a replica goes that lost its node is decided anew: that a node is told of it is no fact to keep.
