@@ -28,22 +28,17 @@ enum Fault {
     NodeKilled,
 }
 
-use Fault::{
-    AgentKilled, ContainerKilled, CutOff, DiskFull, EngineKilled, Hung, NodeKilled, OutOfMemory,
-    ProcessKilled, Unhealthy,
-};
-
 const ALL: [Fault; 10] = [
-    ContainerKilled,
-    ProcessKilled,
-    Unhealthy,
-    Hung,
-    OutOfMemory,
-    AgentKilled,
-    EngineKilled,
-    DiskFull,
-    CutOff,
-    NodeKilled,
+    Fault::ContainerKilled,
+    Fault::ProcessKilled,
+    Fault::Unhealthy,
+    Fault::Hung,
+    Fault::OutOfMemory,
+    Fault::AgentKilled,
+    Fault::EngineKilled,
+    Fault::DiskFull,
+    Fault::CutOff,
+    Fault::NodeKilled,
 ];
 
 /// What was timed, and how long it took.
@@ -77,7 +72,7 @@ pub(crate) fn bench(only: &[&str]) -> anyhow::Result<()> {
         let mut took = Took::new();
         for round in 0..times {
             let what = || format!("{fault:?}, round {round}");
-            if matches!(fault, CutOff | NodeKilled) {
+            if matches!(fault, Fault::CutOff | Fault::NodeKilled) {
                 field.watch(round % BRAKE == 0)?;
             } else if round % FRESH == 0 {
                 field.renew()?;
@@ -122,28 +117,28 @@ fn suffer(field: &mut Field, fault: Fault, round: usize) -> anyhow::Result<Took>
     let container = CONTAINERS[round % CONTAINERS.len()];
     let process = PROCESSES[round % PROCESSES.len()];
     Ok(match fault {
-        ContainerKilled => {
+        Fault::ContainerKilled => {
             vec![("container killed: started", field.container(container, &["kill"], "die", false)?)]
         }
-        Unhealthy => {
+        Fault::Unhealthy => {
             let words = ["exec", "touch", "/bad"];
             vec![(
                 "container unhealthy: first failed check to well",
                 field.container(container, &words, "exec_die", true)?,
             )]
         }
-        Hung => {
+        Fault::Hung => {
             vec![(
                 "container hung: stopped to well",
                 field.container(container, &["kill", "--signal=STOP"], "kill", true)?,
             )]
         }
-        OutOfMemory => {
+        Fault::OutOfMemory => {
             let words = ["exec", "touch", "/eat"];
             vec![("container out of memory: started", field.container(container, &words, "die", false)?)]
         }
-        ProcessKilled => vec![("process killed: started", field.process_killed(process)?)],
-        AgentKilled => {
+        Fault::ProcessKilled => vec![("process killed: started", field.process_killed(process)?)],
+        Fault::AgentKilled => {
             let before = field.copies()?;
             let begin = Instant::now();
             field.agent_killed(round)?;
@@ -152,16 +147,16 @@ fn suffer(field: &mut Field, fault: Fault, round: usize) -> anyhow::Result<Took>
             ensure!(field.copies()? == before, "what ran was touched: {before:?}, now {:?}", field.copies()?);
             vec![("agent killed: it answers, nothing was touched", took)]
         }
-        EngineKilled => {
+        Fault::EngineKilled => {
             field.engine.dies()?;
             field.engine.runs()?;
             let begin = Instant::now();
             field.well()?;
             vec![("engine killed: its return to all well", begin.elapsed())]
         }
-        DiskFull => disk_full(field, container, process)?,
-        CutOff => cut_off(field, process)?,
-        NodeKilled => node_killed(field)?,
+        Fault::DiskFull => disk_full(field, container, process)?,
+        Fault::CutOff => cut_off(field, process)?,
+        Fault::NodeKilled => node_killed(field)?,
     })
 }
 

@@ -159,9 +159,11 @@ pub(crate) async fn answer(place: &Place, body: Body) -> Result<Body, LinkError>
     }
     let (frames, body) = mpsc::channel(PARTS);
     let answer = Body::new(Pipe::new(None, Some(body)));
-    if let Some(replica) = &exec.replica
-        && let Some(inside) = inside::find(place, replica).await?
-    {
+    // Processes first: what runs as one is reached also while the container engine is silent.
+    let beside = exec.replica.as_ref().and_then(|replica| place.environment_of(replica));
+    if let Some(replica) = exec.replica.as_ref().filter(|_| beside.is_none()) {
+        let inside = inside::find(place, replica).await?;
+        let inside = inside.ok_or_else(|| refused(format!("{replica} does not run here")))?;
         match inside.begin(&exec).await? {
             Ok(begun) => tokio::spawn(begun.attend(exec, question, frames)),
             Err(ended) => tokio::spawn(end(ended, question, frames)),
@@ -169,11 +171,7 @@ pub(crate) async fn answer(place: &Place, body: Body) -> Result<Body, LinkError>
         return Ok(answer);
     }
     let mut command = place.command(&exec.what).ok_or_else(|| refused("there is no program".to_owned()))?;
-    if let Some(replica) = &exec.replica {
-        let environment = place.environment_of(replica);
-        let gone = || refused(format!("{replica} does not run here"));
-        command.envs(environment.ok_or_else(gone)?);
-    }
+    command.envs(beside.into_iter().flatten());
     command.stdin(if exec.stdin { Stdio::piped() } else { Stdio::null() });
     match command.spawn() {
         Ok(child) => {

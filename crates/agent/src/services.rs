@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::node::Node;
 use crate::{log, state};
 
-pub(crate) use container::{Containers, container_name, look};
+pub(crate) use container::{Containers, container_name, is_of, look};
 pub(crate) use ladder::Storm;
 pub(crate) use process::{adopt, end_unheard, main_of};
 

@@ -1,15 +1,11 @@
 //! The program at EC2, against moto's server: all that needs no agent, from nothing to put away and back.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long the server may take to answer.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// A project whose machines are at a server of its own. Nothing of it is left when it is dropped.
 struct Bed {
@@ -20,7 +16,8 @@ struct Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        _ = self.server.kill();
+        // It ends when its input does.
+        drop(self.server.stdin.take());
         _ = self.server.wait();
         _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -29,15 +26,14 @@ impl Drop for Bed {
 impl Bed {
     /// `None`, said aloud, when there is no server here; where everything must be tested that fails.
     fn start() -> Option<Bed> {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto").join("bin/moto_server");
-        if !program.exists() {
-            let why = format!("{} is missing: `make setup` installs it", program.display());
+        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto");
+        if !environment.join("bin/moto_server").exists() {
+            let why = format!("{} is missing: `make setup` installs it", environment.display());
             assert!(std::env::var_os("CI").is_none(), "{why}");
             println!("NOT TESTED: {why}");
             return None;
         }
-        // Somebody may take the port in between: then the server ends, and another port is tried.
-        let (server, at) = (0..10).find_map(|_| serve(&program)).expect("the server does not answer");
+        let (server, at) = serve(&environment);
         let folder = std::env::temp_dir().join(format!("ideal-ec2-{}", std::process::id()));
         for name in ["shop", "state", "run"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
@@ -105,28 +101,14 @@ impl Bed {
     }
 }
 
-fn serve(program: &Path) -> Option<(Child, SocketAddr)> {
-    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut server = Command::new(program)
-        .args(["-H", "127.0.0.1", "-p", &at.port().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    while begun.elapsed() < WITHIN {
-        if TcpStream::connect(at).is_ok() {
-            return Some((server, at));
-        }
-        if server.try_wait().unwrap().is_some() {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    _ = server.kill();
-    _ = server.wait();
-    None
+fn serve(environment: &Path) -> (Child, SocketAddr) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
+    let mut command = Command::new(script);
+    let mut server = command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let at = said.trim().parse().unwrap_or_else(|_| panic!("the server does not say where it is: {said:?}"));
+    (server, at)
 }
 
 #[test]

@@ -54,6 +54,18 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// Those of a thing that is nobody's: the nil uuid, which no cloud has.
+    pub fn nobodys() -> Tags {
+        Tags {
+            cloud: CloudId(uuid::Uuid::nil()),
+            index: None,
+            mount: None,
+            generation: 0,
+            token: None,
+            demand: None,
+            epoch: 0,
+        }
+    }
     /// The slot, when it has one.
     pub fn slot(&self) -> Option<SlotId> {
         self.index.map(|index| SlotId { cloud: self.cloud, index })

@@ -2,6 +2,7 @@
 //! what the checks say together.
 
 mod pages;
+mod text;
 
 /// One kind of diagnostic.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +17,15 @@ pub struct Page {
     pub mend: &'static str,
 }
 
-/// Every kind, by slug.
-pub const PAGES: &[Page] = pages::PAGES;
+/// Every kind.
+pub fn pages() -> impl Iterator<Item = &'static Page> {
+    pages::PAGES.iter().chain(text::PAGES)
+}
 
 /// The page of a slug, with or without the `ideal/` before it.
 pub fn page(slug: &str) -> Option<&'static Page> {
     let name = slug.strip_prefix("ideal/").unwrap_or(slug);
-    PAGES.iter().find(|page| page.slug.strip_prefix("ideal/") == Some(name))
+    pages().find(|page| page.slug.strip_prefix("ideal/") == Some(name))
 }
 
 impl std::fmt::Display for Page {

@@ -13,7 +13,7 @@ use super::{BEAT, PART, Place, Question, end, feed};
 use crate::engine::frames::Frames;
 use crate::engine::seen::ContainerSeen;
 use crate::engine::{Engine, EngineError, escaped, program};
-use crate::services::container_name;
+use crate::services::{container_name, is_of};
 
 /// On which channel a frame of the engine is an error's.
 const STDERR: u8 = 2;
@@ -28,11 +28,14 @@ pub(super) struct Inside {
 pub(super) async fn find(place: &Place, replica: &str) -> Result<Option<Inside>, LinkError> {
     let Ok(socket) = std::fs::read_to_string(place.home.engine()) else { return Ok(None) };
     let engine = Engine::new(socket.trim());
-    let name = container_name(place.identity.machine.as_str(), replica);
+    let machine = place.identity.machine.as_str();
+    let name = container_name(machine, replica);
     let found = engine.look(&format!("/containers/{}/json", escaped(&name)), "look at it").await;
     let found = found.map_err(|error| LinkError::Refused { why: error.to_string() })?;
     let seen = found.as_ref().and_then(ContainerSeen::read).filter(ContainerSeen::is_up);
-    Ok(seen.map(|seen| Inside { engine, container: seen.id }))
+    // The name alone is not enough: a copy of a data folder has the same machines.
+    let own = seen.filter(|seen| is_of(&seen.labels, machine, &place.home));
+    Ok(own.map(|seen| Inside { engine, container: seen.id }))
 }
 
 /// A program that was started.

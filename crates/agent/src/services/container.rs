@@ -118,11 +118,8 @@ impl Containers {
         self.news.borrow().values().for_each(|news| news.notify_one());
     }
 
-    /// Whether labels are of this machine. One whose home is no longer where they say was moved, and is still ours.
     fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
-        let at = labels.get(HOME);
-        labels.get(MACHINE) == Some(&self.machine)
-            && at.is_some_and(|at| Path::new(at) == self.home.path() || !Path::new(at).exists())
+        is_of(labels, &self.machine, &self.home)
     }
 
     async fn look(&self, id_or_name: &str) -> Result<Option<ContainerSeen>, EngineError> {
@@ -144,6 +141,14 @@ impl Containers {
 /// What the container of a replica on a machine is called.
 pub(crate) fn container_name(machine: &str, replica: &str) -> String {
     format!("ideal-{machine}-{}", replica.replace('[', "-").replace(']', ""))
+}
+
+/// Whether labels are of the machine `machine` with this home. One whose home is no longer where they say was moved, and
+/// is still the same; one that still is there is another copy of the same data.
+pub(crate) fn is_of(labels: &BTreeMap<String, String>, machine: &str, home: &Home) -> bool {
+    let at = labels.get(HOME);
+    labels.get(MACHINE).is_some_and(|label| label == machine)
+        && at.is_some_and(|at| Path::new(at) == home.path() || !Path::new(at).exists())
 }
 
 /// A container that runs, or did when it was last looked at.
@@ -423,13 +428,15 @@ pub(crate) async fn left(
     };
     let find = async || {
         if let Some(init) = ours.look(&init_name(&name)).await?.filter(|seen| ours.is_ours(&seen.labels)) {
-            ours.remove(&init.id).await?;
+            match init.is_up() {
+                true => ours.remove(&init.id).await?,
+                false => ended(init).await?,
+            }
         }
         match ours.look(&name).await?.filter(|seen| ours.is_ours(&seen.labels)) {
             Some(seen) if seen.is_up() => Ok(Some(Container::new(node, replica, &seen))),
             Some(seen) if !wanted => ended(seen).await.map(|()| None),
-            Some(_) => Ok(None),
-            None => Ok(None),
+            Some(_) | None => Ok(None),
         }
     };
     loop {

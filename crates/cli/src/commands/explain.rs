@@ -3,7 +3,7 @@
 mod causes;
 
 use ideal_core::validate::nearest;
-use ideal_file::explain::{PAGES, page};
+use ideal_file::explain::{page, pages};
 
 use crate::arguments::Explain;
 use crate::exit::Exit;
@@ -13,8 +13,9 @@ use causes::{CAUSES, cause};
 
 pub(crate) fn run(explain: &Explain, output: &Output) -> anyhow::Result<Exit> {
     let Some(code) = &explain.code else {
-        let slugs = PAGES.iter().map(|page| page.slug).chain(CAUSES.iter().map(|page| page.slug));
-        let slugs: Vec<&str> = slugs.collect();
+        let mut slugs: Vec<&str> = pages().map(|page| page.slug).collect();
+        slugs.sort_unstable();
+        slugs.extend(CAUSES.iter().map(|page| page.slug));
         if output.is_json() {
             output.document("codes", slugs)?;
         } else {
@@ -34,7 +35,7 @@ pub(crate) fn run(explain: &Explain, output: &Output) -> anyhow::Result<Exit> {
     let Some(page) = page(code) else {
         let failure = Failure::new("no-such-code", Exit::BadInput, format!("there is no code `{code}`"));
         let name = code.strip_prefix("ideal/").unwrap_or(code);
-        let names = PAGES.iter().filter_map(|page| page.slug.strip_prefix("ideal/"));
+        let names = pages().filter_map(|page| page.slug.strip_prefix("ideal/"));
         let names = names.chain(CAUSES.iter().map(|page| page.slug));
         return Err(match nearest(name, names) {
             Some(near) => failure.next(format!("did you mean `ideal explain {near}`?")),

@@ -118,6 +118,11 @@ fn replicas_are_listed_and_explained() {
     assert!(ran.out.lines().next().unwrap().ends_with("replicas/db-0-home"), "{}", ran.out);
     assert!(!ran.out.contains("IDEAL_SERVICE") && ran.out.contains("IDEAL_RUN"), "{}", ran.out);
     bench.run(&["services", "exec", "db[0]", "--", "sh", "-c", "exit 3"]).ended(3);
+    // Also where containers were made at an engine that is gone.
+    for home in std::fs::read_dir(bench.local().join("machines")).unwrap() {
+        std::fs::write(home.unwrap().path().join("engine"), "/nowhere/engine.sock").unwrap();
+    }
+    bench.run(&["services", "exec", "db[0]", "--", "true"]).ended(0);
     bench.run(&["services", "exec", "db", "--", "true"]).ended(2).says("one replica is meant");
     bench.run(&["services", "logs", "pub[1]"]).ended(0);
     bench.run(&["services", "logs", "web[0]"]).ended(2);

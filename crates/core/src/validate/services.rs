@@ -2,6 +2,7 @@
 
 mod care;
 mod container;
+mod names;
 mod route;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(crate) fn services(document: &Document, clouds: &[Arc<Cloud>], found: &mut V
     let mut hosts = route::Hosts::new();
     let root = Place::ROOT;
     let list = root.key("services");
+    names::names(document, &by_path, &list, found);
     for (name, spec) in &document.services {
         if super::is_enough(found) {
             return;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use ideal_core::demand::{Ending as ForGood, Scope, State};
 use ideal_core::id::Name;
 use ideal_core::ideal::Ideal;
-use ideal_core::observed::MachineState;
+use ideal_core::observed::{MachineState, Tags};
 use ideal_core::plan::text;
 use ideal_core::planner::Consent;
 use ideal_core::time::{Span, Time};
@@ -578,16 +578,9 @@ enum Attempt<'s> {
     Frozen(Playing<'s>),
 }
 
-fn foreign_tags() -> ideal_core::observed::Tags {
-    ideal_core::observed::Tags {
-        cloud: ideal_core::id::CloudId(uuid::Uuid::nil()),
-        index: Some(0),
-        mount: Name::new("data").ok(),
-        generation: 1,
-        token: None,
-        demand: None,
-        epoch: 0,
-    }
+/// Like those of a mount of ours in all but whose it is.
+fn foreign_tags() -> Tags {
+    Tags { index: Some(0), mount: Name::new("data").ok(), generation: 1, ..Tags::nobodys() }
 }
 
 fn new_store(number: u32) -> Rc<dyn Journal> {

@@ -1,4 +1,4 @@
-//! The pages, by slug.
+//! Mistakes in what a file says, by slug.
 
 use super::Page;
 
@@ -8,12 +8,6 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Services that come after each other in a ring would wait for each other for ever.",
         example: "after: [pub]   # of pub itself",
         mend: "Remove one of the names, so that one of them can be the first.",
-    },
-    Page {
-        slug: "ideal/alias",
-        meaning: "Anchors (&), aliases (*) and merge keys (<<) are not read. They can make a small file stand for gigabytes, and they hide where a value comes from.",
-        example: "a: &x {size: 1GiB}\nb: *x",
-        mend: "Write the value out, put it under `vars:` and use {{ vars.name }}, or let clouds inherit it from the cloud above. A text that starts with * or & stands in quotes.",
     },
     Page {
         slug: "ideal/bad-account",
@@ -244,12 +238,6 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Remove one of them.",
     },
     Page {
-        slug: "ideal/duplicate-key",
-        meaning: "The same key stands twice in one mapping. Many programs silently take the last; we ask.",
-        example: "nodes: 1\nnodes: 3",
-        mend: "Keep one of them.",
-    },
-    Page {
         slug: "ideal/duplicate-uuid",
         meaning: "Two clouds have the same uuid. The uuid is what tells which machines and volumes belong to which cloud; with one for two, they would take each other's.",
         example: "clouds:\n  a: {uuid: 5f0c6f2e-0000-4000-8000-000000000001}\n  b: {uuid: 5f0c6f2e-0000-4000-8000-000000000001}",
@@ -278,24 +266,6 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Two services want the requests for one host, and nothing says which of them answers.",
         example: "services:\n  pub: {route: {host: example.org}, ...}\n  blog: {route: {host: example.org}, ...}",
         mend: "Choose another host for one of the two.",
-    },
-    Page {
-        slug: "ideal/include-cycle",
-        meaning: "A file includes itself, directly or through others, or the chain of files is longer than anyone needs.",
-        example: "# a.yaml\ninclude: [b.yaml]\n# b.yaml\ninclude: [a.yaml]",
-        mend: "Remove the line that leads back.",
-    },
-    Page {
-        slug: "ideal/include-missing",
-        meaning: "A file that is included could not be read.",
-        example: "include: [clouds/wbe.yaml]",
-        mend: "Look at its name: it is looked for in the folder of the file that includes it, and it must be an ordinary file inside the project.",
-    },
-    Page {
-        slug: "ideal/many-documents",
-        meaning: "The file has several YAML documents. An ideal is one.",
-        example: "ideal: 1\n---\nideal: 1",
-        mend: "Remove the line of dashes, or divide the file and use `include:`.",
     },
     Page {
         slug: "ideal/missing-key",
@@ -332,6 +302,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Two mounts of one cloud are at the same place, or one lies inside the other. The inner one would vanish or block the outer, depending on the order.",
         example: "mounts:\n  a: {size: 1GiB, at: /data}\n  b: {size: 1GiB, at: /data/b}",
         mend: "Give each a place of its own, such as /data/a and /data/b.",
+    },
+    Page {
+        slug: "ideal/name-taken",
+        meaning: "Replica 0 of a service `db` is known as `db-0`, and a machine as `localhost`. A service of such a name would be found in place of the other, now here and now there.",
+        example: "services:\n  db: {...}\n  db-0: {...}",
+        mend: "Give one of the two another name.",
     },
     Page {
         slug: "ideal/named-twice",
@@ -380,12 +356,6 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "The text has {% ... %}. Only {{ expressions }} are evaluated in an ideal file; this stays in the text as it is.",
         example: "content: \"{% if x %}\"",
         mend: "If it is meant for another program, nothing needs to be done. Otherwise use {{ a if x else b }}.",
-    },
-    Page {
-        slug: "ideal/not-utf8",
-        meaning: "The file is not UTF-8 text: it has bytes that are no characters, or it is UTF-16, or it is no text at all.",
-        example: "(a file saved as UTF-16)",
-        mend: "Save it as UTF-8. A byte order mark and Windows line ends are fine.",
     },
     Page {
         slug: "ideal/number-changes",
@@ -448,52 +418,10 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write `command` for a process, or `image` for a container; a container may have both.",
     },
     Page {
-        slug: "ideal/syntax",
-        meaning: "The text is not YAML. What comes after this place was not looked at.",
-        example: "command: [./pub, --port",
-        mend: "Look at the line and the one before: a missing quote, bracket or blank after a colon shows late. An expression stands in quotes: \"{{ vars.name }}\".",
-    },
-    Page {
-        slug: "ideal/tab",
-        meaning: "A tab stands where YAML counts blanks.",
-        example: "clouds:\n	shop: {}",
-        mend: "Use spaces; most editors can be told to.",
-    },
-    Page {
-        slug: "ideal/tag",
-        meaning: "YAML tags (!name) are not read: in some programs they run code.",
-        example: "a: !include x.yaml",
-        mend: "Remove it. A text that starts with ! stands in quotes.",
-    },
-    Page {
-        slug: "ideal/too-deep",
-        meaning: "Mappings and lists are nested deeper than any ideal needs.",
-        example: "[[[[[[[[ ...",
-        mend: "Look for brackets that are never closed.",
-    },
-    Page {
-        slug: "ideal/too-large",
-        meaning: "The file, one of its texts, or what its clouds inherit together is larger than anything an ideal needs. The limits keep a wrong file from eating the memory.",
-        example: "(a file of 5 MB)",
-        mend: "Look whether this is the right file. Large content belongs into files that a resource fetches, not into the ideal.",
-    },
-    Page {
         slug: "ideal/too-many",
         meaning: "More nodes or replicas than any cluster that we know has. Most likely a zero too many.",
         example: "nodes: 1000000",
         mend: "If it is meant, divide them among several clouds.",
-    },
-    Page {
-        slug: "ideal/too-many-problems",
-        meaning: "The file has so many problems that the rest is not shown. Most likely it is something else than an ideal file.",
-        example: "(the packing list of another program)",
-        mend: "Look whether this is the right file.",
-    },
-    Page {
-        slug: "ideal/too-much",
-        meaning: "The directory with all that is in it is a large part of the system. Removing it would end the node.",
-        example: "- directory: {path: /var, state: absent, with_content: true}",
-        mend: "Name a directory deeper down.",
     },
     Page {
         slug: "ideal/undefined-name",
@@ -566,18 +494,6 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "Another service is named here that is not in the file.",
         example: "after: [dta]",
         mend: "Mend the name, or declare the service.",
-    },
-    Page {
-        slug: "ideal/unsafe-text",
-        meaning: "The text holds a character that controls the terminal, hides, or makes text read in another order than it is: what one sees is not what it is. Or it starts with a dash where a program would take it for an option.",
-        example: "command: [\"./pub\", \"\\u202e\"]",
-        mend: "Remove the character. Text that was pasted from a web page or a chat often carries such ones.",
-    },
-    Page {
-        slug: "ideal/version",
-        meaning: "The number after `ideal:` is the version of the file format, and this program knows only version 1.",
-        example: "ideal: 2",
-        mend: "Write `ideal: 1`, or use a newer `ideal` if the file was made for one.",
     },
     Page {
         slug: "ideal/write-a-list",

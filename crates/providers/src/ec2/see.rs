@@ -1,6 +1,6 @@
 //! What EC2 shows, as our observations: the listing in pages, and one thing by its id.
 
-use ideal_core::id::{CloudId, MachineId, SnapshotId, VolumeId};
+use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::{
     Attachment, AttachmentState, Listing, Machine, MachineState, Snapshot, SnapshotState, Tags, Volume,
     VolumeState,
@@ -111,15 +111,7 @@ pub(crate) fn snapshot(element: &Element) -> Snapshot {
 
 /// The tags of what is nobody's say so.
 fn shown(written: &Written) -> Tags {
-    tags::read(written).unwrap_or(Tags {
-        cloud: CloudId(uuid::Uuid::nil()),
-        index: None,
-        mount: None,
-        generation: 0,
-        token: None,
-        demand: None,
-        epoch: 0,
-    })
+    tags::read(written).unwrap_or_else(Tags::nobodys)
 }
 
 /// Whether somebody owns it.

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ideal_core::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
+use ideal_core::id::{Life, MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::{Machine, MachineState, RetireMark, SealKind, Snapshot, SnapshotState, Tags};
 use ideal_core::time::{Bytes, Time};
 use ideal_host::durable::{self, Lock};
@@ -89,7 +89,7 @@ impl SnapshotMeta {
         let whole = self.checksum.is_some();
         Snapshot {
             id: self.id,
-            tags: shown(self.tags),
+            tags: self.tags.unwrap_or_else(Tags::nobodys),
             volume: self.volume,
             life: self.life,
             seal: self.seal,
@@ -105,7 +105,7 @@ impl MachineMeta {
     pub(super) fn show(self, state: MachineState) -> Machine {
         Machine {
             id: self.id,
-            tags: shown(self.tags),
+            tags: self.tags.unwrap_or_else(Tags::nobodys),
             state,
             address: Some(self.address),
             agent: Some(self.agent),
@@ -114,19 +114,6 @@ impl MachineMeta {
             size: self.size,
         }
     }
-}
-
-/// Tags as they are shown; of a thing that is nobody's, the nil uuid, which no cloud has.
-pub(super) fn shown(tags: Option<Tags>) -> Tags {
-    tags.unwrap_or(Tags {
-        cloud: CloudId(uuid::Uuid::nil()),
-        index: None,
-        mount: None,
-        generation: 0,
-        token: None,
-        demand: None,
-        epoch: 0,
-    })
 }
 
 /// An id becomes a part of a path, and it may come from a file that a person wrote.

@@ -12,7 +12,7 @@ use ideal_host::home::Attached;
 use ideal_host::now;
 
 use super::Place;
-use super::records::{Ledger, VolumeMeta, no_such, shown};
+use super::records::{Ledger, VolumeMeta, no_such};
 use super::tokens::{Known, parameters};
 use crate::{Answer, Object, ProviderError};
 
@@ -34,7 +34,7 @@ impl Ledger {
         };
         Ok(Volume {
             id: meta.id,
-            tags: shown(meta.tags),
+            tags: meta.tags.unwrap_or_else(Tags::nobodys),
             life: meta.life,
             state,
             attachment,

@@ -1,19 +1,15 @@
 //! Moto's server with our layer in front of it, for one test. Both end with it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use ideal_core::ideal::Ec2Spec;
 use ideal_providers::Ec2;
 use ideal_providers::ec2::{Rate, Rates};
 
 use crate::layer::Layer;
-
-/// How long the server may take to answer.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// The Python environment that `make setup` makes.
 pub(crate) fn environment() -> Option<PathBuf> {
@@ -74,8 +70,7 @@ impl Bed {
 
     /// One in this process.
     pub(crate) fn here(environment: &Path) -> Bed {
-        // Somebody may take the port in between: then the server ends, and another port is tried.
-        let (server, moto) = (0..10).find_map(|_| serve(environment)).expect("the server does not answer");
+        let (server, moto) = serve(environment);
         Bed { server, moto, layer: Layer::start(moto, environment) }
     }
 
@@ -119,34 +114,18 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        _ = self.server.kill();
+        // It ends when its input does.
+        drop(self.server.stdin.take());
         _ = self.server.wait();
     }
 }
 
-fn serve(environment: &Path) -> Option<(Child, SocketAddr)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut server = Command::new(environment.join("bin/moto_server"))
-        .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It says what it does on its standard error, which is read so that it never waits for that.
-    let said = server.stderr.take().unwrap();
-    std::thread::spawn(move || BufReader::new(said).lines().map_while(Result::ok).for_each(drop));
-    let begun = Instant::now();
-    while begun.elapsed() < WITHIN {
-        if std::net::TcpStream::connect(address).is_ok() {
-            return Some((server, address));
-        }
-        if server.try_wait().unwrap().is_some() {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    _ = server.kill();
-    _ = server.wait();
-    None
+fn serve(environment: &Path) -> (Child, SocketAddr) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
+    let mut command = Command::new(script);
+    let mut server = command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let at = said.trim().parse().unwrap_or_else(|_| panic!("the server does not say where it is: {said:?}"));
+    (server, at)
 }

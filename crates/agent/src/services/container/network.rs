@@ -71,14 +71,15 @@ pub(super) async fn bring(node: &Node, program: &Program) -> Result<Vec<Network>
             }
         }
         let found = find(engine, &name).await?;
-        let [id, others @ ..] = &found[..] else {
+        let [first, others @ ..] = &found[..] else {
             return Err(NotStarted::Failed(format!("network {name} does not stay")));
         };
-        // One whose making was given up, and was done all the same. One that is in use stays, and is told by name.
-        for other in others {
-            engine.delete(&format!("/networks/{other}")).await?;
+        // One whose making was given up, and was done all the same. One that is in use stays, and is told by name; what
+        // somebody else made under this name is not ours to take away.
+        for other in others.iter().filter(|other| other.cluster == cluster(node)) {
+            engine.delete(&format!("/networks/{}", other.id)).await?;
         }
-        networks.push(Network(id.clone()));
+        networks.push(Network(first.id.clone()));
     }
     Ok(networks)
 }
@@ -101,22 +102,37 @@ async fn alone(node: &Node) -> Result<Option<Lock>, NotStarted> {
     }
 }
 
-/// The networks of a name, by their ids, the oldest first.
-async fn find(engine: &Engine, name: &str) -> Result<Vec<String>, EngineError> {
+/// A network as the engine lists it. Ordered by age.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    made: jiff::Timestamp,
+    id: String,
+    /// Which cluster its label says it is of; empty when it has none.
+    cluster: String,
+}
+
+/// The networks of a name, the oldest first.
+async fn find(engine: &Engine, name: &str) -> Result<Vec<Found>, EngineError> {
     let filter = json!({"name": [name]}).to_string();
     let listed =
         engine.get(&format!("/networks?filters={}", escaped(&filter))).await?.good("list networks")?;
-    let text =
-        |network: &Value, key: &str| network.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    // The engine answers with all whose name contains this.
-    let same = listed.as_array().into_iter().flatten().filter(|network| text(network, "Name") == name);
-    let age = |network: &Value| {
-        let made = text(network, "Created").parse::<jiff::Timestamp>().unwrap_or(jiff::Timestamp::MAX);
-        (made, text(network, "Id"))
+    Ok(named(&listed, name))
+}
+
+/// Those of a list that have this name: the engine answers with all whose name contains it.
+fn named(listed: &Value, name: &str) -> Vec<Found> {
+    let text = |network: &Value, at: &str| {
+        network.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let mut all: Vec<_> = same.map(age).collect();
+    let same = listed.as_array().into_iter().flatten().filter(|network| text(network, "/Name") == name);
+    let found = |network: &Value| Found {
+        made: text(network, "/Created").parse().unwrap_or(jiff::Timestamp::MAX),
+        id: text(network, "/Id"),
+        cluster: text(network, &format!("/Labels/{CLUSTER}")),
+    };
+    let mut all: Vec<Found> = same.map(found).collect();
     all.sort();
-    Ok(all.into_iter().map(|(_, id)| id).collect())
+    all
 }
 
 /// Lets a container that was made with the first of its networks join the others.
@@ -132,4 +148,22 @@ pub(super) async fn join(
         node.containers.engine.post(&path, Some(&body)).await?.good("join the network")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_known_by_its_name_its_age_and_whose_it_is() {
+        let listed = json!([
+            {"Name": "ideal-shop", "Id": "b", "Created": "2026-01-02T00:00:00Z", "Labels": {CLUSTER: "shop"}},
+            {"Name": "ideal-shop-2", "Id": "c", "Created": "2026-01-01T00:00:00Z", "Labels": {CLUSTER: "shop"}},
+            {"Name": "ideal-shop", "Id": "a", "Created": "2026-01-01T00:00:00Z", "Labels": null},
+            {"Name": "ideal-shop", "Id": "d", "Created": "nobody knows", "Labels": {CLUSTER: "other"}},
+        ]);
+        let found = named(&listed, "ideal-shop");
+        let seen: Vec<_> = found.iter().map(|own| (&*own.id, &*own.cluster)).collect();
+        assert_eq!(seen, [("a", ""), ("b", "shop"), ("d", "other")]);
+    }
 }
