@@ -10,6 +10,7 @@ use crate::exit::Exit;
 mod author;
 mod cluster;
 pub(crate) mod data;
+mod existing;
 mod guard;
 mod listing;
 mod nodes;
@@ -23,6 +24,7 @@ pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
 pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
+pub(crate) use existing::{Import, ImportFormat};
 pub(crate) use guard::Guard;
 pub(crate) use listing::Listing;
 pub(crate) use nodes::{
@@ -93,6 +95,11 @@ pub(crate) enum Command {
     /// Check the ideal file; contacts nothing
     #[command(after_help = "Examples:\n  ideal check\n  ideal check --fix\n  ideal check other.yaml -o json")]
     Check(Check),
+    /// Turn the file of an older system into an ideal file
+    #[command(
+        after_help = "Examples:\n  ideal import wucluster wucluster.yaml --to ideal.yaml\n  ideal import cloudera ec2-storage-gibbon.json"
+    )]
+    Import(Import),
     /// Show the effective ideal, each value with where it came from
     #[command(after_help = "Examples:\n  ideal show\n  ideal show shop.web\n  ideal show -o json")]
     Show(Show),

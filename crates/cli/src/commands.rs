@@ -14,6 +14,7 @@ mod facts;
 mod guard;
 mod heal;
 mod history;
+mod import;
 mod init;
 mod logs;
 mod nodes;
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
     match &arguments.command {
         Command::Init(init) => init::run(init, output),
         Command::Check(check) => check::run(check, global, output),
+        Command::Import(wanted) => import::run(wanted, output),
         Command::Show(show) => show::run(show, global, output),
         Command::Recipe(recipe) => recipe::run(recipe, global, output),
         Command::Plugin(plugin) => plugin::run(plugin, global, output),

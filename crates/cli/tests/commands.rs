@@ -203,3 +203,52 @@ fn recipes_are_listed_and_shown() {
     seen += &folder.run(&["show", "shop"]);
     snapshot("recipes", &seen);
 }
+
+#[test]
+fn files_of_older_systems_become_ideal_files() {
+    let folder = Folder::new("import");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("../file/tests/import");
+    for name in ["gibbon.wucluster.yaml", "gibbon.cloudera.json"] {
+        folder.write(name, &std::fs::read_to_string(old.join(name)).unwrap_or_default());
+    }
+    let printed = folder.run(&["import", "wucluster", "gibbon.wucluster.yaml"]);
+    assert!(printed.contains("exit 0") && printed.contains("from: {volume: vol-8d8d1c47}"), "{printed}");
+    let remark = "gibbon.wucluster.yaml:3: `aws_secret_access_key` is not carried over: credentials";
+    assert!(printed.contains(remark) && !printed.to_lowercase().contains("never-shown"), "{printed}");
+    // What is written is good, and is written once.
+    let wrote = folder.run(&[
+        "import",
+        "cloudera",
+        "gibbon.cloudera.json",
+        "--name",
+        "old",
+        "--to",
+        "new/ideal.yaml",
+    ]);
+    assert!(wrote.contains("exit 0") && wrote.contains("  wrote new/ideal.yaml"), "{wrote}");
+    let before = folder.read("new/ideal.yaml");
+    let check = folder.run(&["check", "new/ideal.yaml"]);
+    assert!(check.contains("exit 0") && check.contains("6 clouds, 4 nodes, 5 mounts"), "{check}");
+    let again = folder.run(&["import", "wucluster", "gibbon.wucluster.yaml", "--to", "new/ideal.yaml"]);
+    assert!(again.contains("exit 1") && again.contains("is there already"), "{again}");
+    assert_eq!(folder.read("new/ideal.yaml"), before);
+    // Uuids are new each time; all else is told to scripts as well.
+    let json = folder.run(&["import", "wucluster", "gibbon.wucluster.yaml", "-o", "json"]);
+    assert!(json.contains("\"good\": true") && json.contains("\"line\": 3"), "{json}");
+    // What was allowed there and is a mistake here is shown, and comes out all the same.
+    folder.write(
+        "twice.json",
+        r#"{"a": [[{"mount_point": "/data", "size": 1}, {"mount_point": "/data", "size": 1}]]}"#,
+    );
+    let twice = folder.run(&["import", "cloudera", "twice.json", "--name", "a", "-o", "plain"]);
+    assert!(
+        twice.contains("exit 2") && twice.contains("mounts-overlap") && twice.contains("data-2:"),
+        "{twice}"
+    );
+    let nameless = folder.run(&["import", "cloudera", "twice.json"]);
+    assert!(nameless.contains("exit 2") && nameless.contains("--name NAME"), "{nameless}");
+    let wrong = folder.run(&["import", "wucluster", "twice.json"]);
+    assert!(wrong.contains("exit 2") && wrong.contains("twice.json: line 1, column 1"), "{wrong}");
+    let none = folder.run(&["import", "wucluster", "none.yaml"]);
+    assert!(none.contains("exit 2") && none.contains("cannot read none.yaml"), "{none}");
+}

@@ -21,6 +21,7 @@ mod yaml;
 
 pub mod explain;
 pub mod expression;
+pub mod import;
 pub mod reference;
 pub mod show;
 pub mod source_map;
