@@ -24,7 +24,7 @@ pub(crate) use cluster::{
     Away, Demand, Destroy, Heal, History, Logs, Plan, Pursuit, Release, Sim, Status, Up,
 };
 pub(crate) use data::{Snapshots, SnapshotsAction, Volumes, VolumesAction};
-pub(crate) use existing::{Import, ImportFormat};
+pub(crate) use existing::{Adopt, AdoptWhat, Import, ImportFormat};
 pub(crate) use guard::Guard;
 pub(crate) use listing::Listing;
 pub(crate) use nodes::{
@@ -100,6 +100,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  ideal import wucluster wucluster.yaml --to ideal.yaml\n  ideal import cloudera ec2-storage-gibbon.json"
     )]
     Import(Import),
+    /// Show what a provider has that is nobody's, as lines for the ideal file; touches nothing
+    #[command(after_help = "Examples:\n  ideal adopt volumes\n  ideal adopt machines")]
+    Adopt(Adopt),
     /// Show the effective ideal, each value with where it came from
     #[command(after_help = "Examples:\n  ideal show\n  ideal show shop.web\n  ideal show -o json")]
     Show(Show),

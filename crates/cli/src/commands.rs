@@ -1,5 +1,6 @@
 //! One file for each command. They return how they ended; errors that end them early carry what to do next.
 
+mod adopt;
 pub(crate) mod agent;
 mod away;
 mod check;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         Command::Init(init) => init::run(init, output),
         Command::Check(check) => check::run(check, global, output),
         Command::Import(wanted) => import::run(wanted, output),
+        Command::Adopt(wanted) => adopt::run(wanted, global, output),
         Command::Show(show) => show::run(show, global, output),
         Command::Recipe(recipe) => recipe::run(recipe, global, output),
         Command::Plugin(plugin) => plugin::run(plugin, global, output),

@@ -15,6 +15,7 @@ mod groups;
 mod machines;
 mod marks;
 mod meaning;
+mod nobodys;
 mod policy;
 mod query;
 mod see;
@@ -35,6 +36,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 pub use budget::{Rate, Rates};
 use client::Client;
+pub use nobodys::{NobodysMachine, NobodysVolume};
 pub use policy::policy;
 
 /// EC2 promises nothing; a minute is what its own programs wait.

@@ -45,3 +45,29 @@ pub(crate) struct ImportFile {
     #[arg(long, value_name = "NEW")]
     pub(crate) to: Option<PathBuf>,
 }
+
+/// `ideal adopt`
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    #[command(subcommand)]
+    pub(crate) what: AdoptWhat,
+}
+
+/// What is looked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdoptWhat {
+    /// Volumes that are nobody's, as mounts that take them over
+    #[command(after_help = "Examples:\n  ideal adopt volumes\n  ideal adopt volumes --provider aws -o jsonl")]
+    Volumes {
+        /// Only of this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+    },
+    /// Machines that run and are nobody's, as a provider of kind ssh
+    #[command(after_help = "Examples:\n  ideal adopt machines\n  ideal adopt machines -o json")]
+    Machines {
+        /// Only of this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+    },
+}

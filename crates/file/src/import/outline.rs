@@ -44,6 +44,24 @@ pub(super) struct Kind {
     pub(super) size: Option<String>,
 }
 
+/// What the types of that time have, as EC2's pages said: cpus and memory. Most cannot be had any more.
+pub(super) fn size_of(name: &str) -> Option<(u32, Bytes)> {
+    let (cpus, mib) = match name {
+        "t1.micro" => (1, 613),
+        "m1.small" => (1, 1740),
+        "m1.medium" => (1, 3840),
+        "m1.large" => (2, 7680),
+        "m1.xlarge" => (4, 15360),
+        "c1.medium" => (2, 1740),
+        "c1.xlarge" => (8, 7168),
+        "m2.xlarge" => (2, 17510),
+        "m2.2xlarge" => (4, 35020),
+        "m2.4xlarge" => (8, 70041),
+        _ => return None,
+    };
+    Some((cpus, Bytes(mib << 20)))
+}
+
 /// One node.
 #[derive(Debug)]
 pub(super) struct Machine {

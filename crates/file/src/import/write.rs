@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ideal_core::id::{CloudId, Name};
 
-use super::outline::{Cluster, Kind, Machine, Mount, Outline, Role};
+use super::outline::{Cluster, Kind, Machine, Mount, Outline, Role, size_of};
 use super::{Imported, Remark};
 
 /// Comments are folded to this width.
@@ -22,9 +22,15 @@ pub(super) fn write(outline: &Outline, mint: impl FnMut() -> CloudId) -> Importe
     text.remarks(0, &outline.remarks);
     text.line(0, "ideal: 1\n");
     text.line(0, "providers:");
-    for (name, kind) in text.providers.0.clone() {
-        text.line(1, &format!("{name}: {}", provider(&kind)));
+    let providers = std::mem::replace(&mut text.providers, Providers(Vec::new()));
+    for provider in &providers.0 {
+        if provider.zones.len() > 1 {
+            let why = "nodes of a cloud are shared out over these zones by their number, the first node to the first zone";
+            text.remarks(1, &[Remark { line: 0, text: why.to_owned() }]);
+        }
+        text.line(1, &format!("{}: {}", provider.name, provider.spec()));
     }
+    text.providers = providers;
     text.line(0, "\nclouds:");
     for cluster in &outline.clusters {
         text.cluster(cluster);
@@ -37,45 +43,80 @@ fn mounts(cluster: &Cluster) -> impl Iterator<Item = &Mount> {
     cluster.roles.iter().flat_map(|role| &role.nodes).flat_map(|node| &node.mounts)
 }
 
-/// What is said of the machines of a kind where they are made.
-fn provider(kind: &Kind) -> String {
-    let mut keys = Vec::new();
-    if let Some(zone) = &kind.zone {
-        // A zone is called like its region, with a letter after it.
-        let region = zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
-        if region.ends_with(|c: char| c.is_ascii_digit()) {
-            keys.push(format!("region: {region}"));
-        }
-        keys.push(format!("zones: [{zone}]"));
-    }
-    keys.extend(kind.size.as_ref().map(|size| format!("types: [{size}]")));
-    format!("{{ec2: {{{}}}}}", keys.join(", "))
+/// A provider of the new file. There is one for each region: the same account in the same region would be seen twice.
+struct Provider {
+    name: String,
+    region: Option<String>,
+    zones: Vec<String>,
+    /// The type of all of its machines, where that says more than their size.
+    only: Option<String>,
 }
 
-/// A provider for each zone and type that there is: images are said by clouds.
-struct Providers(Vec<(String, Kind)>);
+impl Provider {
+    fn spec(&self) -> String {
+        let mut keys: Vec<String> = self.region.iter().map(|region| format!("region: {region}")).collect();
+        if !self.zones.is_empty() {
+            keys.push(format!("zones: [{}]", self.zones.join(", ")));
+        }
+        keys.extend(self.only.as_ref().map(|only| format!("types: [{only}]")));
+        format!("{{ec2: {{{}}}}}", keys.join(", "))
+    }
+}
+
+/// A zone is called like its region, with a letter after it.
+fn region(zone: &str) -> Option<&str> {
+    let region = zone.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    region.ends_with(|c: char| c.is_ascii_digit()).then_some(region)
+}
+
+struct Providers(Vec<Provider>);
 
 impl Providers {
     fn of(outline: &Outline) -> Providers {
-        let mut all: Vec<(String, Kind)> = Vec::new();
-        for cluster in &outline.clusters {
-            let nodes = cluster.roles.iter().flat_map(|role| &role.nodes).map(|node| &node.kind);
-            for kind in std::iter::once(&cluster.usual).chain(nodes) {
-                let kind = Kind { image: None, ..kind.clone() };
-                if !all.iter().any(|(_, own)| *own == kind) {
-                    let name = match all.len() {
-                        0 => "aws".to_owned(),
-                        others => format!("aws-{}", others + 1),
-                    };
-                    all.push((name, kind));
+        let mut all: Vec<Provider> = Vec::new();
+        let nodes = |cluster: &'_ Cluster| -> Vec<Kind> {
+            cluster.roles.iter().flat_map(|role| &role.nodes).map(|node| node.kind.clone()).collect()
+        };
+        let usual = outline.clusters.iter().map(|cluster| cluster.usual.clone());
+        let kinds: Vec<Kind> = usual.chain(outline.clusters.iter().flat_map(nodes)).collect();
+        for zone in kinds.iter().filter_map(|kind| kind.zone.as_deref()) {
+            let region = region(zone).map(str::to_owned);
+            let own = match all.iter().position(|own| own.region == region) {
+                Some(at) => at,
+                None => {
+                    let name =
+                        if all.is_empty() { "aws".to_owned() } else { format!("aws-{}", all.len() + 1) };
+                    all.push(Provider { name, region, zones: Vec::new(), only: None });
+                    all.len() - 1
                 }
+            };
+            if let Some(own) = all.get_mut(own).filter(|own| !own.zones.iter().any(|known| known == zone)) {
+                own.zones.push(zone.to_owned());
             }
         }
-        Providers(all)
+        if all.is_empty() {
+            let name = "aws".to_owned();
+            all.push(Provider { name, region: None, zones: Vec::new(), only: None });
+        }
+        let mut providers = Providers(all);
+        let nodes: Vec<Kind> = outline.clusters.iter().flat_map(nodes).collect();
+        for at in 0..providers.0.len() {
+            let mut types = nodes.iter().filter(|kind| providers.at(kind) == at).map(|kind| &kind.size);
+            let first = types.next().cloned().flatten().filter(|first| size_of(first).is_none());
+            let only = first.filter(|first| types.all(|other| other.as_ref() == Some(first)));
+            if let Some(own) = providers.0.get_mut(at) {
+                own.only = only;
+            }
+        }
+        providers
+    }
+    /// What says no zone is where the first is.
+    fn at(&self, kind: &Kind) -> usize {
+        let region = kind.zone.as_deref().and_then(region);
+        self.0.iter().position(|own| kind.zone.is_some() && own.region.as_deref() == region).unwrap_or(0)
     }
     fn name(&self, kind: &Kind) -> &str {
-        let same = |own: &Kind| (&own.zone, &own.size) == (&kind.zone, &kind.size);
-        self.0.iter().find(|(_, own)| same(own)).map_or("aws", |(name, _)| name)
+        self.0.get(self.at(kind)).map_or("aws", |own| &own.name)
     }
 }
 
@@ -122,6 +163,7 @@ impl<M: FnMut() -> CloudId> Text<M> {
             Some(image) => self.line(2, &format!("image: {image}")),
             None => self.line(2, "# image: the provider's own is taken where none is said"),
         }
+        self.size(2, &cluster.usual, &Kind::default());
         if cluster.roles.is_empty() {
             return;
         }
@@ -142,8 +184,7 @@ impl<M: FnMut() -> CloudId> Text<M> {
             let others = role.nodes.iter().skip(1).flat_map(|node| &node.mounts);
             remarks.extend(others.flat_map(|mount| mount.remarks.clone()));
             self.remarks(3, &remarks);
-            self.line(3, &format!("{}:", role.name));
-            self.nodes(4, role.nodes.first(), role.nodes.len(), usual);
+            self.nodes(4, role.name.as_str(), role.nodes.first(), role.nodes.len(), usual);
             return;
         }
         self.line(3, &format!("{}:", role.name));
@@ -152,23 +193,27 @@ impl<M: FnMut() -> CloudId> Text<M> {
         self.line(4, "clouds:");
         for (index, node) in role.nodes.iter().enumerate() {
             self.remarks(5, &node.remarks);
-            self.line(5, &format!("{}:", of_index(&role.name, index)));
-            self.nodes(6, Some(node), 1, usual);
+            self.nodes(6, &of_index(&role.name, index), Some(node), 1, usual);
         }
     }
 
     /// What a cloud of nodes says of itself.
-    fn nodes(&mut self, depth: usize, node: Option<&Machine>, count: usize, usual: &Kind) {
+    fn nodes(&mut self, depth: usize, name: &str, node: Option<&Machine>, count: usize, usual: &Kind) {
+        if let Some(remark) = node.and_then(|node| self.elsewhere(name, node)) {
+            self.remarks(depth - 1, &[remark]);
+        }
+        self.line(depth - 1, &format!("{name}:"));
         self.identity(depth);
         self.line(depth, &format!("nodes: {count}"));
         let Some(node) = node else { return };
-        if (&node.kind.zone, &node.kind.size) != (&usual.zone, &usual.size) {
+        if self.providers.at(&node.kind) != self.providers.at(usual) {
             let provider = format!("provider: {}", self.providers.name(&node.kind));
             self.line(depth, &provider);
         }
         if let Some(image) = node.kind.image.as_ref().filter(|image| usual.image.as_ref() != Some(*image)) {
             self.line(depth, &format!("image: {image}"));
         }
+        self.size(depth, &node.kind, usual);
         if node.mounts.is_empty() {
             return;
         }
@@ -179,6 +224,28 @@ impl<M: FnMut() -> CloudId> Text<M> {
             let from = from.unwrap_or_default();
             let line = format!("{}: {{size: {}, at: {}{from}}}", mount.name, mount.size, path(&mount.at));
             self.line(depth + 1, &line);
+        }
+    }
+
+    /// What is said of a node whose volume is in another zone than the first, where its first machine is made: no volume
+    /// of it is known at EC2 before it was taken over.
+    fn elsewhere(&self, name: &str, node: &Machine) -> Option<Remark> {
+        node.mounts.iter().find(|mount| matches!(mount.from, Some(("volume", _))))?;
+        let own = node.kind.zone.as_ref()?;
+        let first = self.providers.0.get(self.providers.at(&node.kind))?.zones.first()?;
+        let text = format!(
+            "the volumes of `{name}` were in {own}, and its first machine is made in {first}: when one cannot be attached, \
+             `ideal nodes replace` makes another machine where the volumes are"
+        );
+        (own != first).then_some(Remark { line: 0, text })
+    }
+
+    /// What a type of that time has, where it is not the usual one.
+    fn size(&mut self, depth: usize, kind: &Kind, usual: &Kind) {
+        if kind.size != usual.size
+            && let Some((cpus, memory)) = kind.size.as_deref().and_then(size_of)
+        {
+            self.line(depth, &format!("size: {{cpus: {cpus}, memory: {memory}}}"));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use ideal_core::id::Name;
 
-use super::outline::{Cluster, Kind, Machine, Outline, Role, find, key, mounts, twice, unknown};
+use super::outline::{Cluster, Kind, Machine, Outline, Role, find, key, mounts, size_of, twice, unknown};
 use super::{Old, Remark, Wrong, is_id, name_of, untaken};
 use crate::tree::{Entry, Node, Value};
 use crate::yaml::shortened;
@@ -119,9 +119,18 @@ fn kind(node: &Node, usual: &Kind, old: &Old<'_>, remarks: &mut Vec<Remark>) -> 
         let said = find(node, names).and_then(|node| old.word(node, what, good, remarks));
         said.or_else(|| usual.clone())
     };
-    Kind {
-        zone: word(&ZONE, "no zone of EC2; the first of the region is taken", &plain, &usual.zone),
-        image: word(&IMAGE, "no id of an image; write `image`", &is_image, &usual.image),
-        size: word(&TYPE, "no type of machines; one is taken by `size`", &plain, &usual.size),
+    let zone = word(&ZONE, "no zone of EC2; the first of the region is taken", &plain, &usual.zone);
+    let image = word(&IMAGE, "no id of an image; write `image`", &is_image, &usual.image);
+    let size = word(&TYPE, "no type of machines; one is taken by `size`", &plain, &usual.size);
+    if let (Some(node), Some(name)) = (find(node, &TYPE), &size) {
+        let text = match size_of(name) {
+            Some(_) => format!("for `{name}`, the smallest type of today is taken that has as much: `size`"),
+            None => format!(
+                "`{name}` is carried over where all machines of its region are of it, as `types` of the provider; \
+                 else write the `size` of the cloud"
+            ),
+        };
+        remarks.push(old.remark(node.at, text));
     }
+    Kind { zone, image, size }
 }
