@@ -114,7 +114,12 @@ fn serve(environment: &Path) -> (Child, SocketAddr) {
 #[test]
 fn machines_and_volumes_come_go_and_come_back() {
     let Some(bed) = Bed::start("life") else { return };
-    assert!(bed.ideal(&["doctor"]).contains("ec2: it answers in eu-west-1"));
+    let said = bed.ideal(&["doctor"]);
+    assert!(
+        said.contains("ec2: it answers in eu-west-1") && said.contains("ec2: it says the same time"),
+        "{said}"
+    );
+    assert!(said.contains("ec2: 7 actions tried and allowed; not tried: what changes something"), "{said}");
     bed.ideal(&["up", "--to", "attached"]);
     assert_eq!(bed.counted(), [2, 2, 0]);
 

@@ -9,6 +9,7 @@
 mod actions;
 mod budget;
 mod client;
+mod doctor;
 mod element;
 mod failure;
 mod groups;
@@ -36,6 +37,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
 pub use budget::{Rate, Rates};
 use client::Client;
+pub use doctor::{Allowed, Permission, Skew};
 pub use nobodys::{NobodysMachine, NobodysVolume};
 pub use policy::policy;
 

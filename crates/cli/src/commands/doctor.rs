@@ -1,15 +1,16 @@
 //! `ideal doctor`: a few checks, each with what to do when it fails.
 
+mod ec2;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use ideal_core::id::Name;
-use ideal_core::ideal::{DockerSpec, Ec2Spec, ProviderSpec, VolumesOf};
+use ideal_core::ideal::{DockerSpec, ProviderSpec, VolumesOf};
 use ideal_core::observed::{AgentSeen, MachineState};
 use ideal_core::time::{Span, Time};
 use ideal_engine::Glance;
 use ideal_providers::docker::{Engine, SOCKET, lacks, loops_work};
-use ideal_providers::ec2::{Ec2, Rates};
 use ideal_store::Journal;
 use ideal_store::sqlite::Sqlite;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::render::words::{counted, span};
 use crate::world::{World, wait_for};
+use ec2::ec2;
 
 /// 2025-01-01: a clock before it was never set.
 const EARLIEST: Time = Time(1_735_689_600_000);
@@ -54,9 +56,9 @@ pub(crate) fn run(global: &Global, output: &Output) -> anyhow::Result<Exit> {
     } else {
         for check in &checks {
             let mark = if check.good { '\u{2713}' } else { '\u{2717}' };
-            output.result(&format!("{mark} {:<9} {}", check.what, check.found));
+            output.result(&format!("{mark} {:<11} {}", check.what, check.found));
             if let Some(next) = &check.next {
-                output.result(&format!("            next: {next}"));
+                output.result(&format!("              next: {next}"));
             }
         }
     }
@@ -83,23 +85,11 @@ fn providers(world: &World) -> Vec<Check> {
     let used = |name: &Name| world.ideal.clouds.iter().any(|cloud| cloud.provider == *name);
     let used = world.ideal.providers.iter().filter(|(name, _)| used(name));
     let of = |(name, spec): (&Name, &ProviderSpec)| match spec {
-        ProviderSpec::Ec2(spec) => Some(ec2(spec)),
-        ProviderSpec::Sim => Some(Check::bad("provider", "sim is only for tests", "write `local`")),
-        _ => Some(provider(world, name, spec, &world.around.data(spec)?)),
+        ProviderSpec::Ec2(spec) => ec2(spec),
+        ProviderSpec::Sim => vec![Check::bad("provider", "sim is only for tests", "write `local`")],
+        _ => world.around.data(spec).map(|data| provider(world, name, spec, &data)).into_iter().collect(),
     };
-    used.filter_map(of).collect()
-}
-
-/// Whether it answers to whoever asks here.
-fn ec2(spec: &Ec2Spec) -> Check {
-    let provider = Ec2::new(spec.clone(), Rates::default());
-    match wait_for(async { Ok(provider.reachable().await?) }) {
-        Ok(region) => Check::good("provider", format!("ec2: it answers in {region}")),
-        Err(error) => {
-            let next = "see `aws sts get-caller-identity`, and `region:` and `profile:` of the provider";
-            Check::bad("provider", format!("ec2: {error}"), next)
-        }
-    }
+    used.flat_map(of).collect()
 }
 
 fn provider(world: &World, name: &Name, spec: &ProviderSpec, data: &Path) -> Check {

@@ -24,10 +24,13 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_types::service_config::ServiceConfigKey;
 use ideal_core::ideal::Ec2Spec;
+use ideal_core::time::Time;
+use ideal_host::now;
 use tokio::sync::OnceCell;
 
 use super::actions::Class;
 use super::budget::{Budget, Rates};
+use super::doctor::Skew;
 use super::element::Element;
 use super::failure::{Failure, Kind};
 use super::query::Query;
@@ -61,6 +64,8 @@ struct Connection {
     http: SharedHttpConnector,
     credentials: SharedCredentialsProvider,
     known: Mutex<Option<(Credentials, Arc<Budget>)>>,
+    /// How far our clock was from that of the last answer.
+    skew: Mutex<Option<Skew>>,
 }
 
 impl Client {
@@ -71,6 +76,16 @@ impl Client {
     /// The region that is asked.
     pub(crate) async fn region(&self) -> Result<&str, Failure> {
         Ok(&self.connection().await?.region)
+    }
+
+    /// Where EC2 answers.
+    pub(crate) async fn endpoint(&self) -> Result<&str, Failure> {
+        Ok(&self.connection().await?.endpoint)
+    }
+
+    /// How far our clock was from that of the last answer, as far as that told the time.
+    pub(crate) fn skew(&self) -> Option<Skew> {
+        *self.connection.get()?.skew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connection(&self) -> Result<&Connection, Failure> {
@@ -190,7 +205,14 @@ impl Connection {
             )
         });
         let endpoint = format!("{}/", endpoint.trim_end_matches('/'));
-        Ok(Connection { region, endpoint, http, credentials, known: Mutex::new(None) })
+        Ok(Connection {
+            region,
+            endpoint,
+            http,
+            credentials,
+            known: Mutex::default(),
+            skew: Mutex::default(),
+        })
     }
 
     /// Credentials that are good for a while, and the budget of whose they are.
@@ -219,6 +241,9 @@ impl Connection {
         let answered = within(ANSWERS_WITHIN, async {
             let answer = self.http.call(request).await.map_err(|error| failed(&error))?;
             let status = answer.status().as_u16();
+            // Also of a refusal: a clock that is wrong is why.
+            let skew = answer.headers().get("date").and_then(|date| skew(date, now()));
+            *self.skew.lock().unwrap_or_else(PoisonError::into_inner) = skew;
             let mut parts = ByteStream::new(answer.into_body());
             let mut whole = Vec::new();
             while let Some(part) = parts.next().await {
@@ -274,6 +299,15 @@ impl Connection {
     }
 }
 
+/// How far our clock is from what an answer says.
+fn skew(date: &str, ours: Time) -> Option<Skew> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_millisecond();
+    let theirs = Time(u64::try_from(theirs).ok()?);
+    let is_ahead = ours > theirs;
+    let by = if is_ahead { ours.since(theirs) } else { theirs.since(ours) };
+    Some(Skew { is_ahead, by })
+}
+
 /// Where EC2 answers, unless something else is named.
 fn usual_endpoint(region: &str, fips: bool, dual_stack: bool) -> String {
     let service = if fips { "ec2-fips" } else { "ec2" };
@@ -324,6 +358,16 @@ mod tests {
         assert_eq!(at("us-east-1", true, false), "https://ec2-fips.us-east-1.amazonaws.com");
         assert_eq!(at("us-east-1", false, true), "https://ec2.us-east-1.api.aws");
         assert_eq!(at("cn-north-1", false, false), "https://ec2.cn-north-1.amazonaws.com.cn");
+    }
+
+    #[test]
+    fn the_time_of_an_answer_is_compared_with_ours() {
+        let at = |ours: u64| skew("Sun, 06 Nov 1994 08:49:37 GMT", Time(ours));
+        let by = |is_ahead, secs| Some(Skew { is_ahead, by: ideal_core::time::Span::secs(secs) });
+        assert_eq!(at(784_111_777_000), by(false, 0));
+        assert_eq!(at(784_111_777_000 + 61_000), by(true, 61));
+        assert_eq!(at(784_111_777_000 - 3_600_000), by(false, 3600));
+        assert_eq!(skew("yesterday", Time(0)), None);
     }
 
     fn said(code: &str) -> Failure {

@@ -8,6 +8,7 @@ mod bed;
 mod calls;
 mod careful;
 mod contract;
+mod doctor;
 mod faults;
 mod form;
 mod layer;
