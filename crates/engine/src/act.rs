@@ -3,6 +3,8 @@
 //! Immediately before each effect the lease is checked, what is touched is read by id, and the guard that the
 //! planner used is asked again; only its permit opens the provider's destructive calls.
 
+pub(crate) mod together;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -123,52 +125,6 @@ pub(crate) async fn act(common: &Common, task: &Task) -> Ended {
     }
 }
 
-/// Mirrors the demands of many steps at one provider in one call, then tells the agents.
-pub(crate) async fn mirror(common: &Common, tasks: &[Task]) -> Vec<Ended> {
-    let mut objects = Vec::new();
-    for task in tasks {
-        if let Act::Mirror { machines, volumes, snapshots, .. } = &task.step.act {
-            objects.extend(machines.iter().cloned().map(ObjectId::Machine));
-            objects.extend(volumes.iter().cloned().map(ObjectId::Volume));
-            objects.extend(snapshots.iter().cloned().map(ObjectId::Snapshot));
-        }
-    }
-    let mut shared = Ok(());
-    if let (Some(first), false) = (tasks.first(), objects.is_empty()) {
-        let doing = Doing { common, task: first };
-        let demand = (**common.demands.borrow()).clone();
-        let epoch = common.authority.borrow().epoch;
-        shared = doing.call(&Call::Mirror { objects, demand, epoch }).await.map(|_| ());
-    }
-    let mut ended = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        ended.push(match &shared {
-            Ok(()) => tell_agent(common, task).await,
-            Err(Stop::Outcome(outcome)) => Ended::Outcome(outcome.clone()),
-            Err(Stop::Overtaken(_)) => {
-                Ended::Outcome(Outcome::Failed { why: "the lease was lost".to_owned(), after: None })
-            }
-        });
-    }
-    if let (Err(Stop::Overtaken(error)), Some(first)) = (shared, ended.first_mut()) {
-        *first = Ended::Overtaken(error);
-    }
-    ended
-}
-
-async fn tell_agent(common: &Common, task: &Task) -> Ended {
-    let Act::Mirror { agent: true, .. } = &task.step.act else {
-        return Ended::Outcome(Outcome::Accepted { made: None });
-    };
-    let demand = (**common.demands.borrow()).clone();
-    let doing = Doing { common, task };
-    match doing.order(Verb::Note { demand }).await {
-        Ok(_) => Ended::Outcome(Outcome::Accepted { made: None }),
-        Err(Stop::Outcome(outcome)) => Ended::Outcome(outcome),
-        Err(Stop::Overtaken(error)) => Ended::Overtaken(error),
-    }
-}
-
 struct Doing<'a> {
     common: &'a Common,
     task: &'a Task,
@@ -178,12 +134,10 @@ impl Doing<'_> {
     async fn run(&self) -> Result<Outcome, Stop> {
         let step = &self.task.step;
         match &step.act {
-            Act::CreateMachine { generation, image, size } => {
-                let token = token(&step.part, "machine", *generation);
-                let tags = self.tags(*generation, Some(token.clone()));
-                let (image, size) = (image.clone(), size.clone());
-                self.make(&Call::CreateMachine { token, tags, image, size }).await
-            }
+            Act::CreateMachine { .. } => match self.creation() {
+                Some(call) => self.make(&call).await,
+                None => Err(gone("the machine that is asked for")),
+            },
             Act::StartMachine { machine } => self.accept(&Call::StartMachine(machine.clone())).await,
             Act::EndMachine { machine, unheard } => {
                 let may = if *unheard { guard::terminate_unheard } else { guard::terminate };
@@ -418,24 +372,16 @@ impl Doing<'_> {
         self.call(call).await.map(|_| Outcome::Accepted { made: None })
     }
 
-    /// A creation: what it answers may be over already, when its token was used before.
     async fn make(&self, call: &Call) -> Result<Outcome, Stop> {
-        let made = |id: &dyn ToString| Outcome::Accepted { made: Some(id.to_string()) };
-        Ok(match self.call(call).await? {
-            Answer::Accepted => Outcome::Accepted { made: None },
-            Answer::Made(Object::Machine(machine)) => match machine.state {
-                MachineState::Terminated | MachineState::Terminating => Outcome::UsedUp,
-                _ => made(&machine.id),
-            },
-            Answer::Made(Object::Volume(volume)) => match volume.state {
-                VolumeState::Deleted | VolumeState::Deleting | VolumeState::Error => Outcome::UsedUp,
-                _ => made(&volume.id),
-            },
-            Answer::Made(Object::Snapshot(snapshot)) => match snapshot.state {
-                SnapshotState::Error => Outcome::UsedUp,
-                _ => made(&snapshot.id),
-            },
-        })
+        self.call(call).await.map(made)
+    }
+
+    /// What is asked for when a machine is to be made.
+    fn creation(&self) -> Option<Call> {
+        let Act::CreateMachine { generation, image, size } = &self.task.step.act else { return None };
+        let token = token(&self.task.step.part, "machine", *generation);
+        let tags = self.tags(*generation, Some(token.clone()));
+        Some(Call::CreateMachine { token, tags, image: image.clone(), size: size.clone() })
     }
 
     async fn order(&self, verb: Verb) -> Result<Reply, Stop> {
@@ -508,6 +454,26 @@ impl Doing<'_> {
             }
         }
         Ok(seals)
+    }
+}
+
+/// A creation: what it answers may be over already, when its token was used before.
+fn made(answer: Answer) -> Outcome {
+    let made = |id: &dyn ToString| Outcome::Accepted { made: Some(id.to_string()) };
+    match answer {
+        Answer::Accepted => Outcome::Accepted { made: None },
+        Answer::Made(Object::Machine(machine)) => match machine.state {
+            MachineState::Terminated | MachineState::Terminating => Outcome::UsedUp,
+            _ => made(&machine.id),
+        },
+        Answer::Made(Object::Volume(volume)) => match volume.state {
+            VolumeState::Deleted | VolumeState::Deleting | VolumeState::Error => Outcome::UsedUp,
+            _ => made(&volume.id),
+        },
+        Answer::Made(Object::Snapshot(snapshot)) => match snapshot.state {
+            SnapshotState::Error => Outcome::UsedUp,
+            _ => made(&snapshot.id),
+        },
     }
 }
 

@@ -45,11 +45,22 @@ impl<'a> Flight<'a> {
     pub(crate) fn add(&mut self, tasks: Vec<Task>) {
         let (mirrors, others): (Vec<Task>, Vec<Task>) =
             tasks.into_iter().partition(|task| matches!(task.step.act, Act::Mirror { .. }));
-        // Mirrors go together: one call for many objects of one provider.
+        let (machines, others): (Vec<Task>, Vec<Task>) = others.into_iter().partition(|task| {
+            matches!(task.step.act, Act::CreateMachine { .. }) && task.provider.character().at_once > 1
+        });
+        // Mirrors go together: one call for many objects of one provider. So do new machines, where many are made at
+        // once.
+        self.together(mirrors, |_| MIRROR_AT_ONCE);
+        self.together(machines, |task| task.provider.character().at_once);
+        self.waiting.extend(others.into_iter().map(|task| vec![task]));
+        self.fill();
+    }
+
+    fn together(&mut self, tasks: Vec<Task>, most: impl Fn(&Task) -> usize) {
         let mut batch: Vec<Task> = Vec::new();
-        for task in mirrors {
+        for task in tasks {
             let same = batch.last().is_none_or(|last| Rc::ptr_eq(&last.provider, &task.provider));
-            if !same || batch.len() >= MIRROR_AT_ONCE {
+            if !same || batch.len() >= most(&task) {
                 self.waiting.push_back(std::mem::take(&mut batch));
             }
             batch.push(task);
@@ -57,8 +68,6 @@ impl<'a> Flight<'a> {
         if !batch.is_empty() {
             self.waiting.push_back(batch);
         }
-        self.waiting.extend(others.into_iter().map(|task| vec![task]));
-        self.fill();
     }
 
     fn fill(&mut self) {
@@ -97,7 +106,10 @@ async fn run(common: &Common, tasks: Vec<Task>) -> Vec<Done> {
     }
     let ended = match tasks.as_slice() {
         [task] if !matches!(task.step.act, Act::Mirror { .. }) => vec![act::act(common, task).await],
-        mirrors => act::mirror(common, mirrors).await,
+        [first, ..] if matches!(first.step.act, Act::CreateMachine { .. }) => {
+            act::together::create(common, &tasks).await
+        }
+        mirrors => act::together::mirror(common, mirrors).await,
     };
     let took = clock.now().since(began);
     tasks.into_iter().map(|task| task.step).zip(ended).map(|(step, ended)| (step, ended, took)).collect()

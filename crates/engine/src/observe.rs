@@ -8,10 +8,10 @@ use ideal_core::id::{Name, SlotId};
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::View;
 use ideal_core::observed::{
-    AgentSeen, Authority, MachineState, Observed, Sight, SlotSeen, Tags, VolumeState,
+    AgentSeen, Authority, Listing, MachineState, Observed, Sight, SlotSeen, Tags, VolumeState,
 };
 use ideal_core::slice::ForNode;
-use ideal_core::time::Time;
+use ideal_core::time::{Span, Time};
 use ideal_providers::{Object, ObjectId, Provider};
 
 use crate::outside::Outside;
@@ -24,6 +24,20 @@ pub(crate) const AGENTS_AT_ONCE: usize = 128;
 pub(crate) struct Memory {
     missing: BTreeMap<String, Time>,
     silent: BTreeMap<SlotId, Time>,
+    /// What was listed last, of those who are to be left alone for a while when nothing is to be done there.
+    listings: BTreeMap<Name, (Time, Listing)>,
+    /// Where nothing is to be done.
+    pub(crate) at_rest: BTreeSet<Name>,
+    /// Who was not asked at the last look: what was listed before stands in.
+    pub(crate) stands_in: BTreeSet<Name>,
+}
+
+impl Memory {
+    /// The listing that may stand in for a fresh one.
+    fn rested(&self, name: &Name, rest: Span, now: Time) -> Option<&Listing> {
+        let (at, listing) = self.listings.get(name).filter(|_| self.at_rest.contains(name))?;
+        (now < *at + rest).then_some(listing)
+    }
 }
 
 /// One look at everything.
@@ -35,9 +49,20 @@ pub(crate) async fn observe(
     authority: Option<&Authority>,
 ) -> Observed {
     let mut observed = Observed { at: outside.clock.now(), ..Observed::default() };
+    memory.stands_in.clear();
     for (name, provider) in &outside.providers {
+        if let Some(listing) = memory.rested(name, provider.character().rest, observed.at) {
+            observed.add(name, listing.clone());
+            memory.stands_in.insert(name.clone());
+            continue;
+        }
         match outside.effect("describe", provider.describe()).await {
-            Ok(listing) => observed.add(name, listing),
+            Ok(listing) => {
+                if provider.character().rest > Span::ZERO {
+                    memory.listings.insert(name.clone(), (observed.at, listing.clone()));
+                }
+                observed.add(name, listing);
+            }
             Err(error) => {
                 observed.sight.insert(name.clone(), Sight::Blind { why: error.to_string() });
             }
@@ -69,6 +94,11 @@ async fn look_for_missing(
         for id in unseen {
             let Some((name, provider)) = &provider else { continue };
             if !matches!(observed.sight.get(name), Some(Sight::Whole)) {
+                continue;
+            }
+            if memory.stands_in.contains(name) {
+                let id = id.to_string();
+                missing.extend(memory.missing.get(&id).map(|since| (id, *since)));
                 continue;
             }
             match outside.effect("read", provider.read(&id)).await {

@@ -1,6 +1,7 @@
 //! The loop. One pass takes no input but what it looks up itself: observe, catch up, decide, record, act. The
 //! next pass is the retry.
 
+mod calm;
 mod task;
 
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ use ideal_core::recover;
 use ideal_core::time::{Span, Time};
 use ideal_store::JournalError;
 
+use self::calm::Calm;
 use crate::act::{Common, Ended, Task};
 use crate::flight::Flight;
 use crate::lease;
@@ -212,8 +214,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Looks again.
+    /// Looks again, at everything.
     pub async fn look(&mut self) -> Result<(), EngineError> {
+        self.memory.at_rest.clear();
+        self.look_where_needed().await
+    }
+
+    /// Looks again, but leaves those alone for a while where nothing is to be done.
+    async fn look_where_needed(&mut self) -> Result<(), EngineError> {
         let authority = self.common.authority.borrow().clone();
         let outside = &self.common.outside;
         self.observed =
@@ -331,9 +339,16 @@ impl Engine {
         let mut pause = self.settings.poll.0;
         let mut told = Vec::new();
         let mut looks = 1;
+        let mut calm = Calm::default();
+        self.memory.at_rest.clear();
         loop {
-            self.look().await?;
-            let decision = self.decide();
+            self.look_where_needed().await?;
+            let mut decision = self.decide();
+            if calm.is_disturbed(self, &decision) {
+                self.look().await?;
+                decision = self.decide();
+            }
+            let pace = calm.note(self, &decision, flight.is_empty());
             self.seats = decision.seats.clone();
             // Also when there is nothing else to do: that all is well is remembered.
             self.record(&decision.seats.records).await?;
@@ -345,6 +360,7 @@ impl Engine {
             });
             if decision.is_met() && looks < LOOKS_AT_NOTHING && self.sees_nothing() {
                 looks += 1;
+                self.memory.at_rest.clear();
                 let settle = common.outside.traits().values().map(|traits| traits.settle).max();
                 common
                     .outside
@@ -372,10 +388,16 @@ impl Engine {
             self.record(&intents).await?;
             flight.add(tasks);
             if flight.is_empty() {
-                self.wait(&decision, pause).await;
-                pause = Span((pause.0 * 2).min(self.settings.poll.1.0));
+                self.wait(&decision, pause.max(pace)).await;
+                // What takes its time where looks have a price is looked at less and less often.
+                let longest = self.settings.poll.1.max(Span(pace.0 * 8));
+                pause = Span((pause.max(pace).0 * 2).min(longest.0));
             } else {
-                self.collect(&mut flight, decision.parts).await?;
+                self.collect(&mut flight, decision.parts, pace).await?;
+                if flight.is_empty() {
+                    let clock = &common.outside.clock;
+                    clock.sleep_until(self.observed.at + pace).await;
+                }
             }
         }
     }
@@ -431,10 +453,15 @@ impl Engine {
     }
 
     /// Takes in outcomes as they come, in groups, until it is time to look again.
-    async fn collect(&mut self, flight: &mut Flight<'_>, parts: usize) -> Result<(), EngineError> {
+    async fn collect(
+        &mut self,
+        flight: &mut Flight<'_>,
+        parts: usize,
+        pace: Span,
+    ) -> Result<(), EngineError> {
         let clock = self.common.outside.clock.clone();
         // Many parts are looked at less often: a pass costs time in proportion to them.
-        let pace = Span(20 + parts as u64 / 5);
+        let pace = pace.max(Span(20 + parts as u64 / 5));
         let look_again = clock.now() + pace;
         loop {
             let group = flight.group(&*clock).await;

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use ideal_core::id::{CloudId, SnapshotId};
 use ideal_core::ideal::{DockerSpec, VolumesOf};
 use ideal_core::observed::{Listing, Machine};
-use ideal_core::time::Span;
 use ideal_host::{AgentCommand, durable};
 
 use crate::ledger::{Ledger, Machines, Volumes};
@@ -115,7 +114,7 @@ impl Docker {
 
 impl Provider for Docker {
     fn character(&self) -> Character {
-        Character { settle: Span::ZERO, fence: Fence::Terminate, enforces_marks: true }
+        Character::at_hand(Fence::Terminate)
     }
     fn describe(&self) -> Answering<'_, Listing> {
         self.ledger.aside(Ledger::list)

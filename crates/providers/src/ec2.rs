@@ -7,6 +7,7 @@
 //! It does not bring an agent to a machine: what a machine does at its first start is said by the image and `user_data`.
 
 mod actions;
+mod batch;
 mod budget;
 mod client;
 mod doctor;
@@ -22,6 +23,7 @@ mod query;
 mod see;
 mod snapshots;
 mod tags;
+mod together;
 mod volumes;
 
 use std::cell::RefCell;
@@ -34,7 +36,9 @@ use ideal_core::observed::{Listing, Machine, Snapshot, Tags, Volume};
 use ideal_core::time::Span;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
+use crate::{
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Together, Verdict,
+};
 pub use budget::{Rate, Rates};
 use client::Client;
 pub use doctor::{Allowed, Permission, Skew};
@@ -43,6 +47,11 @@ pub use policy::policy;
 
 /// EC2 promises nothing; a minute is what its own programs wait.
 const SETTLE: Span = Span::mins(1);
+
+/// For each page of a look: four requests a second, of the twenty that EC2 allows a new account.
+const PACE: Span = Span::millis(250);
+/// For each page of a look that finds all as it is to be: two requests a minute.
+const REST: Span = Span::secs(30);
 
 /// Machines and volumes of one account in one region.
 #[derive(Debug)]
@@ -83,6 +92,11 @@ impl Ec2 {
         Ok(region)
     }
 
+    /// How long it may take until everybody sees what was done.
+    fn settle(&self) -> Span {
+        self.spec.settle.unwrap_or(SETTLE)
+    }
+
     async fn read_one(&self, id: &ObjectId) -> Result<Option<Object>, ProviderError> {
         let client = &self.client;
         Ok(match id {
@@ -94,8 +108,9 @@ impl Ec2 {
 
     async fn shove(&self, call: &Call) -> Result<Answer, ProviderError> {
         match call {
-            Call::CreateMachine { token, tags, image, size } => {
-                self.create_machine(token, tags, image, size).await
+            Call::CreateMachine { .. } => {
+                let lost = || Err(ProviderError::refused("it was not asked for"));
+                self.create_machines(std::slice::from_ref(call)).await.pop().unwrap_or_else(lost)
             }
             Call::StartMachine(id) => self.start_machine(id).await,
             Call::RetireMachine(permit) => self.retire_machine(permit.machine()).await,
@@ -126,7 +141,15 @@ impl Ec2 {
 
 impl Provider for Ec2 {
     fn character(&self) -> Character {
-        Character { settle: SETTLE, fence: Fence::Terminate, enforces_marks: self.spec.enforced }
+        let pages = u64::from(self.client.pages());
+        Character {
+            settle: self.settle(),
+            fence: Fence::Terminate,
+            enforces_marks: self.spec.enforced,
+            at_once: batch::AT_ONCE,
+            pace: Span(pages * PACE.0),
+            rest: Span(pages * REST.0),
+        }
     }
     fn describe(&self) -> Answering<'_, Listing> {
         Box::pin(async { Ok(Box::pin(self.client.listing()).await?) })
@@ -136,6 +159,9 @@ impl Provider for Ec2 {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         Box::pin(self.shove(call))
+    }
+    fn issue_together<'a>(&'a self, calls: &'a [Call]) -> Together<'a> {
+        Box::pin(self.create_machines(calls))
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         Box::pin(Ec2::verify(self, id))

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use futures_util::future::join_all;
 use ideal_core::demand::Demands;
 use ideal_core::guard::{BackupPermit, DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
 use ideal_core::id::{Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
@@ -32,6 +33,9 @@ use ideal_core::time::{Bytes, Span};
 
 /// A future of a provider's answer. Not `Send`: the engine is one task, and so is each simulation.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProviderError>> + 'a>>;
+
+/// A future of the answers to several shoves.
+pub type Together<'a> = Pin<Box<dyn Future<Output = Vec<Result<Answer, ProviderError>>> + 'a>>;
 
 /// What makes machines and volumes.
 pub trait Provider: fmt::Debug {
@@ -44,6 +48,11 @@ pub trait Provider: fmt::Debug {
     fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>>;
     /// One shove. Accepted does not mean done: done is what is observed later.
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer>;
+    /// Several shoves of one kind, in as few requests as can be: as if each had been issued by itself, answered in their
+    /// order. Only machines are asked for so, and only as many as [`Character::at_once`] says.
+    fn issue_together<'a>(&'a self, calls: &'a [Call]) -> Together<'a> {
+        Box::pin(join_all(calls.iter().map(|call| self.issue(call))))
+    }
     /// A trial: restores a completed snapshot to where nobody uses it, reads it back, compares, and removes it.
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict>;
     /// How a person gets into a machine that runs. `terminal`: whether there is one at this end.
@@ -90,6 +99,26 @@ pub struct Character {
     pub fence: Fence,
     /// Whether a deletion is refused by the provider itself unless the volume carries the mark.
     pub enforces_marks: bool,
+    /// How many machines are asked for at once. One: each by itself.
+    pub at_once: usize,
+    /// How long to wait between two looks while something is under way there. Looking costs requests.
+    pub pace: Span,
+    /// How long it is left alone when nothing is to be done there.
+    pub rest: Span,
+}
+
+impl Character {
+    /// One on this host: what was done is seen at once, and looking costs nothing.
+    pub fn at_hand(fence: Fence) -> Character {
+        Character {
+            settle: Span::ZERO,
+            fence,
+            enforces_marks: true,
+            at_once: 1,
+            pace: Span::ZERO,
+            rest: Span::ZERO,
+        }
+    }
 }
 
 /// How a machine is kept from writing.

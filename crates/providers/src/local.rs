@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use ideal_core::id::SnapshotId;
 use ideal_core::observed::{Listing, Machine};
-use ideal_core::time::Span;
 use ideal_host::{AgentCommand, Identity, durable};
 
 use crate::ledger::Ledger;
@@ -86,7 +85,7 @@ impl Local {
 
 impl Provider for Local {
     fn character(&self) -> Character {
-        Character { settle: Span::ZERO, fence: Fence::Terminate, enforces_marks: true }
+        Character::at_hand(Fence::Terminate)
     }
     fn describe(&self) -> Answering<'_, Listing> {
         self.ledger.aside(Ledger::list)

@@ -100,7 +100,7 @@ impl Sim {
 impl Provider for Sim {
     fn character(&self) -> Character {
         let enforces_marks = self.state.borrow().faults.enforces_marks;
-        Character { settle: SETTLE, fence: Fence::Terminate, enforces_marks }
+        Character { settle: SETTLE, enforces_marks, ..Character::at_hand(Fence::Terminate) }
     }
     fn describe(&self) -> Answering<'_, Listing> {
         Box::pin(self.list())

@@ -4,6 +4,7 @@
 //! Any other ends as *unknown*, and whoever asked has to look. Too many requests are waited for here, briefly; the
 //! next pass of the engine is the long retry.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -34,6 +35,7 @@ use super::doctor::Skew;
 use super::element::Element;
 use super::failure::{Failure, Kind};
 use super::query::Query;
+use super::together::Looks;
 
 /// How long a connection may take.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
@@ -55,6 +57,10 @@ pub(crate) struct Client {
     rates: Rates,
     /// Made at the first request: what `ideal check` opens asks nobody.
     connection: OnceCell<Connection>,
+    /// What is looked at together.
+    pub(crate) looks: Looks,
+    /// Of how many requests the last whole look was.
+    pub(crate) pages: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -70,7 +76,7 @@ struct Connection {
 
 impl Client {
     pub(crate) fn new(spec: Ec2Spec, rates: Rates) -> Client {
-        Client { spec, rates, connection: OnceCell::new() }
+        Client { spec, rates, connection: OnceCell::new(), looks: Looks::default(), pages: Cell::default() }
     }
 
     /// The region that is asked.

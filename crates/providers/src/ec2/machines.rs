@@ -1,114 +1,57 @@
-//! Machines: made where there is room and where their data is, started, and ended in two acts.
+//! Machines: where they may be, what is asked of EC2 for them, started, and ended in two acts.
 
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ideal_core::id::{MachineId, SlotId, Token};
+use ideal_core::id::{MachineId, SlotId};
 use ideal_core::ideal::Ec2Spec;
 use ideal_core::model;
-use ideal_core::observed::{Machine, MachineState, Tags, Volume, VolumeState};
+use ideal_core::observed::{Machine, MachineState, Volume, VolumeState};
 use ideal_core::time::Span;
 
 use super::actions::Action;
-use super::failure::{Failure, Kind};
+use super::element::Element;
+use super::failure::Failure;
 use super::query::Query;
 use super::tags::{self, Written};
-use super::{Ec2, client_token, meaning, no_such, see, wish};
-use crate::{Answer, Object, ProviderError};
+use super::together::Kind;
+use super::{Ec2, meaning, no_such, see};
+use crate::{Answer, ProviderError};
 
-/// What every try to make one machine has in common.
-struct Wanted<'a> {
-    token: &'a Token,
-    written: &'a Written,
-    asked: &'a str,
-    groups: Vec<String>,
-    key: Option<String>,
+/// What a request for machines says of them.
+pub(super) struct Wanted<'a> {
+    pub(super) token: String,
+    pub(super) count: usize,
+    pub(super) written: &'a Written,
+    pub(super) asked: &'a str,
+    pub(super) groups: &'a [String],
+    pub(super) key: Option<&'a String>,
 }
 
 impl Ec2 {
-    pub(super) async fn create_machine(
-        &self,
-        token: &Token,
-        tags: &Tags,
-        image: &str,
-        size: &str,
-    ) -> Result<Answer, ProviderError> {
-        let wish = wish("machine", tags, &format!("image {image} size {size}"));
-        // A try before this one may have made it with another type or in another zone, under a token of EC2's that
-        // differs from the first.
-        if let Some(made) = self.made::<Machine>(token, &wish).await? {
-            return Ok(Answer::Made(Object::Machine(made)));
-        }
-        let Some(types) = meaning::choices(&self.spec, size) else {
-            let why = format!("`{size}` is no size of a machine, or larger than any that is known here");
-            return Err(ProviderError::refused(why));
-        };
-        let slot = tags.slot();
-        let _placing = self.placing(slot)?;
-        let zones = self.zones_for(slot).await?;
-        let mut written = self.written(tags, token, &wish)?;
-        written.insert(tags::IMAGE.to_owned(), image.to_owned());
-        written.insert(tags::SIZE.to_owned(), size.to_owned());
-        let wanted = Wanted {
-            token,
-            written: &written,
-            asked: image,
-            groups: self.groups().await?,
-            key: self.key().await?,
-        };
-        let mut full = None;
-        for (at, (zone, of_type)) in
-            zones.iter().flat_map(|zone| types.iter().map(move |one| (zone, one))).enumerate()
-        {
-            match self.run(&wanted, at, zone, of_type).await {
-                Ok(machine) => {
-                    self.remember(slot, zone);
-                    return Ok(Answer::Made(Object::Machine(machine)));
-                }
-                Err(Run::Failed(failure)) => match failure.kind() {
-                    Kind::Capacity => full = Some(failure),
-                    Kind::TokenTaken | Kind::TokenOver => return self.taken(token, &wish).await,
-                    _ => return Err(failure.into()),
-                },
-                Err(Run::Error(error)) => return Err(error),
-            }
-        }
-        Err(full.map_or_else(|| ProviderError::refused("no zone is named"), ProviderError::from))
-    }
-
-    /// EC2 knows the token. When it made just this, that is the answer, ended or not.
-    async fn taken(&self, token: &Token, wish: &str) -> Result<Answer, ProviderError> {
-        match self.made::<Machine>(token, wish).await? {
-            Some(machine) => Ok(Answer::Made(Object::Machine(machine))),
-            None => Err(ProviderError::TokenTaken),
-        }
-    }
-
-    async fn run(&self, wanted: &Wanted<'_>, at: usize, zone: &str, of_type: &str) -> Result<Machine, Run> {
+    /// Asks for machines of one type in one zone: as many as there is room for, but one at least.
+    pub(super) async fn run(&self, wanted: &Wanted<'_>, zone: &str, of_type: &str) -> Result<Element, Run> {
         let spec = &self.spec;
         let image = self.image(wanted.asked, of_type).await.map_err(Run::Error)?;
-        let attempt = if at == 0 { String::new() } else { format!("{zone} {of_type}") };
         let mut query = Query::new(Action::RunInstances)
             .with("ImageId", image)
             .with("InstanceType", of_type)
             .with("MinCount", 1)
-            .with("MaxCount", 1)
-            .with("ClientToken", client_token(wanted.token, &attempt))
+            .with("MaxCount", wanted.count)
+            .with("ClientToken", &wanted.token)
             .with("Placement.AvailabilityZone", zone)
             .with("MetadataOptions.HttpTokens", "required")
             .with_some("SubnetId", spec.subnets.get(zone))
-            .with_some("KeyName", wanted.key.as_ref())
+            .with_some("KeyName", wanted.key)
             .with_some("IamInstanceProfile.Name", spec.instance_profile.as_ref())
             .with_some("UserData", spec.user_data.as_ref().map(|text| BASE64_STANDARD.encode(text)))
-            .list("SecurityGroupId", &wanted.groups)
+            .list("SecurityGroupId", wanted.groups)
             .tagged("instance", wanted.written);
         if spec.protected {
             query = query.with("DisableApiTermination", true);
         }
-        let answer = self.client.ask(&query).await.map_err(Run::Failed)?;
-        let made = answer.items("instancesSet").next().map(see::machine);
-        made.ok_or_else(|| Run::Failed(Failure::Lost("EC2 did not say what it made".to_owned())))
+        self.client.ask(&query).await.map_err(Run::Failed)
     }
 
     pub(super) async fn start_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
@@ -160,10 +103,9 @@ impl Ec2 {
     /// Sees to it that no volume of ours goes with its machine. EC2 keeps what is attached, but whoever has access can
     /// say otherwise, and some programs say so of every volume.
     async fn keep_volumes(&self, id: &MachineId) -> Result<(), ProviderError> {
-        let answer = self.client.ask(&Query::new(Action::DescribeInstances).list("InstanceId", [id])).await?;
-        let of = answer.items("reservationSet").flat_map(|one| one.items("instancesSet"));
-        let going: Vec<(&str, &str)> = of
-            .flat_map(|one| one.items("blockDeviceMapping"))
+        let shown = self.client.shown::<Machine>(id.as_str()).await?.ok_or_else(|| no_such(id))?;
+        let going: Vec<(&str, &str)> = shown
+            .items("blockDeviceMapping")
             .filter_map(|one| Some((one.text("deviceName"), one.get("ebs")?)))
             .filter(|(_, ebs)| ebs.text("deleteOnTermination") != "false")
             .map(|(device, ebs)| (device, ebs.text("volumeId")))
@@ -192,7 +134,7 @@ impl Ec2 {
 
     /// The zones in which a machine of a slot may be, in the order in which they are tried: where its volumes are,
     /// and only when it has none, any.
-    async fn zones_for(&self, slot: Option<SlotId>) -> Result<Vec<String>, ProviderError> {
+    pub(super) async fn zones_for(&self, slot: Option<SlotId>) -> Result<Vec<String>, ProviderError> {
         let all = self.zones().await?;
         let Some(slot) = slot else { return Ok(all) };
         let bound: BTreeSet<String> = self.zones_of_volumes(slot).await?;
@@ -217,26 +159,31 @@ impl Ec2 {
 
     /// In which zones the volumes of a slot are.
     pub(super) async fn zones_of_volumes(&self, slot: SlotId) -> Result<BTreeSet<String>, ProviderError> {
-        let pages = self.client.elements(of_slot(Action::DescribeVolumes, slot)).await?;
-        let there = |element: &&super::element::Element| {
-            let volume: Volume = see::volume(element);
-            !matches!(volume.state, VolumeState::Deleting | VolumeState::Deleted)
+        let kind = Kind {
+            listed: Action::DescribeVolumes,
+            filter: format!("tag:{}", tags::NODE),
+            and: vec![(format!("tag:{}", tags::CLOUD), slot.cloud.to_string())],
         };
-        let volumes = pages.iter().flat_map(|page| page.items("volumeSet").filter(there));
+        let found = self.client.look(kind, &slot.index.to_string()).await?;
+        let there = |element: &&Element| {
+            let volume: Volume = see::volume(element);
+            volume.tags.slot() == Some(slot)
+                && !matches!(volume.state, VolumeState::Deleting | VolumeState::Deleted)
+        };
+        let volumes = found.iter().filter(there);
         Ok(volumes.map(|element| element.text("availabilityZone").to_owned()).collect())
     }
 
-    /// In which zone a machine of a slot is that is not over.
+    /// In which zone a machine of a slot is that is not over. Those of batches have no tag of one slot to ask for.
     pub(super) async fn zone_of_machine(&self, slot: SlotId) -> Result<Option<String>, ProviderError> {
-        let pages = self.client.elements(of_slot(Action::DescribeInstances, slot)).await?;
-        let all = pages
-            .iter()
-            .flat_map(|page| page.items("reservationSet"))
-            .flat_map(|one| one.items("instancesSet"));
-        let alive = all.filter(|element| !see::machine(element).state.is_over());
-        let zone = |element: &super::element::Element| {
-            Some(element.get("placement")?.text("availabilityZone").to_owned())
-        };
+        let filter = format!("tag:{}", tags::CLOUD);
+        let kind = Kind { listed: Action::DescribeInstances, filter, and: Vec::new() };
+        let found = self.client.look(kind, &slot.cloud.to_string()).await?;
+        let alive = found.iter().filter(|element| {
+            let machine = see::machine(element);
+            machine.tags.slot() == Some(slot) && !machine.state.is_over()
+        });
+        let zone = |element: &Element| Some(element.get("placement")?.text("availabilityZone").to_owned());
         Ok(alive.filter_map(zone).next())
     }
 
@@ -274,14 +221,8 @@ impl Ec2 {
     }
 }
 
-/// Why a try to make a machine came to nothing.
-enum Run {
+/// Why a try to make machines came to nothing.
+pub(super) enum Run {
     Failed(Failure),
     Error(ProviderError),
-}
-
-fn of_slot(action: Action, slot: SlotId) -> Query {
-    Query::new(action)
-        .filter(&format!("tag:{}", tags::CLOUD), slot.cloud)
-        .filter(&format!("tag:{}", tags::NODE), slot.index)
 }

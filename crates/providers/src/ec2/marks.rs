@@ -8,6 +8,7 @@ use super::actions::Action;
 use super::query::Query;
 use super::see::{self, Seen};
 use super::tags::{self, Written};
+use super::together::Kind;
 use super::{Ec2, no_such};
 use crate::{Answer, ObjectId, ProviderError};
 
@@ -18,15 +19,16 @@ impl Ec2 {
     /// What a token has made, when it made just what is wished for now. What is shown is what EC2 shows: something that
     /// was made a moment ago may be missing, and what ended an hour ago is.
     pub(super) async fn made<T: Seen>(&self, token: &Token, wish: &str) -> Result<Option<T>, ProviderError> {
-        let (token_tag, wish_tag) = (format!("tag:{}", tags::TOKEN), format!("tag:{}", tags::WISH));
-        let token = [token.to_string()];
-        let mut all = self.client.matching::<T>(&[(&token_tag, &token)]).await?;
-        let Some(found) = all.pop() else { return Ok(None) };
-        let same =
-            self.client.matching::<T>(&[(&token_tag, &token), (&wish_tag, &[wish.to_owned()])]).await?;
-        match same.into_iter().any(|one| one.id() == found.id()) {
-            true => Ok(Some(found)),
-            false => Err(ProviderError::TokenTaken),
+        let kind = Kind { listed: T::LISTED, filter: format!("tag:{}", tags::TOKEN), and: Vec::new() };
+        let found = self.client.look(kind, token.as_str()).await?;
+        let mut own = found.iter().map(|element| (element, tags::written(element)));
+        let own = own.rfind(|(_, written)| written.get(tags::TOKEN).is_some_and(|one| one == token.as_str()));
+        match own {
+            Some((element, written)) if written.get(tags::WISH).is_some_and(|one| one == wish) => {
+                Ok(Some(T::of(element)))
+            }
+            Some(_) => Err(ProviderError::TokenTaken),
+            None => Ok(None),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What EC2 shows, as our observations: the listing in pages, and one thing by its id.
 
+use std::collections::BTreeSet;
+
 use ideal_core::id::{MachineId, SnapshotId, VolumeId};
 use ideal_core::observed::{
     Attachment, AttachmentState, Listing, Machine, MachineState, Snapshot, SnapshotState, Tags, Volume,
@@ -9,20 +11,33 @@ use ideal_core::time::{Bytes, Time};
 use ideal_host::now;
 
 use super::actions::Action;
+use super::batch;
 use super::client::Client;
 use super::element::Element;
-use super::failure::{Failure, Kind};
+use super::failure::{self, Failure};
 use super::query::Query;
 use super::tags::{self, Written};
+use super::together::Kind;
 
 /// How many things are asked for at once: as many as EC2 gives.
 const PAGE: u32 = 1000;
+/// A look asks for machines, volumes and snapshots.
+const FEWEST: u32 = 3;
 /// A filter has at most so many values.
 pub(crate) const VALUES: usize = 200;
 
 /// Machines of a page, or of an answer to [`Action::RunInstances`].
 fn instances(answer: &Element) -> impl Iterator<Item = &Element> {
     answer.items("reservationSet").flat_map(|one| one.items("instancesSet"))
+}
+
+/// Which node a machine is: as is written on it, else by its number in the batch that it was made in.
+pub(crate) fn slot(element: &Element, written: &Written) -> Option<u32> {
+    if let Some(own) = written.get(tags::NODE) {
+        return own.parse().ok();
+    }
+    let batch = tags::slots(written.get(tags::BATCH)?, batch::AT_ONCE);
+    batch.get(element.parsed::<usize>("amiLaunchIndex")?).copied()
 }
 
 /// A machine as EC2 shows it, with the tags that it carries.
@@ -40,7 +55,7 @@ pub(crate) fn machine(element: &Element) -> Machine {
     let address = Some(element.text("privateIpAddress")).filter(|text| !text.is_empty());
     Machine {
         id: MachineId::new(element.text("instanceId")),
-        tags: shown(&written),
+        tags: Tags { index: slot(element, &written), ..shown(&written) },
         state,
         address: address.map(str::to_owned),
         // No way leads from here to an agent in a machine of EC2 yet.
@@ -127,10 +142,18 @@ pub(crate) trait Seen: Sized {
     const BY_ID: &'static str;
     /// The list of ids.
     const IDS: &'static str;
+    /// The field of an id.
+    const ID: &'static str;
     /// How ids begin.
     const BEGINS: &'static str;
+    /// Those of an answer, as they are sent.
+    fn items(answer: &Element) -> Vec<&Element>;
+    /// One of them.
+    fn of(element: &Element) -> Self;
     /// Those of an answer.
-    fn all(answer: &Element) -> Vec<Self>;
+    fn all(answer: &Element) -> Vec<Self> {
+        Self::items(answer).into_iter().map(Self::of).collect()
+    }
     /// The id of one.
     fn id(&self) -> &str;
     /// Its tags.
@@ -141,9 +164,13 @@ impl Seen for Machine {
     const LISTED: Action = Action::DescribeInstances;
     const BY_ID: &'static str = "instance-id";
     const IDS: &'static str = "InstanceId";
+    const ID: &'static str = "instanceId";
     const BEGINS: &'static str = "i-";
-    fn all(answer: &Element) -> Vec<Machine> {
-        instances(answer).map(machine).collect()
+    fn items(answer: &Element) -> Vec<&Element> {
+        instances(answer).collect()
+    }
+    fn of(element: &Element) -> Machine {
+        machine(element)
     }
     fn id(&self) -> &str {
         self.id.as_str()
@@ -157,9 +184,13 @@ impl Seen for Volume {
     const LISTED: Action = Action::DescribeVolumes;
     const BY_ID: &'static str = "volume-id";
     const IDS: &'static str = "VolumeId";
+    const ID: &'static str = "volumeId";
     const BEGINS: &'static str = "vol-";
-    fn all(answer: &Element) -> Vec<Volume> {
-        answer.items("volumeSet").map(volume).collect()
+    fn items(answer: &Element) -> Vec<&Element> {
+        answer.items("volumeSet").collect()
+    }
+    fn of(element: &Element) -> Volume {
+        volume(element)
     }
     fn id(&self) -> &str {
         self.id.as_str()
@@ -173,9 +204,13 @@ impl Seen for Snapshot {
     const LISTED: Action = Action::DescribeSnapshots;
     const BY_ID: &'static str = "snapshot-id";
     const IDS: &'static str = "SnapshotId";
+    const ID: &'static str = "snapshotId";
     const BEGINS: &'static str = "snap-";
-    fn all(answer: &Element) -> Vec<Snapshot> {
-        answer.items("snapshotSet").map(snapshot).collect()
+    fn items(answer: &Element) -> Vec<&Element> {
+        answer.items("snapshotSet").collect()
+    }
+    fn of(element: &Element) -> Snapshot {
+        snapshot(element)
     }
     fn id(&self) -> &str {
         self.id.as_str()
@@ -211,16 +246,50 @@ impl Client {
         Ok(pages.iter().flat_map(T::all).collect())
     }
 
-    /// One thing by its id, and the element that it was read from.
+    /// One thing by its id, freshly.
     pub(crate) async fn by_id<T: Seen>(&self, id: &str) -> Result<Option<T>, Failure> {
+        Ok(self.shown::<T>(id).await?.map(|element| T::of(&element)))
+    }
+
+    /// The same, as EC2 shows it.
+    pub(crate) async fn shown<T: Seen>(&self, id: &str) -> Result<Option<Element>, Failure> {
         if !is_id::<T>(id) {
             return Ok(None);
         }
-        match self.ask(&Query::new(T::LISTED).list(T::IDS, [id])).await {
-            Ok(answer) => Ok(T::all(&answer).into_iter().next()),
-            Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
-            Err(failure) => Err(failure),
+        let kind = Kind { listed: T::LISTED, filter: T::BY_ID.to_owned(), and: Vec::new() };
+        let found = self.look(kind, id).await?;
+        Ok(found.iter().find(|element| element.text(T::ID) == id).cloned())
+    }
+
+    /// The things of one request. One that is asked for by its id alone is asked for as such.
+    pub(crate) async fn of_kind(
+        &self,
+        kind: &Kind,
+        values: &BTreeSet<String>,
+    ) -> Result<Vec<Element>, Failure> {
+        match kind.listed {
+            Action::DescribeInstances => self.things::<Machine>(kind, values).await,
+            Action::DescribeVolumes => self.things::<Volume>(kind, values).await,
+            _ => self.things::<Snapshot>(kind, values).await,
         }
+    }
+
+    async fn things<T: Seen>(&self, kind: &Kind, values: &BTreeSet<String>) -> Result<Vec<Element>, Failure> {
+        let pages = match values.first() {
+            Some(id) if values.len() == 1 && kind.filter == T::BY_ID => {
+                match self.ask(&Query::new(T::LISTED).list(T::IDS, [id])).await {
+                    Ok(answer) => vec![answer],
+                    Err(failure) if failure.kind() == failure::Kind::NotFound => Vec::new(),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            _ => {
+                let query =
+                    kind.and.iter().fold(listing::<T>(&[]), |query, (name, value)| query.filter(name, value));
+                self.elements(query.any_of(&kind.filter, values)).await?
+            }
+        };
+        Ok(pages.iter().flat_map(T::items).cloned().collect())
     }
 
     /// Those that are there. What is not there is passed over, which a list of ids would not do.
@@ -235,23 +304,29 @@ impl Client {
 
     /// All that is ours, page by page. A page that fails leaves the listing incomplete; when not even the first
     /// comes, there is nothing to be shown.
-    async fn listed<T: Seen>(&self) -> Result<(Vec<T>, bool), Failure> {
+    async fn listed<T: Seen>(&self) -> Result<(Vec<T>, bool, u32), Failure> {
         let mut found = Vec::new();
         let query = listing::<T>(&[("tag-key", &[tags::CLOUD.to_owned()])]);
         let mut next = String::new();
-        loop {
+        for pages in 1.. {
             let page = query.clone().with_some("NextToken", Some(&next).filter(|token| !token.is_empty()));
             let answer = match self.ask(&page).await {
                 Ok(answer) => answer,
                 Err(failure) if next.is_empty() => return Err(failure),
-                Err(_) => return Ok((found, false)),
+                Err(_) => break,
             };
             found.extend(T::all(&answer).into_iter().filter(|one| is_owned(one.tags())));
             answer.text("nextToken").clone_into(&mut next);
             if next.is_empty() {
-                return Ok((found, true));
+                return Ok((found, true, pages));
             }
         }
+        Ok((found, false, 0))
+    }
+
+    /// Of how many requests the last whole look was.
+    pub(crate) fn pages(&self) -> u32 {
+        self.pages.get().max(FEWEST)
     }
 
     /// Everything that is ours.
@@ -259,8 +334,10 @@ impl Client {
         let at = now();
         let (machines, volumes, snapshots) =
             tokio::join!(self.listed::<Machine>(), self.listed::<Volume>(), self.listed::<Snapshot>());
-        let ((machines, some), (volumes, more), (snapshots, all)) = (machines?, volumes?, snapshots?);
-        Ok(Listing { at, complete: some && more && all, machines, volumes, snapshots })
+        let (machines, volumes, snapshots) = (machines?, volumes?, snapshots?);
+        self.pages.set(machines.2 + volumes.2 + snapshots.2);
+        let complete = machines.1 && volumes.1 && snapshots.1;
+        Ok(Listing { at, complete, machines: machines.0, volumes: volumes.0, snapshots: snapshots.0 })
     }
 }
 

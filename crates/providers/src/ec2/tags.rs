@@ -29,11 +29,13 @@ pub(crate) const RETIRED: &str = "ideal:retired";
 pub(crate) const IMAGE: &str = "ideal:image";
 /// As asked, in our words: of a machine its size, of a volume its bytes.
 pub(crate) const SIZE: &str = "ideal:size";
+/// Of a machine that was made together with others: of which slots they are, in the order of their launch indices.
+pub(crate) const BATCH: &str = "ideal:batch";
 /// What is restored on trial.
 pub(crate) const TRIAL: &str = "ideal:trial";
 
 /// What fits into one tag, with room for a number before it.
-const PIECE: usize = 240;
+pub(crate) const PIECE: usize = 240;
 /// Into how many tags the demands are divided at most. A thing has 50 tags.
 const PIECES: usize = 16;
 
@@ -49,7 +51,7 @@ pub(crate) fn written(element: &Element) -> Written {
 /// The names of all that says whose a thing is. What it is in itself, such as the life of a volume, stays on it when
 /// it is given up.
 pub(crate) fn whose() -> Vec<String> {
-    let plain = [CLOUD, NODE, MOUNT, GENERATION, TOKEN, WISH, DEMAND, EPOCH, RETIRED];
+    let plain = [CLOUD, NODE, BATCH, MOUNT, GENERATION, TOKEN, WISH, DEMAND, EPOCH, RETIRED];
     plain.into_iter().map(str::to_owned).chain((1..PIECES).map(piece)).collect()
 }
 
@@ -123,6 +125,36 @@ pub(crate) fn read(tags: &Written) -> Option<Tags> {
 
 fn parsed<T: std::str::FromStr>(tags: &Written, name: &str) -> Option<T> {
     tags.get(name)?.parse().ok()
+}
+
+/// Slots in their order: `0-3,7,9-12`.
+pub(crate) fn slots_text(slots: impl IntoIterator<Item = u32>) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for slot in slots {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(slot) => *last = slot,
+            _ => ranges.push((slot, slot)),
+        }
+    }
+    let text = |(first, last): (u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.into_iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// Reads the same; a text of another kind names none. No batch is larger than `most`.
+pub(crate) fn slots(text: &str, most: usize) -> Vec<u32> {
+    let mut slots = Vec::new();
+    for range in text.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { return Vec::new() };
+        slots.extend((first..=last).take(most + 1));
+        if slots.len() > most {
+            return Vec::new();
+        }
+    }
+    slots
 }
 
 /// The life of a volume, or that which a snapshot is of.
@@ -251,5 +283,20 @@ mod tests {
         assert_eq!(mark(&written), Some(mark_written));
         assert_eq!(size(&written, 1), Bytes(3 << 20));
         assert_eq!(size(&written, 2), Bytes(2 << 30), "somebody made it larger");
+    }
+
+    #[test]
+    fn the_slots_of_a_batch_are_read_as_they_are_written() {
+        for (own, text) in [
+            (vec![7], "7"),
+            (vec![0, 1, 2, 5, 7, 8], "0-2,5,7-8"),
+            (vec![u32::MAX - 1, u32::MAX], "4294967294-4294967295"),
+        ] {
+            assert_eq!(slots_text(own.clone()), text);
+            assert_eq!(slots(text, 200), own);
+        }
+        for wrong in ["", "1-", "a", "0-4294967295", "0-200", "0,"] {
+            assert_eq!(slots(wrong, 200), Vec::<u32>::new(), "{wrong}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use ideal_core::id::{Life, MachineId, SnapshotId, Token, VolumeId};
 use ideal_core::model;
-use ideal_core::observed::{RetireMark, Tags, Volume, VolumeState};
+use ideal_core::observed::{Machine, RetireMark, Tags, Volume, VolumeState};
 use ideal_core::time::{Bytes, Span};
 use ideal_host::now;
 
@@ -16,7 +16,7 @@ use super::failure::Kind;
 use super::query::Query;
 use super::see::{self, gib};
 use super::tags::{self, Written};
-use super::{Ec2, SETTLE, client_token, no_such, wish};
+use super::{Ec2, client_token, no_such, wish};
 use crate::{Answer, Object, ProviderError};
 
 /// The letters of the devices that EC2 recommends for volumes.
@@ -77,7 +77,7 @@ impl Ec2 {
         let volume = see::volume(answer);
         let begun = answer.parsed::<jiff::Timestamp>("createTime").map(jiff::Timestamp::as_millisecond);
         let begun = begun.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX);
-        if volume.state == VolumeState::Deleted || begun.saturating_add(SETTLE.0) > now().0 {
+        if volume.state == VolumeState::Deleted || begun.saturating_add(self.settle().0) > now().0 {
             return Ok(volume);
         }
         let present = self.client.by_id::<Volume>(volume.id.as_str()).await?;
@@ -123,11 +123,8 @@ impl Ec2 {
     /// A device of a machine that no volume has. Volumes begin to look at different ones, for several may be attached at
     /// the same time.
     async fn free_device(&self, volume: &VolumeId, machine: &MachineId) -> Result<String, ProviderError> {
-        let query = Query::new(Action::DescribeInstances).list("InstanceId", [machine]);
-        let answer = self.client.ask(&query).await?;
-        let of = answer.items("reservationSet").flat_map(|one| one.items("instancesSet"));
-        let mappings = of.flat_map(|one| one.items("blockDeviceMapping"));
-        let used: Vec<&str> = mappings.map(|one| one.text("deviceName")).collect();
+        let shown = self.client.shown::<Machine>(machine.as_str()).await?.ok_or_else(|| no_such(machine))?;
+        let used: Vec<&str> = shown.items("blockDeviceMapping").map(|one| one.text("deviceName")).collect();
         let count = DEVICES.len();
         let first = usize::from(blake3::hash(volume.as_str().as_bytes()).as_bytes()[0]) % count;
         let mut all = DEVICES.iter().cycle().skip(first).take(count).map(|letter| format!("/dev/sd{letter}"));

@@ -3,6 +3,7 @@
 //!
 //! - a client token makes one thing; with other parameters it is refused; the answer is that of the first time, with
 //!   the present state;
+//! - as many machines are made of a batch as there is room for, where moto makes as few as it may;
 //! - a token of a machine that has ended is refused as such;
 //! - volumes and snapshots are listed in pages;
 //! - what a volume holds: moto keeps no bytes, so texts are kept here and go with snapshots;
@@ -37,6 +38,8 @@ pub(crate) enum Fault {
     Empty,
     /// In its answer this stands for that: a state that comes late.
     Says(&'static str, &'static str),
+    /// There is room for so many machines.
+    Room(usize),
 }
 
 /// A fault, and which requests it meets.
@@ -193,7 +196,7 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
         Some(Fault::Refused(status, code)) => return says(status, error(code, "as planned")),
         Some(Fault::Dropped) => return Err(std::io::Error::other("dropped")),
         Some(Fault::Empty) => return says(200, format!("<{action}Response></{action}Response>")),
-        Some(Fault::Lost | Fault::Says(..)) | None => {}
+        Some(Fault::Lost | Fault::Says(..) | Fault::Room(_)) | None => {}
     }
     if let Some(xml) = many(&inner, &form) {
         let wrong = inner.model.answer(&action, &Shaped::read(&xml));
@@ -206,6 +209,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
     if let Some(known) = known(&inner, &form, &parts).await {
         return known;
     }
+    let body = match form.action() {
+        "RunInstances" => roomy(&form, &fault),
+        _ => body,
+    };
     let (status, xml) = forward(&inner, &parts, body).await;
     if status == 200 {
         let wrong = inner.model.answer(&action, &Shaped::read(&xml));
@@ -220,6 +227,18 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
         }
         _ => says(status, xml),
     }
+}
+
+/// The same request for as many machines as there is room for.
+fn roomy(form: &Form, fault: &Option<Fault>) -> Bytes {
+    let most: usize = form.get("MaxCount").parse().unwrap();
+    let count = match fault {
+        Some(Fault::Room(room)) => most.min(*room),
+        _ => most,
+    };
+    let mut form = form.clone();
+    form.0.insert("MinCount".to_owned(), count.to_string());
+    form.written().into()
 }
 
 async fn forward(inner: &Inner, parts: &hyper::http::request::Parts, body: Bytes) -> (u16, String) {

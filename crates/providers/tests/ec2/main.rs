@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
 
+mod batch;
 mod bed;
 mod calls;
 mod careful;

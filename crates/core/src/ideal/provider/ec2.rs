@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ideal::document::MachineSize;
+use crate::time::Span;
 
 /// The provider `ec2`. What is not said is as every program of AWS finds it: variables, profiles, single sign-on, the
 /// role of the machine it runs on.
@@ -73,6 +74,10 @@ pub struct Ec2Spec {
     /// Whether the credentials are bound by the policy in `docs/ec2-policy.json`, so that EC2 itself deletes
     /// nothing that is not marked. Without it there are ten minutes between mark and end.
     pub enforced: bool,
+    /// How long it may take until everybody sees what was done. Less than the usual minute is for what speaks the API of
+    /// EC2 and is not Amazon's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Span>,
 }
 
 impl Default for Ec2Spec {
@@ -99,6 +104,7 @@ impl Default for Ec2Spec {
             volume_type: "gp3".to_owned(),
             protected: false,
             enforced: false,
+            settle: None,
         }
     }
 }
