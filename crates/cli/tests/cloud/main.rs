@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
 
 #[path = "../../../providers/tests/ec2/bed.rs"]
+#[expect(dead_code, reason = "the tests of the provider use more of it")]
 mod bed;
 #[path = "../../../providers/tests/ec2/form.rs"]
 mod form;
@@ -16,3 +17,4 @@ mod model;
 mod shaped;
 
 mod calls;
+mod crashes;

@@ -60,7 +60,9 @@ fn is_retry(answer: &Result<Machine, ProviderError>) -> bool {
 /// One request, and each machine has the slot that it was answered for.
 #[tokio::test]
 async fn a_batch_is_one_request_and_each_machine_has_its_slot() {
-    let Some(bed) = Bed::start("batch::a_batch_is_one_request_and_each_machine_has_its_slot") else { return };
+    let Some(bed) = Bed::without_images("batch::a_batch_is_one_request_and_each_machine_has_its_slot") else {
+        return;
+    };
     let provider = bed.provider(bed.spec());
     // In whatever order they are asked for.
     let calls = nodes([2, 0, 1, 5, 6]);
@@ -96,7 +98,7 @@ async fn a_batch_is_one_request_and_each_machine_has_its_slot() {
 /// The answer is lost each time; what the batch made is found by its tags, by whomever.
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_is_found() {
-    let Some(bed) = Bed::start("batch::a_batch_whose_answer_was_lost_is_found") else { return };
+    let Some(bed) = Bed::without_images("batch::a_batch_whose_answer_was_lost_is_found") else { return };
     let provider = bed.provider(bed.spec());
     bed.layer.plan("RunInstances", "", Fault::Lost, 1);
     bed.layer.plan("RunInstances", "", Fault::Dropped, 4);
@@ -121,7 +123,7 @@ async fn a_batch_whose_answer_was_lost_is_found() {
 /// EC2 shows some of a batch before the others: those are waited for, not made again.
 #[tokio::test]
 async fn who_is_not_shown_yet_is_not_made_again() {
-    let Some(bed) = Bed::start("batch::who_is_not_shown_yet_is_not_made_again") else { return };
+    let Some(bed) = Bed::without_images("batch::who_is_not_shown_yet_is_not_made_again") else { return };
     let provider = bed.provider(bed.spec());
     let made = ask(&provider, &nodes(0..3)).await;
     let hidden = made[1].as_ref().unwrap().id.to_string();
@@ -138,7 +140,7 @@ async fn who_is_not_shown_yet_is_not_made_again() {
 /// What finds no room goes to the next type and the next zone, and only that.
 #[tokio::test]
 async fn what_finds_no_room_is_made_elsewhere() {
-    let Some(bed) = Bed::start("batch::what_finds_no_room_is_made_elsewhere") else { return };
+    let Some(bed) = Bed::without_images("batch::what_finds_no_room_is_made_elsewhere") else { return };
     let types = vec!["m6i.large".to_owned(), "m5.large".to_owned()];
     let spec = Ec2Spec { types, ..bed.spec() };
     let provider = bed.provider(spec.clone());
@@ -164,7 +166,7 @@ async fn what_finds_no_room_is_made_elsewhere() {
 /// The account allows fewer: as many are made as it allows.
 #[tokio::test]
 async fn as_many_are_made_as_the_account_allows() {
-    let Some(bed) = Bed::start("batch::as_many_are_made_as_the_account_allows") else { return };
+    let Some(bed) = Bed::without_images("batch::as_many_are_made_as_the_account_allows") else { return };
     let provider = bed.provider(bed.spec());
     let limit = Fault::Refused(400, "VcpuLimitExceeded");
     bed.layer.plan("RunInstances", "MaxCount=4", limit.clone(), 1);
@@ -186,7 +188,7 @@ async fn as_many_are_made_as_the_account_allows() {
 /// stays so.
 #[tokio::test]
 async fn zones_and_generations_are_kept_apart() {
-    let Some(bed) = Bed::start("batch::zones_and_generations_are_kept_apart") else { return };
+    let Some(bed) = Bed::without_images("batch::zones_and_generations_are_kept_apart") else { return };
     let zones = vec!["eu-west-1a".to_owned(), "eu-west-1b".to_owned()];
     let spec = Ec2Spec { zones, ..bed.spec() };
     let provider = bed.provider(spec.clone());
@@ -218,5 +220,51 @@ async fn zones_and_generations_are_kept_apart() {
     assert!(over[0].as_ref().unwrap().state.is_over(), "{over:?}");
     assert!(!over[1].as_ref().unwrap().state.is_over(), "{over:?}");
     one_of_each(&provider, 6).await;
+    assert_eq!(bed.layer.wrong(), Vec::<String>::new());
+}
+
+/// One request in sixteen goes wrong, of whatever kind.
+#[tokio::test]
+async fn a_batch_in_bad_weather_is_whole_in_the_end() {
+    let Some(bed) = Bed::without_images("batch::a_batch_in_bad_weather_is_whole_in_the_end") else { return };
+    let provider = bed.provider(bed.spec());
+    bed.layer.is_stormy();
+    for round in 1..=6 {
+        // Nodes are ended by somebody, a third of them each time, and asked for again in their next generation.
+        let calls: Vec<Call> = (0..12)
+            .filter(|index| round == 1 || index % 3 == round % 3)
+            .map(|index| node(index, round, ""))
+            .collect();
+        for old in provider.describe().await.unwrap().machines {
+            if !old.state.is_over()
+                && calls.iter().any(
+                    |call| matches!(call, Call::CreateMachine { tags, .. } if tags.index == old.tags.index),
+                )
+            {
+                bed.somebody(
+                    "ec2",
+                    &format!("Action=TerminateInstances&Version=2016-11-15&InstanceId.1={}", old.id),
+                );
+            }
+        }
+        let mut all = Vec::new();
+        for _ in 0..5 {
+            all = ask(&provider, &calls).await;
+            if all.iter().all(Result::is_ok) {
+                break;
+            }
+        }
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+    }
+    let listed = loop {
+        let listing = provider.describe().await.unwrap();
+        if listing.complete {
+            break listing;
+        }
+    };
+    let alive: Vec<Option<u32>> =
+        listed.machines.iter().filter(|own| !own.state.is_over()).map(|own| own.tags.index).collect();
+    let distinct: BTreeSet<Option<u32>> = alive.iter().copied().collect();
+    assert_eq!((alive.len(), distinct), (12, (0..12).map(Some).collect()));
     assert_eq!(bed.layer.wrong(), Vec::<String>::new());
 }

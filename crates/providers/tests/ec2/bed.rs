@@ -60,9 +60,22 @@ impl Bed {
     /// The bed of the test of this name. `None` when it is run elsewhere, or, said aloud, when there is no server here;
     /// where everything must be tested that fails.
     pub(crate) fn start(test: &str) -> Option<Bed> {
+        Bed::with(test, "true")
+    }
+
+    /// The same without the images of others and their snapshots, over which moto takes most of its time.
+    pub(crate) fn without_images(test: &str) -> Option<Bed> {
+        Bed::with(test, "false")
+    }
+
+    fn with(test: &str, images: &str) -> Option<Bed> {
         let environment = environment()?;
-        let credentials = [("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")];
-        if !alone(test, &credentials) {
+        let given = [
+            ("AWS_ACCESS_KEY_ID", "testing"),
+            ("AWS_SECRET_ACCESS_KEY", "testing"),
+            ("MOTO_EC2_LOAD_DEFAULT_AMIS", images),
+        ];
+        if !alone(test, &given) {
             return None;
         }
         Some(Bed::here(&environment))
@@ -96,11 +109,16 @@ impl Bed {
 impl Bed {
     /// What somebody else asks of moto, past our layer.
     pub(crate) fn somebody(&self, service: &str, body: &str) -> String {
+        self.somebody_of(crate::layer::ACCOUNT, service, body)
+    }
+
+    /// The same, of another account.
+    pub(crate) fn somebody_of(&self, account: &str, service: &str, body: &str) -> String {
         let mut stream = std::net::TcpStream::connect(self.moto).unwrap();
         let scope = format!("Credential=other/20260101/eu-west-1/{service}/aws4_request");
         let head = format!(
             "POST / HTTP/1.1\r\nHost: {service}.amazonaws.com\r\nConnection: close\r\n\
-             Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\n\
+             x-moto-account-id: {account}\r\nAuthorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );

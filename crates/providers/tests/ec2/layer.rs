@@ -25,6 +25,9 @@ use crate::form::{Form, element, error};
 use crate::model::Model;
 use crate::shaped::Shaped;
 
+/// The account of those whose key names none.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -66,6 +69,8 @@ struct State {
     /// Pages that are still to be given, by their token.
     pages: BTreeMap<String, Vec<String>>,
     page: Option<usize>,
+    /// Where chance stands, when it is bad weather.
+    weather: Option<u64>,
     /// So many things are listed that nobody made, instead of moto's: filling moto with thousands takes minutes.
     many: BTreeMap<&'static str, usize>,
 }
@@ -99,7 +104,11 @@ impl Layer {
                     let (stream, _) = listener.accept().await.unwrap();
                     let inner = own.clone();
                     tokio::spawn(async move {
-                        let service = service_fn(move |request| answer(inner.clone(), request));
+                        // What has begun is done, whether or not who asked for it is still there.
+                        let service = service_fn(move |request| {
+                            let done = tokio::spawn(answer(inner.clone(), request));
+                            async { done.await.map_err(std::io::Error::other)? }
+                        });
                         // A connection that breaks is one of the faults.
                         _ = hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(stream), service)
@@ -126,6 +135,11 @@ impl Layer {
     /// The next `times` requests of this action with this text in them meet a fault.
     pub(crate) fn plan(&self, action: &'static str, with: &str, fault: Fault, times: u32) {
         self.state().planned.push(Planned { action, with: with.to_owned(), fault, left: times });
+    }
+    /// From now on one request in so many meets one of the usual faults. Which ones do follows from the number of requests
+    /// before.
+    pub(crate) fn is_stormy(&self) {
+        self.state().weather = Some(1);
     }
     /// Whether every planned fault has met its requests.
     pub(crate) fn all_met(&self) -> bool {
@@ -187,10 +201,11 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
         let meets = |planned: &&mut Planned| {
             planned.left > 0 && planned.action == action && text.contains(&planned.with)
         };
-        state.planned.iter_mut().find(meets).map(|planned| {
+        let planned = state.planned.iter_mut().find(meets).map(|planned| {
             planned.left -= 1;
             planned.fault.clone()
-        })
+        });
+        planned.or_else(|| by_chance(state.weather.as_mut()?))
     };
     match fault {
         Some(Fault::Refused(status, code)) => return says(status, error(code, "as planned")),
@@ -241,11 +256,23 @@ fn roomy(form: &Form, fault: &Option<Fault>) -> Bytes {
     form.written().into()
 }
 
+/// One request in sixteen meets a fault.
+fn by_chance(weather: &mut u64) -> Option<Fault> {
+    *weather = weather.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    match *weather >> 58 {
+        0 => Some(Fault::Lost),
+        1 => Some(Fault::Dropped),
+        2 => Some(Fault::Refused(503, "RequestLimitExceeded")),
+        3 => Some(Fault::Refused(500, "InternalError")),
+        _ => None,
+    }
+}
+
 async fn forward(inner: &Inner, parts: &hyper::http::request::Parts, body: Bytes) -> (u16, String) {
     let stream = TcpStream::connect(inner.moto).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let mut request = Request::builder().method("POST").uri("/");
+    let mut request = Request::builder().method("POST").uri("/").header("x-moto-account-id", account(parts));
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "content-length") {
         request = request.header(name, value);
     }
@@ -253,6 +280,14 @@ async fn forward(inner: &Inner, parts: &hyper::http::request::Parts, body: Bytes
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Whose a request is: a key of twelve digits is the account itself, so that many tests can have one server.
+fn account(parts: &hyper::http::request::Parts) -> &str {
+    let signed = parts.headers.get("authorization").map_or("", |value| value.to_str().unwrap());
+    let key = signed.split_once("Credential=").map_or("", |(_, rest)| rest.split('/').next().unwrap());
+    let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
+    if is_account { key } else { ACCOUNT }
 }
 
 /// What a token says that was used before.
@@ -359,8 +394,19 @@ fn next_page(inner: &Inner, form: &Form) -> Option<String> {
 /// A page of things that nobody made, each with our tags.
 fn many(inner: &Inner, form: &Form) -> Option<String> {
     let count = *inner.state.lock().unwrap().many.get(form.action())?;
-    let first: usize = form.get("NextToken").parse().unwrap_or(0);
-    let last = count.min(first + form.get("MaxResults").parse::<usize>().unwrap());
+    let asked = ["InstanceId.1", "VolumeId.1", "SnapshotId.1"].map(|name| form.get(name)).concat();
+    // One that is asked for by its id is a page by itself, and the last.
+    let (first, last) = match asked.split_once('-') {
+        Some((_, number)) => {
+            let number = usize::from_str_radix(number, 16).unwrap();
+            (number, number + 1)
+        }
+        None => {
+            let first: usize = form.get("NextToken").parse().unwrap_or(0);
+            (first, count.min(first + form.get("MaxResults").parse::<usize>().unwrap()))
+        }
+    };
+    let count = if asked.is_empty() { count } else { last };
     let next = if last < count { format!("<nextToken>{last}</nextToken>") } else { String::new() };
     let item = |at: usize| {
         let tag =

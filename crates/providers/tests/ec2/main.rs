@@ -11,6 +11,7 @@ mod careful;
 mod contract;
 mod doctor;
 mod faults;
+mod fits;
 mod form;
 mod layer;
 mod model;
