@@ -78,9 +78,9 @@ soak:
 demo: build
 	scripts/demo.sh $(SHIPPED)
 
-# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources, heal or faults. What is not installed is said to be missing.
+# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources, heal, faults or calls. What is not installed is said to be missing.
 BENCH ?= plan
-bench: $(if $(filter resources,$(BENCH)),peers)
+bench: $(if $(filter resources,$(BENCH)),peers) $(if $(filter calls,$(BENCH)),$(MOTO)/bin/moto_server)
 	cargo build --release -p ideal-bench $(if $(filter status resources heal faults,$(BENCH)),-p ideal-cli)
 	IDEAL_BENCH_PEERS=$(PEERS) $(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
 

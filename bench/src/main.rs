@@ -3,6 +3,7 @@
 //! Each size is measured in a process of its own, so that its peak memory is its own.
 
 mod bed;
+mod calls;
 mod cluster;
 mod faults;
 mod heal;
@@ -13,6 +14,19 @@ mod placement;
 mod plan;
 mod resources;
 mod status;
+
+#[path = "../../crates/providers/tests/ec2/form.rs"]
+#[expect(clippy::unwrap_used, reason = "it is of the tests of the provider")]
+mod form;
+#[path = "../../crates/providers/tests/ec2/layer.rs"]
+#[expect(clippy::unwrap_used, dead_code, reason = "it is of the tests of the provider, which use more of it")]
+mod layer;
+#[path = "../../crates/providers/tests/ec2/model.rs"]
+#[expect(clippy::unwrap_used, reason = "it is of the tests of the provider")]
+mod model;
+#[path = "../../crates/providers/tests/ec2/shaped.rs"]
+#[expect(clippy::unwrap_used, reason = "it is of the tests of the provider")]
+mod shaped;
 
 use anyhow::{Context, bail};
 
@@ -26,8 +40,10 @@ fn main() -> anyhow::Result<()> {
         ["status"] => status::bench(),
         ["resources"] => resources::bench(),
         ["heal"] => heal::bench(),
+        ["calls"] => calls::bench(),
         ["faults", only @ ..] => faults::bench(only),
         // What the others start, once for each size.
+        ["one", "calls", _] => calls::one(),
         ["one", "heal-nodes", times] => heal::nodes(&bed::program()?, number(times)?),
         ["one", "first", parts] => plan::first(number(parts)?),
         ["one", "no-op", parts] => plan::no_op(number(parts)?),
@@ -37,7 +53,7 @@ fn main() -> anyhow::Result<()> {
         ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
         ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
         ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
-        _ => bail!("which bench? plan, launch, placement, resources, status, heal or faults"),
+        _ => bail!("which bench? plan, launch, placement, resources, status, heal, faults or calls"),
     }
 }
 
