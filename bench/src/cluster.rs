@@ -98,7 +98,8 @@ impl World {
 
     /// Answers something of this world.
     pub(crate) fn with<T>(&self, ideal: &Ideal, answer: impl FnOnce(&Input<'_>) -> T) -> anyhow::Result<T> {
-        let traits = ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true };
+        let traits =
+            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
         Ok(answer(&Input {
             ideal,
             demands: &self.demands,

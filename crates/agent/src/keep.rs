@@ -94,6 +94,7 @@ pub fn keep(options: &KeepOptions) -> Result<(), AgentError> {
 fn detach(options: &KeepOptions) -> Result<(), AgentError> {
     let mut command = Command::new(&options.agent.program);
     command.args(&options.agent.args).arg("keep").arg("--foreground").arg("--home").arg(&options.home);
+    command.arg("--agent").arg(&options.agent.program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map_err(AgentError::io("starting the keeper"))?;
     Ok(())

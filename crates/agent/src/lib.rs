@@ -1,8 +1,8 @@
 //! The half of the product that lives on a node: holds its slice of the ideal and heals the node alone.
 //!
-//! Five programs, each a hidden subcommand of the one binary: [`keep`] is the machine (tiny, no logic), [`run`]
-//! is the agent under it, [`shim`] is what a service is for the instant before it becomes itself; [`give`] and [`take`]
-//! are the far ends of a copy.
+//! Programs, each a hidden subcommand of the one binary: [`keep`] is the machine (tiny, no logic), [`run`] is the
+//! agent under it, [`shim`] is what a service is for the instant before it becomes itself; [`give`] and [`take`] are the
+//! far ends of a copy; [`install`], [`leave`] and [`dial`] are for machines to which the agent was brought.
 //!
 //! Reading order: [`keep`], `run` (start and the loop), `orders` (what is accepted), `state`, then one file for
 //! each thing that is kept right: `resources`, `services`, `mounts`, `hooks`, `names`.
@@ -10,6 +10,7 @@
 //! Invariants: what was acknowledged is on disk; the death of the agent touches no service; a service is never
 //! started twice; nothing outside the node's root is written by a resource.
 
+mod brought;
 mod contents;
 mod engine;
 mod exec;
@@ -34,6 +35,7 @@ mod services;
 mod shim;
 mod state;
 
+pub use brought::{dial, install, leave};
 pub use files::{give, take};
 pub use guard::{Beat, GuardOptions, LABEL, Told, guard};
 pub use ideal_host::AgentCommand;

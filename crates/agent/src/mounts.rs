@@ -2,6 +2,7 @@
 //!
 //! Which of them a volume is, its provider wrote down when it attached it.
 
+mod cloud;
 mod device;
 mod folder;
 mod still;
@@ -46,7 +47,15 @@ pub(crate) async fn mount(node: &Rc<Node>, order: &MountOrder) -> Result<(), Str
     if let Some(why) = taken {
         return Err(refused(why));
     }
-    let device = attached.and_then(|attached| attached.device);
+    let device = match attached {
+        Some(attached) => attached.device,
+        // Nobody but the machine itself knows what a cloud has given it.
+        None if node.is_of_a_cloud() => {
+            let device = cloud::device_of(&order.volume);
+            Some(device.ok_or_else(|| refused("its device is not here yet".to_owned()))?)
+        }
+        None => None,
+    };
     let on = match device {
         Some(device) => Some(device::mount(node, order, &at, device).await.map_err(refused)?),
         None => {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ideal_core::build::Build;
 use ideal_core::facts::Facts;
 use ideal_core::id::{Name, VolumeId};
 use ideal_core::observed::{MountSeen, Problem, Report, ServiceSeen, ServiceState};
@@ -14,7 +15,7 @@ use ideal_core::placement::Capacity;
 use ideal_core::resource::Heal;
 use ideal_core::secret::Secrets;
 use ideal_core::slice::Slice;
-use ideal_host::{AgentCommand, Home, Identity, Marks, durable, now};
+use ideal_host::{AgentCommand, Home, Identity, Marks, brought, durable, now};
 use ideal_resources::Ground;
 use ideal_resources::facts::{self, Named, Wish};
 use ideal_resources::ground::clean_environment;
@@ -35,6 +36,8 @@ pub(crate) struct Node {
     pub identity: Identity,
     pub marks: Marks,
     pub own: AgentCommand,
+    /// Which program this is, where it was brought here.
+    build: Option<Build>,
     pub log: Log,
     pub pace: Pace,
     state: RefCell<State>,
@@ -105,6 +108,7 @@ impl Node {
         let log = Log::new(home.agent_log());
         let containers = Containers::new(&identity, &home);
         Node {
+            build: brought::build_of(&own.program),
             home,
             identity,
             marks,
@@ -276,6 +280,11 @@ impl Node {
         })
     }
 
+    /// Whether it is a machine of its own to which this agent was brought: then nobody writes down here what it is given.
+    pub(crate) fn is_of_a_cloud(&self) -> bool {
+        self.identity.whole && self.build.is_some()
+    }
+
     /// How things are.
     pub(crate) fn report(&self) -> Report {
         let (state, seen) = (self.state.borrow(), self.seen.borrow());
@@ -300,6 +309,7 @@ impl Node {
         Report {
             at: now(),
             generation: self.identity.generation,
+            build: self.build,
             authority: state.authority.clone(),
             demand: state.demand.clone(),
             slice: state.slice.as_ref().map(|held| held.hash.clone()),

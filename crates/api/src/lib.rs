@@ -32,6 +32,10 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Reply, LinkError>> + 'a
 pub trait NodeLink: std::fmt::Debug {
     /// Says one thing to the agent at `address` (as its machine shows it: `unix:/run/…/agent.sock`).
     fn ask<'a>(&'a self, address: &'a str, order: &'a Order) -> Asking<'a>;
+    /// Something was done there: that it did not answer before says nothing any more.
+    fn forget(&self, address: &str) {
+        let _ = address;
+    }
 }
 
 /// One thing said to an agent: for whom, by whose authority, and what.

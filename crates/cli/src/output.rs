@@ -91,6 +91,11 @@ impl Output {
     }
 }
 
+/// Answers another program of ours.
+pub(crate) fn answer(line: &str) {
+    write(&mut std::io::stdout().lock(), line);
+}
+
 /// Says something before it is known how this run speaks.
 pub(crate) fn complain(text: &str) {
     write(&mut std::io::stderr().lock(), &format!("\u{2717} {text}"));

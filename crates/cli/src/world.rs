@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Context;
-use ideal_api::client::UnixLink;
+use ideal_api::client::AgentLink;
 use ideal_core::id::Name;
 use ideal_core::ideal::{Cloud, Ideal, ProviderSpec};
 use ideal_core::observed::Sight;
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) around: Surroundings,
     /// The folder of the store.
     pub(crate) store: PathBuf,
-    pub(crate) link: Rc<UnixLink>,
+    pub(crate) link: Rc<AgentLink>,
     /// What nodes are given beside their slices.
     pub(crate) goods: Rc<ProjectGoods>,
     providers: BTreeMap<Name, Rc<dyn Provider>>,
@@ -55,6 +55,7 @@ impl World {
                 if let Some(other) = world.around.place(spec).and_then(|place| places.insert(place, name)) {
                     let what = match spec {
                         ProviderSpec::Ec2(_) => "the same account in the same region",
+                        ProviderSpec::Ssh(_) => "lists of machines, of which there is one",
                         _ => "this machine",
                     };
                     let message = format!("`{other}` and `{name}` are both {what}");
@@ -85,7 +86,8 @@ impl World {
         let agent = AgentCommand { program, args: vec!["agent".into()] };
         let mounting = ideal.clouds.iter().filter(|cloud| !cloud.mounts.is_empty());
         let mounting = mounting.map(|cloud| cloud.id).collect();
-        let around = Surroundings { project: folder, run: run_folder()?, agent, mounting };
+        let cache = cache_folder();
+        let around = Surroundings { project: folder, run: run_folder()?, agent, cache, mounting };
         let store = store_folder(&ideal)?;
         Ok(Some(World { ideal, around, store, link: Rc::default(), goods, providers: BTreeMap::new() }))
     }
@@ -267,6 +269,13 @@ fn store_folder(ideal: &Ideal) -> anyhow::Result<PathBuf> {
     let known = folders.iter().find(|folder| Sqlite::file(folder).exists());
     let no_cloud = || Failure::new("no-cloud", Exit::BadInput, "the file has no cloud");
     Ok(known.or(folders.first()).cloned().ok_or_else(no_cloud)?)
+}
+
+/// Where things are kept that can be made again.
+fn cache_folder() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    given.or_else(home).map(|cache| cache.join("ideal"))
 }
 
 /// A short folder that only we can enter, for sockets.

@@ -59,6 +59,7 @@ impl Bed {
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("XDG_STATE_HOME", self.folder.join("state"))
             .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .env_remove("AWS_PROFILE")
             .env_remove("IDEAL_FILE")
             .env_remove("IDEAL_OUTPUT")

@@ -99,6 +99,8 @@ permit! {
     TerminatePermit {
         /// Which machine.
         machine: MachineId,
+        /// Whether it is taken for dead, and was not heard: then nothing on it need be asked.
+        unheard: bool,
     }
     /// Proof that a volume may be taken from its machine: not mounted there, by the agent's word.
     DetachPermit {
@@ -159,7 +161,7 @@ pub fn terminate(
     agent: Option<&Report>,
 ) -> Result<TerminatePermit, Refusal> {
     owned(cloud, machine.tags.cloud, &machine.id)?;
-    let permit = TerminatePermit { machine: machine.id.clone() };
+    let permit = TerminatePermit { machine: machine.id.clone(), unheard: false };
     match machine.state {
         MachineState::Running | MachineState::Stopping => {}
         // Pending machines have mounted nothing; dead, stopped and ending ones cannot write any more.
@@ -183,11 +185,23 @@ pub fn terminate_unheard(
 ) -> Result<TerminatePermit, Refusal> {
     owned(cloud, machine.tags.cloud, &machine.id)?;
     match agent {
-        None => Ok(TerminatePermit { machine: machine.id.clone() }),
+        None => Ok(TerminatePermit { machine: machine.id.clone(), unheard: true }),
         Some(_) => Err(Refusal::WrongState {
             what: machine.id.to_string(),
             state: "alive: its agent answers again".to_owned(),
         }),
+    }
+}
+
+/// May an agent be brought to this machine? To one that is marked to be ended too: nobody else says what is mounted there.
+pub fn bring_agent(cloud: CloudId, machine: &Machine) -> Result<(), Refusal> {
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    match machine.state {
+        MachineState::Running => Ok(()),
+        state => {
+            let state = format!("{state:?}").to_lowercase();
+            Err(Refusal::WrongState { what: machine.id.to_string(), state })
+        }
     }
 }
 

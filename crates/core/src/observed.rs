@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::build::Build;
 use crate::demand::Demands;
 use crate::id::{
     CloudId, Epoch, Generation, Life, MachineId, MountId, Name, SlotId, SnapshotId, Token, VolumeId,
@@ -256,6 +257,9 @@ pub struct Report {
     pub at: Time,
     /// Which machine of the slot it runs on.
     pub generation: Generation,
+    /// Which program it is, where it was brought to its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
     /// Who may give orders, as the agent last heard.
     pub authority: Option<Authority>,
     /// The demands as last told.
@@ -457,6 +461,8 @@ pub struct SlotSeen {
     pub snapshots: Vec<Snapshot>,
     /// What the agent of the newest machine said.
     pub agent: AgentSeen,
+    /// Whether who looks has heard an agent of that machine before.
+    pub heard: bool,
 }
 
 /// Everything seen.

@@ -70,6 +70,11 @@ pub enum Act {
         /// Which.
         machine: MachineId,
     },
+    /// See to it that the agent that is wanted runs on a machine: bring it there, start it, or put another in its place.
+    BringAgent {
+        /// To which.
+        machine: MachineId,
+    },
     /// End a machine for good; its volumes stay.
     EndMachine {
         /// Which.
@@ -255,6 +260,7 @@ impl Act {
         match self {
             Act::CreateMachine { .. } => "create-machine",
             Act::StartMachine { .. } => "start-machine",
+            Act::BringAgent { .. } => "bring-agent",
             Act::EndMachine { .. } => "end-machine",
             Act::CreateVolume { from: None, .. } => "create-volume",
             Act::CreateVolume { from: Some(_), .. } => "restore-volume",
@@ -323,6 +329,8 @@ pub enum FactKind {
     Named,
     /// The slot has a machine that runs.
     Running,
+    /// Its agent answers.
+    Heard,
     /// The slot has no machine.
     NoMachine,
     /// The mount has a volume.
@@ -382,6 +390,7 @@ impl FactKind {
             FactKind::Mirrored => "known to everything that lasts what is demanded",
             FactKind::Named => "renamed",
             FactKind::Running => "running",
+            FactKind::Heard => "heard by its agent",
             FactKind::NoMachine => "without a machine",
             FactKind::Exists => "there",
             FactKind::Attached => "attached",

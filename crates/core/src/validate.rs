@@ -4,6 +4,7 @@
 //! Text that holds an expression (`{{ ... }}`) is known only where it applies; such text is checked as far as
 //! its plain part goes.
 
+mod machines;
 mod mounts;
 mod recipes;
 mod services;
@@ -17,6 +18,7 @@ use crate::ideal::document::{CloudSpec, Document, Hook};
 use crate::ideal::{Ec2Spec, ProviderSpec};
 use crate::path::{DocPath, Place};
 
+pub(crate) use machines::machines;
 pub(crate) use recipes::{needs_machine, plugin, recipe, recipe_file};
 pub(crate) use services::services;
 

@@ -107,7 +107,8 @@ services:
         report.services.insert(replica.to_owned(), seen);
     }
     fn seats(&self) -> Seats {
-        let traits = ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true };
+        let traits =
+            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
         let mut demands = Demands::none();
         demands.demand(Scope::Whole, State::Launched, 1, |_| true);
         seats(&Input {

@@ -197,7 +197,7 @@ prop_compose! {
             (true, true) => AgentSeen::Silent { since: NOW, why: "it timed out".to_owned() },
             (true, false) => AgentSeen::Answered(Box::new(report)),
         };
-        SlotSeen { provider: Some(name("here")), machines, volumes, snapshots, agent }
+        SlotSeen { provider: Some(name("here")), machines, volumes, snapshots, agent, heard: false }
     }
 }
 
@@ -235,7 +235,8 @@ impl World {
     }
 
     fn with<T>(&self, observed: &Observed, view: &View, answer: impl FnOnce(&Input<'_>) -> T) -> T {
-        let traits = ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true };
+        let traits =
+            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
         answer(&Input {
             ideal: &self.ideal,
             demands: &self.demands,
@@ -286,6 +287,7 @@ fn touched(step: &Step) -> Vec<String> {
         | Act::CreateVolume { .. }
         | Act::ClaimVolume { .. }
         | Act::Apply { .. }
+        | Act::BringAgent { .. }
         | Act::RunHook { .. } => Vec::new(),
     }
 }

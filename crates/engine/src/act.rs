@@ -139,6 +139,17 @@ impl Doing<'_> {
                 None => Err(gone("the machine that is asked for")),
             },
             Act::StartMachine { machine } => self.accept(&Call::StartMachine(machine.clone())).await,
+            Act::BringAgent { machine } => {
+                let fresh = self.machine(machine).await?;
+                guard::bring_agent(step.part.slot.cloud, &fresh)?;
+                lease::hold(&self.common.outside, &self.common.authority)?;
+                let brought = self.task.provider.bring_agent(&fresh);
+                self.common.outside.effect("bring-agent", brought).await?;
+                if let Some(address) = &fresh.agent {
+                    self.common.outside.link.forget(address);
+                }
+                Ok(Outcome::Accepted { made: None })
+            }
             Act::EndMachine { machine, unheard } => {
                 let may = if *unheard { guard::terminate_unheard } else { guard::terminate };
                 let fresh = self.machine(machine).await?;

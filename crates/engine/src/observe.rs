@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
 use ideal_api::{Order, Reply, Verb};
-use ideal_core::id::{Name, SlotId};
+use ideal_core::id::{Generation, Name, SlotId};
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::View;
 use ideal_core::observed::{
@@ -24,6 +24,8 @@ pub(crate) const AGENTS_AT_ONCE: usize = 128;
 pub(crate) struct Memory {
     missing: BTreeMap<String, Time>,
     silent: BTreeMap<SlotId, Time>,
+    /// Whose agents were heard, and of which machine of their slot.
+    heard: BTreeMap<SlotId, Generation>,
     /// What was listed last, of those who are to be left alone for a while when nothing is to be done there.
     listings: BTreeMap<Name, (Time, Listing)>,
     /// Where nothing is to be done.
@@ -239,6 +241,7 @@ async fn ask_agents(
     for (slot, answer) in answers {
         match answer {
             Ok(Reply::Report(report)) => {
+                memory.heard.insert(slot, report.generation);
                 if let Some(seen) = observed.slots.get_mut(&slot) {
                     seen.agent = AgentSeen::Answered(report);
                 }
@@ -251,6 +254,12 @@ async fn ask_agents(
         fall_silent(observed, slot, "it has no address yet".to_owned());
     }
     memory.silent = quiet;
+    for (slot, generation) in &memory.heard {
+        if let Some(seen) = observed.slots.get_mut(slot) {
+            let newest = seen.machines.iter().map(|machine| machine.tags.generation).max();
+            seen.heard = newest == Some(*generation);
+        }
+    }
 }
 
 /// Who asks without any authority.

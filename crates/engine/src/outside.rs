@@ -102,6 +102,7 @@ impl Outside {
                 settle: character.settle,
                 enforces_marks: character.enforces_marks,
                 can_fence: character.fence == Fence::Terminate,
+                agent: character.agent,
             }
         };
         self.providers.iter().map(|(name, provider)| (name.clone(), of(provider))).collect()

@@ -3,6 +3,7 @@
 //!
 //! A crate of its own so that providers need not know the agent, nor the agent any provider. It decides nothing.
 
+pub mod brought;
 pub mod cgroup;
 mod crash;
 pub mod durable;

@@ -4,16 +4,18 @@
 //! program of AWS finds them. Everything that must be known of a thing is in its tags. EC2 takes tokens for machines and
 //! volumes and forgets them some time after the thing has ended, so what a token has made is looked for by tag besides.
 //!
-//! It does not bring an agent to a machine: what a machine does at its first start is said by the image and `user_data`.
+//! A machine is made with a user and a host key of ours, by its user data; then the agent is brought to it by `ssh`.
 
 mod actions;
 mod batch;
+mod bring;
 mod budget;
 mod client;
 mod doctor;
 mod element;
 mod failure;
 mod groups;
+mod login;
 mod machines;
 mod marks;
 mod meaning;
@@ -38,7 +40,9 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Together, Verdict,
+    WayIn,
 };
+use bring::Bringing;
 pub use budget::{Rate, Rates};
 use client::Client;
 pub use doctor::{Allowed, Permission, Skew};
@@ -67,6 +71,8 @@ pub struct Ec2 {
     first_zone: OnceCell<String>,
     own_group: OnceCell<String>,
     own_key: OnceCell<()>,
+    /// What it takes to bring agents; none: nobody does.
+    bringing: Option<Bringing>,
 }
 
 impl Ec2 {
@@ -81,6 +87,7 @@ impl Ec2 {
             first_zone: OnceCell::new(),
             own_group: OnceCell::new(),
             own_key: OnceCell::new(),
+            bringing: None,
         }
     }
 
@@ -100,7 +107,10 @@ impl Ec2 {
     async fn read_one(&self, id: &ObjectId) -> Result<Option<Object>, ProviderError> {
         let client = &self.client;
         Ok(match id {
-            ObjectId::Machine(id) => client.by_id::<Machine>(id.as_str()).await?.map(Object::Machine),
+            ObjectId::Machine(id) => {
+                let machine = client.by_id::<Machine>(id.as_str()).await?;
+                machine.map(|machine| self.reached(machine)).transpose()?.map(Object::Machine)
+            }
             ObjectId::Volume(id) => client.by_id::<Volume>(id.as_str()).await?.map(Object::Volume),
             ObjectId::Snapshot(id) => client.by_id::<Snapshot>(id.as_str()).await?.map(Object::Snapshot),
         })
@@ -146,22 +156,32 @@ impl Provider for Ec2 {
             settle: self.settle(),
             fence: Fence::Terminate,
             enforces_marks: self.spec.enforced,
+            agent: self.bringing.as_ref().map(|bringing| bringing.program.build()),
             at_once: batch::AT_ONCE,
             pace: Span(pages * PACE.0),
             rest: Span(pages * REST.0),
         }
     }
     fn describe(&self) -> Answering<'_, Listing> {
-        Box::pin(async { Ok(Box::pin(self.client.listing()).await?) })
+        Box::pin(async { self.all_reached(Box::pin(self.client.listing()).await?) })
     }
     fn read<'a>(&'a self, id: &'a ObjectId) -> Answering<'a, Option<Object>> {
         Box::pin(self.read_one(id))
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
-        Box::pin(self.shove(call))
+        Box::pin(async { self.answered(self.shove(call).await) })
     }
     fn issue_together<'a>(&'a self, calls: &'a [Call]) -> Together<'a> {
-        Box::pin(self.create_machines(calls))
+        Box::pin(async {
+            let answers = self.create_machines(calls).await;
+            answers.into_iter().map(|answer| self.answered(answer)).collect()
+        })
+    }
+    fn bring_agent<'a>(&'a self, machine: &'a Machine) -> Answering<'a, ()> {
+        Box::pin(self.bring(machine))
+    }
+    fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
+        Box::pin(self.way_for_person(machine, terminal))
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         Box::pin(Ec2::verify(self, id))

@@ -12,11 +12,13 @@ mod ledger;
 pub mod local;
 pub mod registry;
 pub mod sim;
+pub mod ssh;
 
 pub use docker::{Docker, DockerOptions};
 pub use ec2::Ec2;
 pub use ideal_host::crash_point;
 pub use local::{Local, LocalOptions};
+pub use ssh::Ssh;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use futures_util::future::join_all;
+use ideal_core::build::Build;
 use ideal_core::demand::Demands;
 use ideal_core::guard::{BackupPermit, DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
 use ideal_core::id::{Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
@@ -55,6 +58,13 @@ pub trait Provider: fmt::Debug {
     }
     /// A trial: restores a completed snapshot to where nobody uses it, reads it back, compares, and removes it.
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict>;
+    /// Sees to it that the agent of [`Character::agent`] runs on a machine. Again is as good as once. Where another runs
+    /// it is replaced, and is back if the new one does not answer; nothing that it started is touched.
+    fn bring_agent<'a>(&'a self, machine: &'a Machine) -> Answering<'a, ()> {
+        let _ = machine;
+        let refused = ProviderError::refused("machines of this provider come with their agent");
+        Box::pin(std::future::ready(Err(refused)))
+    }
     /// How a person gets into a machine that runs. `terminal`: whether there is one at this end.
     fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
         let _ = (machine, terminal);
@@ -99,6 +109,8 @@ pub struct Character {
     pub fence: Fence,
     /// Whether a deletion is refused by the provider itself unless the volume carries the mark.
     pub enforces_marks: bool,
+    /// The agent that [`Provider::bring_agent`] brings. None: machines come with theirs.
+    pub agent: Option<Build>,
     /// How many machines are asked for at once. One: each by itself.
     pub at_once: usize,
     /// How long to wait between two looks while something is under way there. Looking costs requests.
@@ -114,6 +126,7 @@ impl Character {
             settle: Span::ZERO,
             fence,
             enforces_marks: true,
+            agent: None,
             at_once: 1,
             pace: Span::ZERO,
             rest: Span::ZERO,

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use ideal_core::id::CloudId;
-use ideal_core::ideal::{DockerSpec, ProviderSpec};
+use ideal_core::ideal::{DockerSpec, ProviderSpec, SshSpec};
 use ideal_host::AgentCommand;
 
 use crate::ec2::Rates;
-use crate::{Docker, DockerOptions, Ec2, Local, LocalOptions, Provider};
+use ideal_ssh::Program;
+
+use crate::{Docker, DockerOptions, Ec2, Local, LocalOptions, Provider, Ssh};
 
 /// Where providers find what they need on this machine.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Surroundings {
     pub run: PathBuf,
     /// How to start an agent.
     pub agent: AgentCommand,
+    /// A folder of which nothing is missed when it is lost; none: nothing is kept.
+    pub cache: Option<PathBuf>,
     /// Clouds whose nodes have mounts.
     pub mounting: BTreeSet<CloudId>,
 }
@@ -33,11 +37,24 @@ impl Surroundings {
     pub fn docker_data(&self) -> PathBuf {
         self.project.join(".ideal").join("docker")
     }
+    /// Where `ssh` keeps its things.
+    pub fn ssh_data(&self) -> PathBuf {
+        self.project.join(".ideal").join("ssh")
+    }
+    /// Where the ways and keys of machines of `ec2` are.
+    pub fn ec2_data(&self) -> PathBuf {
+        self.project.join(".ideal").join("ec2")
+    }
+    /// The program that is brought to machines that come without an agent.
+    fn program(&self) -> std::io::Result<Rc<Program>> {
+        Program::new(&self.agent.program, self.cache.clone()).map(Rc::new)
+    }
     /// The data folder of a provider that has one on this machine.
     pub fn data(&self, spec: &ProviderSpec) -> Option<PathBuf> {
         match spec {
             ProviderSpec::Local => Some(self.local_data()),
             ProviderSpec::Docker(_) => Some(self.docker_data()),
+            ProviderSpec::Ssh(_) => Some(self.ssh_data()),
             ProviderSpec::Ec2(_) | ProviderSpec::Sim => None,
         }
     }
@@ -61,7 +78,7 @@ pub enum RegistryError {
     #[error("the provider `sim` is only for tests; nothing real can be made with it")]
     OnlyForTests,
     /// It cannot be reached.
-    #[error("its data folder {path} cannot be used: {source}")]
+    #[error("{path} cannot be used: {source}")]
     Unreachable {
         /// Which.
         path: PathBuf,
@@ -78,7 +95,14 @@ pub fn open(spec: &ProviderSpec, around: &Surroundings) -> Result<Rc<dyn Provide
         ProviderSpec::Docker(spec) => {
             Ok(Rc::new(docker(spec, around).map_err(unreachable(around.docker_data()))?))
         }
-        ProviderSpec::Ec2(spec) => Ok(Rc::new(Ec2::new((**spec).clone(), Rates::default()))),
+        ProviderSpec::Ec2(spec) => {
+            let program = around.program().map_err(unreachable(around.agent.program.clone()))?;
+            let ec2 = Ec2::new((**spec).clone(), Rates::default());
+            Ok(Rc::new(ec2.bringing(around.ec2_data(), program)))
+        }
+        ProviderSpec::Ssh(spec) => {
+            Ok(Rc::new(ssh(spec, around).map_err(unreachable(around.agent.program.clone()))?))
+        }
         ProviderSpec::Sim => Err(RegistryError::OnlyForTests),
     }
 }
@@ -98,6 +122,11 @@ fn docker(spec: &DockerSpec, around: &Surroundings) -> std::io::Result<Docker> {
     })
 }
 
+/// The provider of machines that exist.
+pub fn ssh(spec: &SshSpec, around: &Surroundings) -> std::io::Result<Ssh> {
+    Ok(Ssh::new(spec.clone(), around.ssh_data(), around.program()?))
+}
+
 /// Removes the folders of providers in which nothing is any more. `ended`: also when machines that were ended
 /// are still remembered there.
 pub fn sweep<'a>(
@@ -111,6 +140,7 @@ pub fn sweep<'a>(
             ProviderSpec::Docker(spec) => {
                 docker(spec, around)?.remove_when_over(ended).map_err(std::io::Error::other)?
             }
+            ProviderSpec::Ssh(_) => crate::ssh::remove_when_over(&data, ended)?,
             _ => local(around)?.remove_when_over(ended)?,
         };
         if removed {

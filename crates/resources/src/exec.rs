@@ -94,10 +94,12 @@ impl Outcome {
     pub fn agreed(&self) -> bool {
         self.failed.is_none()
     }
-    /// Why it failed, with its last line.
+    /// Why it failed, with its last line; or with the last one that is an error as apt marks them, for which of two channels
+    /// is heard first is chance.
     pub fn why(&self) -> String {
         let failed = self.failed.clone().unwrap_or_default();
-        match self.output.lines().rfind(|line| !line.trim().is_empty()) {
+        let last = |is: fn(&str) -> bool| self.output.lines().rfind(|line| is(line));
+        match last(|line| line.starts_with("E: ")).or(last(|line| !line.trim().is_empty())) {
             Some(line) => format!("{failed}: {}", line.trim()),
             None => failed,
         }
@@ -211,4 +213,23 @@ fn keep<R>(output: &mut Vec<u8>, pipe: &mut Option<R>, read: &[u8], count: usize
     output.extend_from_slice(&read[..count]);
     let surplus = output.len().saturating_sub(KEPT);
     output.drain(..surplus);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_whatever_is_heard_after_it() {
+        let of = |output: &str| {
+            let failed = Some("apt-get ended with 100".to_owned());
+            Outcome { failed, output: output.to_owned(), answer: Vec::new() }.why()
+        };
+        let (error, other) = ("E: Unable to locate package a", "Reading state information...");
+        for output in [format!("{other}\n{error}\n"), format!("{error}\n{other}\n\n")] {
+            assert_eq!(of(&output), format!("apt-get ended with 100: {error}"));
+        }
+        assert_eq!(of("one\ntwo\n"), "apt-get ended with 100: two");
+        assert_eq!(of(""), "apt-get ended with 100");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ideal_agent::AgentCommand;
-use ideal_api::client::UnixLink;
+use ideal_api::client::AgentLink;
 use ideal_api::{LinkError, NodeLink, Order, Reply, Verb};
 use ideal_core::guard;
 use ideal_core::id::{CloudId, Life, MachineId, Name, SlotId, Token, VolumeId};
@@ -36,7 +36,7 @@ pub(crate) fn local(data: &Path, run: &Path, args: &[&str]) -> Local {
 
 pub(crate) struct Bench {
     pub(crate) local: Local,
-    pub(crate) link: UnixLink,
+    pub(crate) link: AgentLink,
     pub(crate) cloud: CloudId,
     pub(crate) folder: tempfile::TempDir,
     slices: Cell<u32>,
@@ -62,7 +62,7 @@ impl Bench {
         let folder = tempfile::Builder::new().prefix("ideal").tempdir().unwrap();
         let local = local(&folder.path().join("data"), &folder.path().join("run"), args);
         let cloud = CloudId(uuid::Uuid::new_v4());
-        Bench { local, link: UnixLink::default(), cloud, folder, slices: Cell::new(0) }
+        Bench { local, link: AgentLink::default(), cloud, folder, slices: Cell::new(0) }
     }
 
     pub(crate) fn tags(&self, mount: Option<&str>) -> Tags {

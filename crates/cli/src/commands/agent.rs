@@ -7,14 +7,21 @@ use std::process::ExitCode;
 
 use ideal_agent::{AgentCommand, AgentOptions, KeepOptions, Pace};
 
-use crate::output::complain;
+use crate::output::{self, complain};
 
 pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
     let verb = if words.is_empty() { OsString::new() } else { words.remove(0) };
     if verb == "shim" {
         return ideal_agent::shim(words);
     }
-    let Some(home) = words.iter().skip_while(|word| *word != "--home").nth(1).map(PathBuf::from) else {
+    match verb.to_str() {
+        Some("install") => return answer(&ideal_agent::install()),
+        Some("leave") => return answer(&ideal_agent::leave()),
+        Some("dial-stdio") => return ended(ideal_agent::dial()),
+        _ => {}
+    }
+    let after = |flag: &str| words.iter().skip_while(|word| *word != flag).nth(1).map(PathBuf::from);
+    let Some(home) = after("--home") else {
         complain("`ideal agent` is started by machines: keep, run or shim, with --home DIR");
         return ExitCode::from(2);
     };
@@ -29,7 +36,9 @@ pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
     let result = match verb.to_str() {
         Some("keep") => {
             let detach = !words.iter().any(|word| word == "--foreground");
-            ideal_agent::keep(&KeepOptions::new(home, own, detach))
+            // Where it is a link, another program may be put in its place while the keeper lives.
+            let program = after("--agent").unwrap_or(own.program);
+            ideal_agent::keep(&KeepOptions::new(home, AgentCommand { program, ..own }, detach))
         }
         Some("run") => ideal_agent::run(AgentOptions { home, own, pace: Pace::default() }),
         Some(verb @ ("give" | "take")) => {
@@ -42,6 +51,16 @@ pub(crate) fn run(mut words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    ended(result)
+}
+
+/// Who asked reads the answer and not the code.
+fn answer(line: &str) -> ExitCode {
+    output::answer(line);
+    ExitCode::SUCCESS
+}
+
+fn ended(result: Result<(), ideal_agent::AgentError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! `ideal doctor`: a few checks, each with what to do when it fails.
 
 mod ec2;
+mod ssh;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::output::Output;
 use crate::render::words::{counted, span};
 use crate::world::{World, wait_for};
 use ec2::ec2;
+use ssh::ssh;
 
 /// 2025-01-01: a clock before it was never set.
 const EARLIEST: Time = Time(1_735_689_600_000);
@@ -86,6 +88,7 @@ fn providers(world: &World) -> Vec<Check> {
     let used = world.ideal.providers.iter().filter(|(name, _)| used(name));
     let of = |(name, spec): (&Name, &ProviderSpec)| match spec {
         ProviderSpec::Ec2(spec) => ec2(spec),
+        ProviderSpec::Ssh(spec) => ssh(world, spec),
         ProviderSpec::Sim => vec![Check::bad("provider", "sim is only for tests", "write `local`")],
         _ => world.around.data(spec).map(|data| provider(world, name, spec, &data)).into_iter().collect(),
     };

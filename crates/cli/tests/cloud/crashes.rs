@@ -97,6 +97,7 @@ impl<'a> Project<'a> {
             .env("AWS_ACCESS_KEY_ID", &self.account)
             .env("XDG_STATE_HOME", self.folder.join("state"))
             .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .env_remove("IDEAL_FILE")
             .env_remove("IDEAL_OUTPUT")
             .stdin(Stdio::null())

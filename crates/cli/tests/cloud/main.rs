@@ -1,6 +1,6 @@
 //! The engine and the program at an EC2 that others wrote, behind the layer of the provider's own tests: how many requests
 //! they send, and what they do when they die.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
 
 #[path = "../../../providers/tests/ec2/bed.rs"]

@@ -268,6 +268,7 @@ impl Bed {
         command.args(arguments).current_dir(self.folder.join("p")).stdin(Stdio::null());
         command.env("XDG_STATE_HOME", self.folder.join("state"));
         command.env("XDG_RUNTIME_DIR", self.folder.join("run"));
+        command.env("XDG_CACHE_HOME", self.folder.join("cache"));
         // Where agents of nodes on this host make containers.
         command.env("DOCKER_HOST", format!("unix://{}", self.socket));
         for name in ["IDEAL_FILE", "IDEAL_OUTPUT", "IDEAL_CRASH_AT", "IDEAL_CRASH_TRACE", "CLICOLOR_FORCE"] {

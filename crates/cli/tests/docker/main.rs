@@ -14,6 +14,7 @@ mod contract;
 #[cfg(debug_assertions)]
 mod crashes;
 mod devices;
+mod ec2;
 mod failures;
 mod first;
 mod guard;
@@ -26,3 +27,4 @@ mod proxy;
 mod registry;
 mod services;
 mod shipped;
+mod ssh;

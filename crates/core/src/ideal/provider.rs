@@ -7,8 +7,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod ec2;
+mod ssh;
 
 pub use ec2::{Ec2Rule, Ec2Spec, Protocol};
+pub use ssh::{Login, SshMachine, SshSpec, is_host_key};
 
 /// What makes machines and volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +23,8 @@ pub enum ProviderSpec {
     Docker(DockerSpec),
     /// Machines, volumes and snapshots of Amazon's EC2. Written `ec2`, or with options: `ec2: {region: eu-west-1}`.
     Ec2(Box<Ec2Spec>),
+    /// Machines that exist and are reached by OpenSSH: `ssh: {machines: [{address: 10.0.0.5}]}`.
+    Ssh(SshSpec),
     /// The simulated cloud, in memory: for tests and benchmarks.
     Sim,
 }
@@ -86,9 +90,14 @@ impl<'de> Deserialize<'de> for ProviderSpec {
         impl<'de> Visitor<'de> for Reader {
             type Value = ProviderSpec;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("local, docker, ec2 or sim, or a mapping of one of them to its options")
+                f.write_str("local, docker, ec2, ssh or sim, or a mapping of one of them to its options")
             }
             fn visit_str<E: Error>(self, word: &str) -> Result<ProviderSpec, E> {
+                if word == "ssh" {
+                    return Err(E::custom(
+                        "`ssh` needs its machines: `ssh: {machines: [{address: 10.0.0.5}]}`",
+                    ));
+                }
                 ProviderSpec::plain(word).ok_or_else(|| E::custom(format!("`{word}` is no provider")))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<ProviderSpec, A::Error> {
@@ -102,6 +111,7 @@ impl<'de> Deserialize<'de> for ProviderSpec {
                     Some(ProviderSpec::Ec2(_)) => {
                         ProviderSpec::Ec2(entries.next_value::<Option<Box<Ec2Spec>>>()?.unwrap_or_default())
                     }
+                    None if word == "ssh" => ProviderSpec::Ssh(entries.next_value()?),
                     Some(_) => {
                         return Err(A::Error::custom(format!(
                             "`{word}` takes no options; write the word alone"
@@ -126,6 +136,7 @@ impl JsonSchema for ProviderSpec {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let docker = generator.subschema_for::<DockerSpec>();
         let ec2 = generator.subschema_for::<Ec2Spec>();
+        let ssh = generator.subschema_for::<SshSpec>();
         json_schema!({
             "description": "What makes machines and volumes.",
             "oneOf": [
@@ -162,6 +173,13 @@ impl JsonSchema for ProviderSpec {
                     "properties": {"ec2": ec2},
                     "required": ["ec2"],
                     "additionalProperties": false
+                },
+                {
+                    "description": "Machines that exist and are reached by OpenSSH.",
+                    "type": "object",
+                    "properties": {"ssh": ssh},
+                    "required": ["ssh"],
+                    "additionalProperties": false
                 }
             ]
         })
@@ -187,11 +205,15 @@ mod tests {
         assert_eq!(read("{\"docker\": {\"init\": \"systemd\"}}").unwrap(), systemd);
         let aws = read("{\"ec2\": {\"region\": \"eu-west-1\", \"zones\": [\"eu-west-1a\"]}}").unwrap();
         assert_eq!(read(&serde_json::to_string(&aws).unwrap()).unwrap(), aws);
+        let machines = read("{\"ssh\": {\"machines\": [{\"address\": \"10.0.0.5\"}]}}").unwrap();
+        assert_eq!(read(&serde_json::to_string(&machines).unwrap()).unwrap(), machines);
         assert_eq!(read("\"ec2\"").unwrap(), ProviderSpec::Ec2(Box::default()));
         for wrong in [
             "{\"ec2\": {\"colour\": \"a\"}}",
             "{\"local\": null}",
             "\"dcoker\"",
+            "\"ssh\"",
+            "{\"ssh\": {\"machines\": [\"10.0.0.5\"]}}",
             "{}",
             "{\"sim\": 1}",
             "{\"docker\": {\"imgae\": \"a\"}}",

@@ -109,6 +109,7 @@ pub fn resolve_with(document: &Document, recipes: &Recipes) -> Resolved {
     let Walk { clouds, origins, mut diagnostics, .. } = walk;
     let services = services(document, &clouds);
     validate::services(document, &clouds, &mut diagnostics);
+    validate::machines(document, &clouds, &mut diagnostics);
     recipes::say_once(&mut diagnostics);
     let (vars, policy) = (document.vars.clone(), document.policy.clone());
     let ideal = Ideal {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::build::Build;
 use crate::demand::Demands;
 use crate::id::{Life, MachineId, SlotId, SnapshotId, VolumeId};
 use crate::model::{self, Refused};
@@ -23,6 +24,8 @@ pub struct SlotModel {
     pub demands: Arc<Demands>,
     /// What time it is.
     pub now: Time,
+    /// The agent that has to be brought to its machines. None: machines come with theirs.
+    pub agent: Option<Build>,
     /// What was ended and is no longer there, until somebody takes note of it.
     pub gone: Vec<String>,
 }
@@ -30,7 +33,7 @@ pub struct SlotModel {
 impl SlotModel {
     /// A slot as it was seen.
     pub fn new(slot: SlotId, seen: SlotSeen, demands: Arc<Demands>, now: Time) -> SlotModel {
-        SlotModel { slot, seen, demands, now, gone: Vec::new() }
+        SlotModel { slot, seen, demands, now, agent: None, gone: Vec::new() }
     }
 
     /// Does what the step says. `name` says how a thing that it makes is called; the answer is that name.
@@ -70,6 +73,7 @@ impl SlotModel {
                     own.state = MachineState::Running;
                 }
             }
+            Act::BringAgent { machine } => self.bring_agent(machine),
             Act::EndMachine { machine, .. } => self.end(machine),
             Act::Mirror { .. } | Act::Rename { .. } => self.write_tags(step),
             Act::DeleteSnapshot { snapshot, .. } | Act::Prune { snapshot, .. } => {
@@ -204,26 +208,43 @@ impl SlotModel {
                 settled |= !report.converged;
                 report.converged = true;
             }
-            // It will answer. Until it does, what is attached must be taken to be mounted.
-            other => {
-                let silent = matches!(other, AgentSeen::Silent { .. });
-                let held = self.seen.volumes.iter().filter(|volume| {
-                    silent && volume.attachment.as_ref().is_some_and(|at| at.machine == machine.id)
-                });
-                let now = self.now;
-                let mounts =
-                    held.map(|volume| (volume.id.clone(), mounted(volume.life, now, Some(volume.size))));
-                let report = Report {
-                    generation,
-                    demand: Some(self.demands.clone()),
-                    mounts: mounts.collect(),
-                    ..Report::default()
-                };
-                *other = AgentSeen::Answered(Box::new(report));
+            // It has to be brought first.
+            _ if self.agent.is_some() => {}
+            _ => {
+                let id = machine.id.clone();
+                self.answer(&id, generation);
                 settled = true;
             }
         }
         settled
+    }
+
+    /// The agent of a machine answers. Until it does, what is attached must be taken to be mounted.
+    fn answer(&mut self, machine: &MachineId, generation: u32) {
+        let silent = matches!(self.seen.agent, AgentSeen::Silent { .. });
+        let held =
+            self.seen.volumes.iter().filter(|volume| {
+                silent && volume.attachment.as_ref().is_some_and(|at| at.machine == *machine)
+            });
+        let now = self.now;
+        let mounts = held.map(|volume| (volume.id.clone(), mounted(volume.life, now, Some(volume.size))));
+        let report = Report {
+            generation,
+            build: self.agent,
+            demand: Some(self.demands.clone()),
+            mounts: mounts.collect(),
+            ..Report::default()
+        };
+        self.seen.agent = AgentSeen::Answered(Box::new(report));
+    }
+
+    fn bring_agent(&mut self, machine: &MachineId) {
+        let own = self.seen.machines.iter().find(|own| own.id == *machine);
+        let Some(generation) = own.map(|own| own.tags.generation) else { return };
+        match &mut self.seen.agent {
+            AgentSeen::Answered(report) if report.generation == generation => report.build = self.agent,
+            _ => self.answer(machine, generation),
+        }
     }
 
     fn settle_things(&mut self) -> bool {

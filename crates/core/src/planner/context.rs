@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::build::Build;
 use crate::demand::{Ending, State};
 use crate::id::{CloudId, MachineId, SlotId, VolumeId};
 use crate::ideal::{Cloud, Service};
@@ -27,6 +28,8 @@ pub struct ProviderTraits {
     pub enforces_marks: bool,
     /// Whether a machine can be fenced by ending it.
     pub can_fence: bool,
+    /// The agent that is brought to its machines, where that is a step of its own. None: machines come with theirs.
+    pub agent: Option<Build>,
 }
 
 /// Whether a decision is to be acted upon, or is a round of a forecast.
@@ -52,6 +55,8 @@ pub(super) struct Context<'a> {
     pub(super) clouds: BTreeMap<CloudId, CloudInfo<'a>>,
     /// Where replicas are to be.
     pub(super) seats: Seats,
+    /// Whose turn it is to have another agent put in the place of its own: one at a time, in the order of the file.
+    renewed: Option<SlotId>,
     /// Volumes of replicas, by the machine that they are attached to.
     guests: BTreeMap<MachineId, BTreeSet<VolumeId>>,
     mode: Mode,
@@ -69,7 +74,28 @@ impl<'a> Context<'a> {
             clouds.insert(cloud.id, CloudInfo { cloud, hash, turn });
         }
         let guests = guests(input, &clouds);
-        Context { input, clouds, seats, guests, mode }
+        let mut context = Context { input, clouds, seats, renewed: None, guests, mode };
+        let up = |slot: &SlotId| {
+            input.demands.of(*slot).is_some_and(|state| state.is_up() && state >= State::Mounted)
+        };
+        context.renewed = context.slots().into_iter().filter(up).find(|slot| {
+            let Some(seen) = input.observed.slots.get(slot) else { return false };
+            let newest = seen.machines.iter().filter(|machine| !machine.state.is_over());
+            let newest = newest.max_by_key(|machine| (machine.tags.generation, &machine.id));
+            newest.is_some_and(|machine| machine.state == MachineState::Running && !machine.retired)
+                && seen.agent.report().is_some_and(|report| context.is_other_agent(*slot, report.build))
+        });
+        context
+    }
+
+    /// Whether the agent of a slot is another than the one that is brought to its machines.
+    fn is_other_agent(&self, slot: SlotId, has: Option<Build>) -> bool {
+        self.traits(slot).agent.is_some_and(|wanted| has != Some(wanted))
+    }
+
+    /// Whether another agent is to be put in the place of a slot's own now.
+    pub(super) fn renews_agent(&self, slot: SlotId, has: Option<Build>) -> bool {
+        self.is_other_agent(slot, has) && (self.is_forecast() || self.renewed == Some(slot))
     }
 
     pub(super) fn is_forecast(&self) -> bool {
@@ -152,6 +178,7 @@ impl<'a> Context<'a> {
             volumes: Vec::new(),
             snapshots: Vec::new(),
             agent: crate::observed::AgentSeen::NotAsked,
+            heard: false,
         };
         static BLANK: crate::journal::SlotMemory = crate::journal::SlotMemory {
             generation: 0,
@@ -262,8 +289,11 @@ fn guests(
     guests
 }
 
-/// Whether a machine is other than the file wants it.
-pub(super) fn outdated(cloud: &Cloud, machine: &crate::observed::Machine) -> bool {
+/// Whether a machine is other than the file wants it. One that was not made but only exists is as it is.
+pub(super) fn outdated(input: &Input<'_>, cloud: &Cloud, machine: &crate::observed::Machine) -> bool {
+    if input.providers.get(&cloud.provider).is_some_and(|traits| !traits.can_fence) {
+        return false;
+    }
     machine.image != cloud.image || machine.size != size_text(&cloud.size)
 }
 
@@ -283,7 +313,7 @@ pub(super) fn turn(input: &Input<'_>, cloud: &Cloud) -> Option<SlotId> {
         let running = seen.machines.iter().find(|machine| machine.state == MachineState::Running);
         let report = seen.agent.report();
         match running {
-            Some(machine) if outdated(cloud, machine) => {
+            Some(machine) if outdated(input, cloud, machine) => {
                 others.push(slot);
                 // One that is on its way down already keeps the turn.
                 let leaving = report.is_none_or(|report| {

@@ -100,6 +100,7 @@ fn walk(context: &Context<'_>, slot: SlotId, demands: &Arc<Demands>, plan: &mut 
     }
     let mut memory = context.input.view.slot(slot).cloned().unwrap_or_default();
     let mut ahead = SlotModel::new(slot, seen, demands.clone(), context.input.now);
+    ahead.agent = context.traits(slot).agent;
     let mut edges = Edges::default();
     let mut out = first;
     let (begins, parts) = (plan.steps.len(), out.parts);

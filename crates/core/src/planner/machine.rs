@@ -17,8 +17,10 @@ impl Ladder<'_, '_> {
         let state = self.wanted.state;
         self.end_older_machines();
         let Some(machine) = self.machine().cloned() else {
+            let begun = self.out.steps.len();
             self.create_machine();
             self.rise_mounts(state, None);
+            self.claim_first(begun);
             return;
         };
         match machine.state {
@@ -41,6 +43,25 @@ impl Ladder<'_, '_> {
         }
     }
 
+    /// A volume that is there already says where its machine must be, and only as one of ours: it is claimed first, also
+    /// while that is under way or is being tried again.
+    fn claim_first(&mut self, begun: usize) {
+        let claim = "claim-volume";
+        let view = self.context.input.view;
+        let tried = self.wanted_mounts().iter().any(|mount| {
+            let part = Part::mount(self.id, &mount.name);
+            view.trouble(&part, claim).is_some() || view.open.contains_key(&(part, claim.to_owned()))
+        });
+        let steps = &mut self.out.steps;
+        if tried || steps[begun..].iter().any(|step| matches!(step.act, Act::ClaimVolume { .. })) {
+            let made = steps[begun..].iter().position(|step| matches!(step.act, Act::CreateMachine { .. }));
+            if let Some(at) = made {
+                steps.remove(begun + at);
+                self.wait(&self.node(), Cause::Fact { fact: FactKind::Exists });
+            }
+        }
+    }
+
     /// The way up on a machine that runs.
     fn rise_on(&mut self, state: State, machine: &Machine) {
         if self.end_unheard(machine) {
@@ -55,7 +76,7 @@ impl Ladder<'_, '_> {
             return;
         }
         if let Some(info) = self.info
-            && outdated(info.cloud, machine)
+            && outdated(self.context.input, info.cloud, machine)
         {
             let may = match info.turn {
                 Some(slot) if slot != self.id && !self.context.is_forecast() => Err(Cause::Turn { slot }),
@@ -69,6 +90,9 @@ impl Ladder<'_, '_> {
         } else if self.context.input.consent.replace.contains(&machine.id) {
             return self.replace(machine, "a person wants another in its place".to_owned());
         }
+        if state >= State::Mounted {
+            self.bring_agent(machine);
+        }
         if state >= State::Launched && self.carries_what_left() {
             return self.configure(machine.tags.generation);
         }
@@ -80,6 +104,30 @@ impl Ladder<'_, '_> {
             return self.wait(&self.node(), Cause::Fact { fact: FactKind::Mounted });
         }
         self.configure(machine.tags.generation);
+    }
+
+    /// Where agents are brought to machines: sees to it that the one that is wanted runs there.
+    fn bring_agent(&mut self, machine: &Machine) {
+        if self.context.traits(self.id).agent.is_none() {
+            return;
+        }
+        let reason = match self.report().map(|report| report.build) {
+            None => format!("no agent answers on {}", machine.id),
+            Some(has) if self.context.renews_agent(self.id, has) => {
+                "its agent is of another build than this program".to_owned()
+            }
+            Some(_) => return,
+        };
+        let act = Act::BringAgent { machine: machine.id.clone() };
+        let facts = Facts { needs: &[FactKind::Running], brings: &[FactKind::Heard], ends: &[] };
+        self.step(&self.node(), act, reason, facts, Danger::None);
+    }
+
+    /// Waits until the agent answers. Where it is brought, that says what there is to say.
+    fn wait_for_agent(&mut self) {
+        if self.context.traits(self.id).agent.is_none() {
+            self.wait(&self.node(), self.silence());
+        }
     }
 
     /// Drains a machine and ends it; the next pass makes a new one.
@@ -119,7 +167,7 @@ impl Ladder<'_, '_> {
     fn configure(&mut self, generation: Generation) {
         let node = self.node();
         let Some(info) = self.info else { return };
-        let Some(report) = self.report() else { return self.wait(&node, self.silence()) };
+        let Some(report) = self.report() else { return self.wait_for_agent() };
         let hash = self.hash(info, false);
         if report.slice.as_deref() != Some(&hash) || report.lacks_secrets {
             let reason = match &report.slice {
@@ -129,7 +177,7 @@ impl Ladder<'_, '_> {
             };
             let act = Act::Apply { quiet: false, hash };
             let facts = Facts {
-                needs: &[FactKind::Running],
+                needs: &[FactKind::Running, FactKind::Heard],
                 brings: &[FactKind::Configured],
                 ends: &[FactKind::Quiet],
             };
@@ -233,7 +281,8 @@ impl Ladder<'_, '_> {
         if running && (mounted || halts || leaves) {
             if self.report().is_none() {
                 // Nobody knows what is mounted: nothing goes on here until the agent speaks.
-                self.wait(&self.node(), self.silence());
+                self.bring_agent(machine);
+                self.wait_for_agent();
                 free = false;
             } else {
                 free = self.calm(mounted, halts, machine.tags.generation);
@@ -373,9 +422,12 @@ impl Ladder<'_, '_> {
     fn end_unheard(&mut self, machine: &Machine) -> bool {
         let AgentSeen::Silent { since, .. } = &self.seen.agent else { return false };
         let input = self.context.input;
-        let reason = if input.view.dead.contains(&machine.id) {
+        let said = input.view.dead.contains(&machine.id);
+        let reason = if said {
             format!("a person said that {} is dead, and its agent does not answer", machine.id)
         } else if let Some(limit) = input.ideal.policy.fence_after
+            // One to which an agent is on its way for the first time is not silent.
+            && (self.seen.heard || self.context.traits(self.id).agent.is_none())
             // When nobody at all is heard, who is cut off may be this engine.
             && machine.agent.is_some()
             && self.context.hears_others(self.id)
@@ -388,7 +440,8 @@ impl Ladder<'_, '_> {
         } else {
             return false;
         };
-        if !self.context.traits(self.id).can_fence {
+        // Where the provider cannot make sure of it, only a person's word will do.
+        if !said && !self.context.traits(self.id).can_fence {
             return false;
         }
         let facts = Facts {

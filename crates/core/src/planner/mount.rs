@@ -194,7 +194,7 @@ impl Ladder<'_, '_> {
         };
         let seen = report.mounts.get(id).filter(|seen| seen.mounted && seen.life == volume.life).cloned();
         let facts = Facts {
-            needs: &[FactKind::Attached, FactKind::Grown],
+            needs: &[FactKind::Attached, FactKind::Grown, FactKind::Heard],
             brings: &[FactKind::Mounted],
             ends: &[FactKind::Unmounted],
         };

@@ -209,6 +209,7 @@ impl<'a> Ladder<'a, '_> {
         let node = self.node();
         let fact = |kind: &FactKind| match kind {
             FactKind::Running
+            | FactKind::Heard
             | FactKind::NoMachine
             | FactKind::Mirrored
             | FactKind::Quiet

@@ -75,7 +75,7 @@ impl Default for World {
             hidden: BTreeSet::new(),
             blind: None,
             partial: false,
-            traits: ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true },
+            traits: ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None },
             consent: Consent::default(),
             view: View::default(),
             patience: Patience::default(),

@@ -100,6 +100,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Write the list, or an expression in quotes: each: \"{{ vars.sites }}\".",
     },
     Page {
+        slug: "ideal/bad-machine",
+        meaning: "What is said of a machine, or of the login to it, is nothing that `ssh` could be told: it would be an option, another line of its configuration, or no host at all. Or a machine is in the list twice.",
+        example: "providers: {rack: {ssh: {machines: [{address: root@10.0.0.5}]}}}",
+        mend: "Write the host alone, and the rest beside it: {address: 10.0.0.5, login: {user: root, port: 2222, key: ~/.ssh/rack}, host_key: ssh-ed25519 AAAA…}.",
+    },
+    Page {
         slug: "ideal/bad-mode",
         meaning: "Permission bits are three or four octal digits.",
         example: "mode: rw-r--r--",
@@ -358,6 +364,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "If it is meant for another program, nothing needs to be done. Otherwise use {{ a if x else b }}.",
     },
     Page {
+        slug: "ideal/no-volumes",
+        meaning: "Volumes are made, attached and sealed by a provider. Machines of the provider `ssh` only exist: nobody makes volumes for them, so nobody could keep the promise that a mount makes.",
+        example: "providers: {rack: {ssh: {machines: [{address: 10.0.0.5}]}}}\nclouds: {db: {uuid: ..., nodes: 1, mounts: {data: {size: 1GiB, at: /data}}}}",
+        mend: "Leave `mounts:` out, and let the service use the disk that the machine has; it is not put away with the node. Or take another provider.",
+    },
+    Page {
         slug: "ideal/number-changes",
         meaning: "A number with a zero at its end loses it: 1.10 is the number 1.1. Versions are the usual victims.",
         example: "vars: {release: 1.10}",
@@ -416,6 +428,12 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "A service is a process of its nodes or a container, and this one says neither which program nor which image.",
         example: "services: {pub: {on: shop}}",
         mend: "Write `command` for a process, or `image` for a container; a container may have both.",
+    },
+    Page {
+        slug: "ideal/too-few-machines",
+        meaning: "A node of the provider `ssh` is a machine of its list, and more nodes are wanted than there are machines.",
+        example: "providers: {rack: {ssh: {machines: [{address: 10.0.0.5}]}}}\nclouds: {web: {uuid: ..., nodes: 2}}",
+        mend: "Add machines to the list, or write fewer `nodes:`.",
     },
     Page {
         slug: "ideal/too-many",

@@ -199,9 +199,6 @@ impl<M: FnMut() -> CloudId> Text<M> {
 
     /// What a cloud of nodes says of itself.
     fn nodes(&mut self, depth: usize, name: &str, node: Option<&Machine>, count: usize, usual: &Kind) {
-        if let Some(remark) = node.and_then(|node| self.elsewhere(name, node)) {
-            self.remarks(depth - 1, &[remark]);
-        }
         self.line(depth - 1, &format!("{name}:"));
         self.identity(depth);
         self.line(depth, &format!("nodes: {count}"));
@@ -225,19 +222,6 @@ impl<M: FnMut() -> CloudId> Text<M> {
             let line = format!("{}: {{size: {}, at: {}{from}}}", mount.name, mount.size, path(&mount.at));
             self.line(depth + 1, &line);
         }
-    }
-
-    /// What is said of a node whose volume is in another zone than the first, where its first machine is made: no volume
-    /// of it is known at EC2 before it was taken over.
-    fn elsewhere(&self, name: &str, node: &Machine) -> Option<Remark> {
-        node.mounts.iter().find(|mount| matches!(mount.from, Some(("volume", _))))?;
-        let own = node.kind.zone.as_ref()?;
-        let first = self.providers.0.get(self.providers.at(&node.kind))?.zones.first()?;
-        let text = format!(
-            "the volumes of `{name}` were in {own}, and its first machine is made in {first}: when one cannot be attached, \
-             `ideal nodes replace` makes another machine where the volumes are"
-        );
-        (own != first).then_some(Remark { line: 0, text })
     }
 
     /// What a type of that time has, where it is not the usual one.

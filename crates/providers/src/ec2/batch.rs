@@ -186,6 +186,7 @@ impl Ec2 {
                 format!("`{}` is no size of a machine, or larger than any that is known here", first.size);
             return Err(Run::Error(ProviderError::refused(why)));
         };
+        self.has_agents_for(&types).map_err(Run::Error)?;
         let (asked, zones) = (first.image, first.zones.clone());
         let (groups, key) = (self.groups().await, self.key().await);
         let (groups, key) = (groups.map_err(Run::Error)?, key.map_err(Run::Error)?);
@@ -193,7 +194,11 @@ impl Ec2 {
         for (at, (zone, of_type)) in
             zones.iter().flat_map(|zone| types.iter().map(move |one| (zone, one))).enumerate()
         {
-            let (token, written) = self.born(left).map_err(Run::Error)?;
+            let (token, mut written) = self.born(left).map_err(Run::Error)?;
+            let given = self.given_at_birth(&token).map_err(Run::Error)?;
+            if let Some(given) = &given {
+                written.insert(tags::HOST_KEY.to_owned(), given.host_key.clone());
+            }
             let attempt = if at == 0 { String::new() } else { format!("{zone} {of_type}") };
             let wanted = Wanted {
                 token: client_token(&token, &attempt),
@@ -202,6 +207,7 @@ impl Ec2 {
                 asked,
                 groups: &groups,
                 key: key.as_ref(),
+                user_data: given.as_ref().map(|given| &given.user_data).or(self.spec.user_data.as_ref()),
             };
             match self.run(&wanted, zone, of_type).await {
                 Ok(answer) => {

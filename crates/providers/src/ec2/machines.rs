@@ -27,6 +27,7 @@ pub(super) struct Wanted<'a> {
     pub(super) asked: &'a str,
     pub(super) groups: &'a [String],
     pub(super) key: Option<&'a String>,
+    pub(super) user_data: Option<&'a String>,
 }
 
 impl Ec2 {
@@ -45,7 +46,7 @@ impl Ec2 {
             .with_some("SubnetId", spec.subnets.get(zone))
             .with_some("KeyName", wanted.key)
             .with_some("IamInstanceProfile.Name", spec.instance_profile.as_ref())
-            .with_some("UserData", spec.user_data.as_ref().map(|text| BASE64_STANDARD.encode(text)))
+            .with_some("UserData", wanted.user_data.map(|text| BASE64_STANDARD.encode(text)))
             .list("SecurityGroupId", wanted.groups)
             .tagged("instance", wanted.written);
         if spec.protected {

@@ -50,6 +50,11 @@ pub(crate) fn image(spec: &Ec2Spec, asked: &str, machine_type: &str) -> Option<I
     Some(Image::Newest { owner, name })
 }
 
+/// What `uname -m` says on machines of a type.
+pub(super) fn processors(machine_type: &str) -> &'static str {
+    if is_arm(machine_type) { "aarch64" } else { "x86_64" }
+}
+
 /// Whether machines of a type have ARM processors: `m7g.large`, `c7gn.xlarge`, but not `g5.xlarge`.
 fn is_arm(machine_type: &str) -> bool {
     let family = machine_type.split('.').next().unwrap_or_default();

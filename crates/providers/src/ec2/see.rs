@@ -12,6 +12,7 @@ use ideal_host::now;
 
 use super::actions::Action;
 use super::batch;
+use super::bring::Reach;
 use super::client::Client;
 use super::element::Element;
 use super::failure::{self, Failure};
@@ -53,13 +54,17 @@ pub(crate) fn machine(element: &Element) -> Machine {
         _ => MachineState::Pending,
     };
     let address = Some(element.text("privateIpAddress")).filter(|text| !text.is_empty());
+    let reach = Reach {
+        public: element.text("ipAddress").to_owned(),
+        private: element.text("privateIpAddress").to_owned(),
+        host_key: written.get(tags::HOST_KEY).cloned().unwrap_or_default(),
+    };
     Machine {
         id: MachineId::new(element.text("instanceId")),
         tags: Tags { index: slot(element, &written), ..shown(&written) },
         state,
         address: address.map(str::to_owned),
-        // No way leads from here to an agent in a machine of EC2 yet.
-        agent: None,
+        agent: reach.text(),
         image: written.get(tags::IMAGE).cloned().unwrap_or_default(),
         size: written.get(tags::SIZE).cloned().unwrap_or_default(),
         retired: written.contains_key(tags::RETIRED),

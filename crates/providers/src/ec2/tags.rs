@@ -31,6 +31,8 @@ pub(crate) const IMAGE: &str = "ideal:image";
 pub(crate) const SIZE: &str = "ideal:size";
 /// Of a machine that was made together with others: of which slots they are, in the order of their launch indices.
 pub(crate) const BATCH: &str = "ideal:batch";
+/// The public host key that a machine was given when it was made.
+pub(crate) const HOST_KEY: &str = "ideal:host-key";
 /// What is restored on trial.
 pub(crate) const TRIAL: &str = "ideal:trial";
 

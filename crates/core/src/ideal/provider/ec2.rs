@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Login;
 use crate::ideal::document::MachineSize;
 use crate::time::Span;
 
@@ -56,6 +57,12 @@ pub struct Ec2Spec {
     /// The public key of the key pair `key`, which is imported when EC2 has none of that name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// How one logs in to machines, where the agent is brought to them. Default: as the user `ideal`, who is made at the
+    /// first start of a machine, with a key of the project's own.
+    #[serde(skip_serializing_if = "Login::is_empty")]
+    pub login: Login,
+    /// Whether machines are reached at their private address: from within their network, or over it.
+    pub private: bool,
     /// What a machine is given at its first start: a script, or cloud-init's YAML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
@@ -97,6 +104,8 @@ impl Default for Ec2Spec {
             rules: Vec::new(),
             key: None,
             public_key: None,
+            login: Login::default(),
+            private: false,
             user_data: None,
             instance_profile: None,
             encrypted: true,

@@ -175,7 +175,7 @@ fn is_replaced(
 ) -> bool {
     let differs = || {
         turn == Some(slot)
-            && outdated(cloud, machine)
+            && outdated(input, cloud, machine)
             && !cloud.protect
             && consent::may_end(input, &machine.id)
     };

@@ -1,0 +1,309 @@
+//! What moto's server says that there is, as containers and loop devices.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::bed::{Bed, Ran, SYSTEM};
+
+/// A Debian with `cloud-init`, as EC2's images are.
+const IMAGE: &str = "ideal-test:cloud";
+/// What an image of EC2 does when it starts: first what the user data say, then sshd.
+const START: &str = "
+[ -e /var/lib/started ] || {
+    cloud-init init --local; cloud-init init; cloud-init modules --mode=config; cloud-init modules --mode=final
+} > /var/log/start.log 2>&1
+touch /var/lib/started
+mkdir -p /run/sshd /dev/disk/by-id
+exec /usr/sbin/sshd -D -e";
+
+/// The server, and the bridge from it to containers.
+pub(crate) struct Cloud {
+    pub(crate) at: SocketAddr,
+    server: Child,
+    stop: Arc<AtomicBool>,
+    bridge: Option<JoinHandle<()>>,
+}
+
+impl Cloud {
+    /// A cloud whose machines are containers of this engine. None, said aloud, where there is no server.
+    pub(crate) fn start(bed: &Bed) -> Option<Cloud> {
+        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto");
+        if !environment.join("bin/moto_server").exists() {
+            let why = format!("{} is missing: `make setup` installs it", environment.display());
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            eprintln!("NOT TESTED: {why}");
+            return None;
+        }
+        image(bed);
+        let label = format!("ideal.cloud={}", bed.clouds[0]);
+        // Where moto's default network has its addresses.
+        let network = ["network", "create", "--label", &label, "--subnet", "172.31.0.0/16", "cloud"];
+        bed.docker(&network).ended(0);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
+        let mut command = Command::new(script);
+        let mut server =
+            command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let at = said.trim().parse().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut bridge = Bridge::new(at, bed, label);
+        let stopped = stop.clone();
+        let bridge = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                bridge.pass();
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            bridge.end();
+        });
+        Some(Cloud { at, server, stop, bridge: Some(bridge) })
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(bridge) = self.bridge.take() {
+            _ = bridge.join();
+        }
+        // It ends when its input does.
+        drop(self.server.stdin.take());
+        _ = self.server.wait();
+    }
+}
+
+fn image(bed: &Bed) {
+    let script = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+                  cloud-init > /dev/null && echo 'datasource_list: [NoCloud]' > /etc/cloud/cloud.cfg.d/99-source.cfg";
+    bed.docker(&["run", "--name", "cloud-image", "--network", "host", SYSTEM, "sh", "-ec", script]).ended(0);
+    bed.docker(&["commit", "cloud-image", IMAGE]).ended(0);
+    bed.docker(&["rm", "cloud-image"]).ended(0);
+}
+
+/// What somebody asks of the server, without any program of ours.
+pub(crate) fn ask(at: SocketAddr, action: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    let body = format!("Action={action}&Version=2016-11-15");
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: ec2.amazonaws.com\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=other/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=none\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What stands in the first element of this name.
+pub(crate) fn element<'t>(text: &'t str, name: &str) -> &'t str {
+    let begin = format!("<{name}>");
+    text.split_once(&begin)
+        .and_then(|(_, rest)| rest.split_once(&format!("</{name}>")))
+        .map_or("", |(one, _)| one)
+}
+
+/// The items of a set, each with all that is in it.
+pub(crate) fn items<'t>(text: &'t str, set: &str) -> Vec<&'t str> {
+    let text = text.split_once(&format!("<{set}>")).map_or("", |(_, rest)| rest);
+    let (mut items, mut depth, mut begun, mut at) = (Vec::new(), 0, 0, 0);
+    while let Some(next) = text[at..].find('<').map(|found| at + found) {
+        let rest = &text[next..];
+        at = next + 1;
+        if rest.starts_with("<item>") {
+            depth += 1;
+            begun = if depth == 1 { next } else { begun };
+        } else if rest.starts_with("</item>") {
+            depth -= 1;
+            if depth == 0 {
+                items.push(&text[begun..next]);
+            }
+        } else if depth == 0 && rest.starts_with(&format!("</{set}>")) {
+            break;
+        }
+    }
+    items
+}
+
+struct Bridge {
+    at: SocketAddr,
+    engine: String,
+    label: String,
+    folder: PathBuf,
+    /// Containers by instance.
+    machines: BTreeSet<String>,
+    /// Snapshots that were copied.
+    snapshots: BTreeSet<String>,
+    /// The device of each volume that is attached, and the container that has it.
+    attached: BTreeMap<String, (String, String)>,
+}
+
+impl Bridge {
+    fn new(at: SocketAddr, bed: &Bed, label: String) -> Bridge {
+        Bridge {
+            at,
+            engine: format!("unix://{}", bed.socket),
+            label,
+            folder: bed.folder.join("cloud"),
+            machines: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
+            attached: BTreeMap::new(),
+        }
+    }
+
+    fn docker(&self, words: &[&str]) -> Ran {
+        Ran::of(&Command::new("docker").args(["-H", &self.engine]).args(words).output().unwrap())
+    }
+
+    fn pass(&mut self) {
+        let answer = ask(self.at, "DescribeInstances");
+        let reservations = items(&answer, "reservationSet");
+        let mut run = BTreeSet::new();
+        for of in reservations.iter().flat_map(|one| items(one, "instancesSet")) {
+            let id = element(of, "instanceId");
+            match element(element(of, "instanceState"), "name") {
+                "running" => {
+                    run.insert(id.to_owned());
+                    if self.machines.insert(id.to_owned()) {
+                        self.machine(id, element(of, "privateIpAddress"));
+                    }
+                }
+                "terminated" if self.machines.remove(id) => _ = self.docker(&["rm", "-f", "-v", id]),
+                _ => {}
+            }
+        }
+        self.volumes(&run);
+    }
+
+    fn machine(&self, id: &str, address: &str) {
+        let answer = ask(self.at, &format!("DescribeInstanceAttribute&Attribute=userData&InstanceId={id}"));
+        let data = BASE64_STANDARD.decode(element(element(&answer, "userData"), "value").trim()).unwrap();
+        let seed = self.folder.join("seeds").join(id);
+        std::fs::create_dir_all(&seed).unwrap();
+        std::fs::write(seed.join("user-data"), data).unwrap();
+        std::fs::write(seed.join("meta-data"), format!("instance-id: {id}\nlocal-hostname: {id}\n")).unwrap();
+        let seed = format!("{}:/var/lib/cloud/seed/nocloud:ro", seed.display());
+        let words = [
+            "run",
+            "-d",
+            "--cap-add",
+            "SYS_ADMIN",
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "apparmor=unconfined",
+            "--device-cgroup-rule",
+            "b 7:* rwm",
+            "--name",
+            id,
+            "--hostname",
+            id,
+            "--network",
+            "cloud",
+            "--ip",
+            address,
+            "--label",
+            &self.label,
+            "-v",
+            &seed,
+            IMAGE,
+            "sh",
+            "-c",
+            START,
+        ];
+        self.docker(&words).ended(0);
+    }
+
+    fn data(&self, id: &str) -> PathBuf {
+        self.folder.join("disks").join(id).join("data")
+    }
+
+    fn volumes(&mut self, run: &BTreeSet<String>) {
+        let snapshots =
+            ask(self.at, "DescribeSnapshots&Owner.1=self&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:cloud");
+        for of in items(&snapshots, "snapshotSet") {
+            let id = element(of, "snapshotId");
+            if self.snapshots.insert(id.to_owned()) {
+                self.copy(&self.data(element(of, "volumeId")), &self.data(id));
+            }
+        }
+        let volumes = ask(self.at, "DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1=ideal:cloud");
+        let mut wanted = BTreeMap::new();
+        for of in items(&volumes, "volumeSet") {
+            let id = element(of, "volumeId");
+            let data = self.data(id);
+            if !data.exists() {
+                match element(of, "snapshotId") {
+                    "" => {
+                        std::fs::create_dir_all(data.parent().unwrap()).unwrap();
+                        let gib: u64 = element(of, "size").parse().unwrap();
+                        std::fs::File::create(&data).unwrap().set_len(gib << 30).unwrap();
+                    }
+                    from => self.copy(&self.data(from), &data),
+                }
+            }
+            let attachment = items(of, "attachmentSet").first().copied().unwrap_or_default();
+            let machine = element(attachment, "instanceId");
+            if element(attachment, "status") == "attached" && run.contains(machine) {
+                wanted.insert(id.to_owned(), machine.to_owned());
+            }
+        }
+        let gone: Vec<String> =
+            self.attached.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.detach(&id);
+        }
+        for (id, machine) in wanted {
+            if !self.attached.contains_key(&id) {
+                self.attach(&id, &machine);
+            }
+        }
+    }
+
+    fn copy(&self, from: &Path, to: &Path) {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").args(["--sparse=always", "--"]).args([from, to]).output().unwrap();
+        Ran::of(&copied).ended(0);
+    }
+
+    fn link(id: &str) -> String {
+        format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}", id.replace('-', ""))
+    }
+
+    fn attach(&mut self, id: &str, machine: &str) {
+        let set = Command::new("losetup").args(["-f", "--show"]).arg(self.data(id)).output().unwrap();
+        let device = Ran::of(&set).ended(0).out.trim().to_owned();
+        let minor = device.trim_start_matches("/dev/loop");
+        let script =
+            format!("mkdir -p /dev/disk/by-id && rm -f {0} && mknod {0} b 7 {minor}", Bridge::link(id));
+        self.docker(&["exec", machine, "sh", "-ec", &script]).ended(0);
+        self.attached.insert(id.to_owned(), (device, machine.to_owned()));
+    }
+
+    fn detach(&mut self, id: &str) {
+        let Some((device, machine)) = self.attached.remove(id) else { return };
+        // A machine that is gone has nothing.
+        self.docker(&["exec", &machine, "rm", "-f", &Bridge::link(id)]);
+        Ran::of(&Command::new("losetup").args(["-d", &device]).output().unwrap()).ended(0);
+    }
+
+    fn end(&mut self) {
+        for machine in std::mem::take(&mut self.machines) {
+            self.docker(&["rm", "-f", "-v", &machine]);
+        }
+        for id in self.attached.keys().cloned().collect::<Vec<_>>() {
+            self.detach(&id);
+        }
+    }
+}
