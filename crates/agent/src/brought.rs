@@ -4,23 +4,31 @@ mod install;
 mod leave;
 mod start;
 
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use ideal_host::brought::{self, Answer};
 use ideal_host::durable;
 use ideal_host::{Home, Identity};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::AgentError;
 
-/// Held while the agent is put in force or leaves: each takes several parts, and two at once would mix them.
-struct Alone(#[expect(dead_code, reason = "held, and let go with this")] durable::Lock);
+/// Held while the agent is put in force or leaves: each takes several parts, and two at once would mix them. It is the
+/// folder of the programs' folder that is locked, so that nothing is left behind.
+struct Alone(#[expect(dead_code, reason = "held, and let go with this")] File);
 
 impl Alone {
     fn take() -> Result<Alone, String> {
-        let folder = std::path::Path::new(brought::PROGRAMS);
-        let lock = folder.with_extension("lock");
-        durable::Lock::take(&lock).map(Alone).map_err(|error| format!("{}: {error}", lock.display()))
+        let folder = Path::new(brought::PROGRAMS).parent().unwrap_or(Path::new("/"));
+        let take = || -> std::io::Result<Alone> {
+            let folder = File::open(folder)?;
+            flock(&folder, FlockOperation::LockExclusive)?;
+            Ok(Alone(folder))
+        };
+        take().map_err(|error| format!("{}: {error}", folder.display()))
     }
 }
 

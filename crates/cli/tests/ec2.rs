@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "what is not tested is said aloud")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+#[path = "../../providers/tests/ec2/server.rs"]
+mod server;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -33,7 +35,7 @@ impl Bed {
             println!("NOT TESTED: {why}");
             return None;
         }
-        let (server, at) = serve(&environment);
+        let (server, at) = server::serve(&environment);
         let folder = std::env::temp_dir().join(format!("ideal-ec2-{name}-{}", std::process::id()));
         for name in ["shop", "state", "run"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
@@ -73,19 +75,7 @@ impl Bed {
 
     /// What somebody else asks of the server.
     fn somebody(&self, action: &str) -> String {
-        let mut stream = TcpStream::connect(self.at).unwrap();
-        let body = format!("Action={action}&Version=2016-11-15");
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: ec2.amazonaws.com\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=other/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=none\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
+        server::ask(self.at, "", "ec2", &format!("Action={action}&Version=2016-11-15"))
     }
 
     /// How many machines, attachments and seals there are.
@@ -100,16 +90,6 @@ impl Bed {
             seals.matches("<snapshotId>").count(),
         ]
     }
-}
-
-fn serve(environment: &Path) -> (Child, SocketAddr) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
-    let mut command = Command::new(script);
-    let mut server = command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    let at = said.trim().parse().unwrap_or_else(|_| panic!("the server does not say where it is: {said:?}"));
-    (server, at)
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ideal_core::build::Build;
 use ideal_core::id::{Generation, MachineId, SlotId};
+use ideal_core::observed::Machine;
 use serde::{Deserialize, Serialize};
 
 /// The folder of all builds.
@@ -46,6 +47,18 @@ pub struct Wanted {
     pub machine: MachineId,
     /// Its network address.
     pub address: String,
+}
+
+impl Wanted {
+    /// What a machine is to be; none for one that has no slot.
+    pub fn of(machine: &Machine) -> Option<Wanted> {
+        Some(Wanted {
+            slot: machine.tags.slot()?,
+            generation: machine.tags.generation,
+            machine: machine.id.clone(),
+            address: machine.address.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// What it answers.

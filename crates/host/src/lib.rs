@@ -10,6 +10,7 @@ pub mod durable;
 pub mod engine;
 pub mod home;
 pub mod process;
+pub mod unit;
 
 pub use crash::crash_point;
 pub use home::{AgentCommand, Home, Identity};

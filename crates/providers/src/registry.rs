@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use ideal_core::id::CloudId;
 use ideal_core::ideal::{DockerSpec, ProviderSpec, SshSpec};
-use ideal_host::AgentCommand;
+use ideal_host::{AgentCommand, durable};
 
 use crate::ec2::Rates;
 use ideal_ssh::Program;
@@ -55,7 +55,8 @@ impl Surroundings {
             ProviderSpec::Local => Some(self.local_data()),
             ProviderSpec::Docker(_) => Some(self.docker_data()),
             ProviderSpec::Ssh(_) => Some(self.ssh_data()),
-            ProviderSpec::Ec2(_) | ProviderSpec::Sim => None,
+            ProviderSpec::Ec2(_) => Some(self.ec2_data()),
+            ProviderSpec::Sim => None,
         }
     }
     /// Where a provider has its things, as far as the file says it: what is there is listed by whoever looks there.
@@ -141,6 +142,12 @@ pub fn sweep<'a>(
                 docker(spec, around)?.remove_when_over(ended).map_err(std::io::Error::other)?
             }
             ProviderSpec::Ssh(_) => crate::ssh::remove_when_over(&data, ended)?,
+            // Ways and keys, of use for as long as there may be a machine.
+            ProviderSpec::Ec2(_) if ended => {
+                durable::remove(&data)?;
+                true
+            }
+            ProviderSpec::Ec2(_) => false,
             _ => local(around)?.remove_when_over(ended)?,
         };
         if removed {

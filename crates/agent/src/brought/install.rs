@@ -100,8 +100,13 @@ fn become_node(home: &Home, wanted: &Wanted) -> Result<Identity, String> {
             ));
         }
         Some(_) => {}
-        // What is left of another that was removed by half says nothing of this one.
-        None => durable::remove(home.path()).map_err(written)?,
+        // Something may be mounted here that only this state knows of.
+        None if home.state().exists() => {
+            let why =
+                "there is what an agent was told, and not who it was: look what is mounted here, then move";
+            return Err(format!("{why} {HOME} away"));
+        }
+        None => {}
     }
     durable::private_dir(home.path()).map_err(written)?;
     if start::keeper(home)?.is_none() {

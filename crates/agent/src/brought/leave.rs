@@ -1,4 +1,5 @@
-//! Leaves a machine that goes on without us. Who it was goes last: who died in the middle begins anew.
+//! Leaves a machine that goes on without us. Who it was and what it was told go last, and together: who died in the
+//! middle begins anew.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +51,13 @@ pub(super) fn leave() -> Result<(), String> {
         }
     }
     removed(Path::new(PROGRAMS))?;
-    removed(state)
+    // At once: what an agent was told must not outlive who it was, nor the other way round.
+    let gone = state.with_extension("gone");
+    removed(&gone)?;
+    if state.exists() {
+        durable::rename(state, &gone).map_err(|error| format!("{}: {error}", state.display()))?;
+    }
+    removed(&gone)
 }
 
 /// Ends what its keeper would have ended, should that have died before; and containers, which outlive every keeper.

@@ -7,11 +7,10 @@ use std::process::{Command, Stdio};
 use ideal_host::brought::{self, HOME};
 use ideal_host::durable;
 use ideal_host::home::KeeperRecord;
+use ideal_host::unit::{self, NAME as UNIT};
 use ideal_host::{Home, ProcessId, process};
 use rustix::process::Signal;
 
-/// The unit that the keeper is.
-pub(super) const UNIT: &str = "ideal.service";
 /// Where units of the machine's own are.
 const UNITS: &str = "/etc/systemd/system";
 
@@ -96,30 +95,9 @@ fn systemctl(words: &[&str]) -> Result<(), String> {
     Err(format!("systemctl {}: {}", words.join(" "), said.trim().lines().last().unwrap_or("failed")))
 }
 
-/// The keeper as a unit: it ends what it started in its own way, and what it started outlives its death; what of that
-/// eats the memory takes nothing else along.
+/// The keeper as a unit: what it starts is the program in force, whichever that is then.
 fn unit() -> String {
-    let (program, over) = (brought::current(), Home::new(HOME).over());
-    let (program, over) = (program.display(), over.display());
-    format!(
-        "[Unit]
-Description=The keeper of this node of ideal
-RequiresMountsFor={HOME}
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-ExecStartPre=-/bin/rm -f {over}
-ExecStart={program} agent keep --foreground --home {HOME} --agent {program}
-Restart=always
-RestartSec=1
-KillMode=process
-OOMPolicy=continue
-Delegate=yes
-TasksMax=infinity
-
-[Install]
-WantedBy=multi-user.target
-"
-    )
+    let (program, over) = (brought::current().display().to_string(), Home::new(HOME).over());
+    let words = [&program, "agent", "keep", "--foreground", "--home", HOME, "--agent", &program];
+    unit::keeper(&words.map(str::to_owned), &[], HOME, &over.display().to_string())
 }

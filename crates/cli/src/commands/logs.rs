@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use ideal_core::address::Address;
 use ideal_core::id::SlotId;
+use ideal_core::ideal::ProviderSpec;
 use ideal_core::observed::{Machine, MachineState};
 use ideal_engine::Glance;
+use ideal_host::{Home, brought};
 use ideal_store::Journal;
 
 use crate::arguments::{Global, Logs};
@@ -86,11 +88,17 @@ async fn of_node(
 ) -> anyhow::Result<Exit> {
     let Some(machine) = machine(glance, slot) else { return Err(no_such(wanted, "it has no machine")) };
     let spec = world.ideal.cloud(slot.cloud).and_then(|cloud| world.ideal.providers.get(&cloud.provider));
+    if let Some(ProviderSpec::Ssh(_) | ProviderSpec::Ec2(_)) = spec {
+        let (target, lines, log) = (&wanted.target, wanted.lines, Home::new(brought::HOME).agent_log());
+        let message = format!("the log of the agent of `{target}` lies on its machine");
+        let next = format!("ideal nodes exec {target} -- tail -n {lines} {}", log.display());
+        return Err(Failure::new("no-such-part", Exit::BadInput, message).next(next).into());
+    }
     let Some(data) = spec.and_then(|spec| world.around.data(spec)) else {
         return Err(no_such(wanted, "its machine is not on this host"));
     };
     let home = data.join("machines").join(machine.id.as_str());
-    let file = ideal_host::Home::new(home).agent_log();
+    let file = Home::new(home).agent_log();
     let text = std::fs::read_to_string(&file).map_err(|error| no_such(wanted, &error.to_string()))?;
     let lines: Vec<&str> = text.lines().collect();
     say(&lines[lines.len().saturating_sub(wanted.lines)..].join("\n"), output);

@@ -13,6 +13,8 @@ mod form;
 mod layer;
 #[path = "../../../providers/tests/ec2/model.rs"]
 mod model;
+#[path = "../../../providers/tests/ec2/server.rs"]
+mod server;
 #[path = "../../../providers/tests/ec2/shaped.rs"]
 mod shaped;
 

@@ -3,3 +3,5 @@
 
 mod bridge;
 mod life;
+#[path = "../../../providers/tests/ec2/server.rs"]
+mod server;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use hyper::Method;
 use ideal_core::ideal::Init;
-use ideal_host::durable;
+use ideal_host::{durable, unit};
 use serde_json::{Value, json};
 
 use super::engine::{Checked, Engine, escaped};
@@ -20,8 +20,6 @@ use crate::ProviderError;
 pub(super) const UNITS: &str = "units";
 /// Where in a container that folder is: among those that systemd reads, and in no image in use.
 pub(super) const UNITS_WITHIN: &str = "/usr/local/lib/systemd/system";
-/// The unit that our keeper is.
-const UNIT: &str = "ideal.service";
 /// What a container is that only shows what is in its image.
 const PROBE: &str = "ideal.probe";
 /// Older ones were left behind, in seconds.
@@ -56,7 +54,7 @@ impl First {
         match init {
             Init::Keeper => First { command: keeper, environment, stop, unit: none },
             Init::Systemd => {
-                let unit = unit(&keeper, &environment, home, &over);
+                let unit = unit::keeper(&keeper, &environment, home, &over);
                 // By this systemd knows where it is.
                 let environment = vec!["container=docker".to_owned()];
                 First { command: shell(SYSTEMD), environment, stop: "SIGRTMIN+3", unit }
@@ -73,41 +71,11 @@ impl First {
     pub(super) fn write_unit(&self, folder: &Path) -> io::Result<()> {
         let wanted = folder.join("multi-user.target.wants");
         std::fs::create_dir_all(&wanted)?;
-        durable::write(&folder.join(UNIT), self.unit.as_bytes())?;
-        let link = wanted.join(UNIT);
+        durable::write(&folder.join(unit::NAME), self.unit.as_bytes())?;
+        let link = wanted.join(unit::NAME);
         durable::remove(&link)?;
-        std::os::unix::fs::symlink(format!("../{UNIT}"), link)
+        std::os::unix::fs::symlink(format!("../{}", unit::NAME), link)
     }
-}
-
-/// The keeper as a unit. It ends what it started in its own way, and what it started outlives its death; what of
-/// that eats the memory takes nothing else along.
-fn unit(keeper: &[String], environment: &[String], home: &str, over: &str) -> String {
-    let quoted =
-        |word: &String| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%"));
-    let words = |words: &[String]| words.iter().map(quoted).collect::<Vec<_>>().join(" ");
-    let (command, environment) = (words(keeper), words(environment));
-    format!(
-        "[Unit]
-Description=The keeper of this node of ideal
-RequiresMountsFor={home} /run/ideal
-StartLimitIntervalSec=0
-
-[Service]
-Environment={environment}
-ExecStartPre=-/bin/rm -f {over}
-ExecStart={command}
-Restart=always
-RestartSec=1
-KillMode=process
-OOMPolicy=continue
-Delegate=yes
-TasksMax=infinity
-
-[Install]
-WantedBy=multi-user.target
-"
-    )
 }
 
 /// Gives a container what systemd needs as its first process.
@@ -179,17 +147,4 @@ fn has_one_of(engine: &Engine, image: &str, paths: &[&str]) -> Result<bool, Prov
     }
     remove(id)?;
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_unit_keeps_words_whole() {
-        let words = ["/a b".to_owned(), "50%".to_owned(), "say \"x\\y\"".to_owned()];
-        let text = unit(&words, &["A=b c".to_owned()], "/home", "/home/over");
-        assert!(text.contains(r#"ExecStart="/a b" "50%%" "say \"x\\y\"""#), "{text}");
-        assert!(text.contains("Environment=\"A=b c\""), "{text}");
-    }
 }

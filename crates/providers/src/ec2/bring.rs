@@ -143,13 +143,7 @@ impl Ec2 {
         let Some(bringing) = &self.bringing else {
             return Err(ProviderError::refused("no program to be brought is known here"));
         };
-        let slot = machine.tags.slot().ok_or_else(|| no_such(&machine.id))?;
-        let wanted = Wanted {
-            slot,
-            generation: machine.tags.generation,
-            machine: machine.id.clone(),
-            address: machine.address.clone().unwrap_or_default(),
-        };
+        let wanted = Wanted::of(machine).ok_or_else(|| no_such(&machine.id))?;
         let way = self.way_now(&machine.id).await?;
         let _turn = bringing.at_once.acquire().await;
         let begun = Instant::now();

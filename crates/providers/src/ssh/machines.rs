@@ -97,13 +97,12 @@ impl Ssh {
         })
     }
 
-    /// Asks machines that nothing is written down of which nodes they are. Which cannot be asked stays unknown: it is the
-    /// machine of its own place in the list only, so no node comes to be twice because of it.
+    /// Asks machines that nothing is written down of which nodes they are, once: looking must not wait again and again for
+    /// one that does not answer. It is asked anew before it is taken, and the node of its place waits for it.
     async fn meet(&self) -> Result<(), ProviderError> {
         let book = self.records.read()?;
         let known = |way: &str| book.free.contains(way) || book.machines.values().any(|one| one.way == way);
-        let tried =
-            |way: &str| self.asked.borrow().get(way).is_some_and(|(at, _)| now().since(*at) < BELIEVED);
+        let tried = |way: &str| self.asked.borrow().contains_key(way);
         let strange = self.spec.machines.iter().filter(|machine| {
             let way = self.name(machine);
             !known(&way) && !tried(&way)
@@ -119,10 +118,7 @@ impl Ssh {
         for (machine, asked) in &met {
             if let Err(error) = asked {
                 let failure = Failure::Unreachable(error.to_string());
-                let known = self.asked.borrow().contains_key(&self.name(machine));
-                if !known || matches!(error, ProviderError::Retry { .. }) {
-                    self.asked.borrow_mut().insert(self.name(machine), (now(), Err(failure)));
-                }
+                self.asked.borrow_mut().entry(self.name(machine)).or_insert((now(), Err(failure)));
             }
         }
         self.records.with(|book| {
@@ -270,13 +266,7 @@ impl Ssh {
     }
 
     pub(super) async fn bring(&self, machine: &Machine) -> Result<(), ProviderError> {
-        let slot = machine.tags.slot().ok_or_else(|| no_such(&machine.id))?;
-        let wanted = Wanted {
-            slot,
-            generation: machine.tags.generation,
-            machine: machine.id.clone(),
-            address: machine.address.clone().unwrap_or_default(),
-        };
+        let wanted = Wanted::of(machine).ok_or_else(|| no_such(&machine.id))?;
         let way = self.way_of(&machine.id)?;
         let _turn = self.at_once.acquire().await;
         ideal_ssh::bring(&way, &self.program, &wanted).await.map_err(failed)

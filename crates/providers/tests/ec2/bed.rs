@@ -1,6 +1,5 @@
 //! Moto's server with our layer in front of it, for one test. Both end with it.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +9,7 @@ use ideal_providers::Ec2;
 use ideal_providers::ec2::{Rate, Rates};
 
 use crate::layer::Layer;
+use crate::server;
 
 /// The Python environment that `make setup` makes.
 pub(crate) fn environment() -> Option<PathBuf> {
@@ -83,7 +83,7 @@ impl Bed {
 
     /// One in this process.
     pub(crate) fn here(environment: &Path) -> Bed {
-        let (server, moto) = serve(environment);
+        let (server, moto) = server::serve(environment);
         Bed { server, moto, layer: Layer::start(moto, environment) }
     }
 
@@ -114,19 +114,7 @@ impl Bed {
 
     /// The same, of another account.
     pub(crate) fn somebody_of(&self, account: &str, service: &str, body: &str) -> String {
-        let mut stream = std::net::TcpStream::connect(self.moto).unwrap();
-        let scope = format!("Credential=other/20260101/eu-west-1/{service}/aws4_request");
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {service}.amazonaws.com\r\nConnection: close\r\n\
-             x-moto-account-id: {account}\r\nAuthorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
+        server::ask(self.moto, account, service, body)
     }
 }
 
@@ -136,14 +124,4 @@ impl Drop for Bed {
         drop(self.server.stdin.take());
         _ = self.server.wait();
     }
-}
-
-fn serve(environment: &Path) -> (Child, SocketAddr) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
-    let mut command = Command::new(script);
-    let mut server = command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    let at = said.trim().parse().unwrap_or_else(|_| panic!("the server does not say where it is: {said:?}"));
-    (server, at)
 }

@@ -15,5 +15,6 @@ mod fits;
 mod form;
 mod layer;
 mod model;
+mod server;
 mod shaped;
 mod usual;

@@ -1,10 +1,9 @@
 //! What moto's server says that there is, as containers and loop devices.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use super::server;
 use crate::bed::{Bed, Ran, SYSTEM};
 
 /// A Debian with `cloud-init`, as EC2's images are.
@@ -49,13 +49,7 @@ impl Cloud {
         // Where moto's default network has its addresses.
         let network = ["network", "create", "--label", &label, "--subnet", "172.31.0.0/16", "cloud"];
         bed.docker(&network).ended(0);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed/moto.sh");
-        let mut command = Command::new(script);
-        let mut server =
-            command.arg(environment).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let at = said.trim().parse().unwrap();
+        let (server, at) = server::serve(&environment);
         let stop = Arc::new(AtomicBool::new(false));
         let mut bridge = Bridge::new(at, bed, label);
         let stopped = stop.clone();
@@ -92,18 +86,7 @@ fn image(bed: &Bed) {
 
 /// What somebody asks of the server, without any program of ours.
 pub(crate) fn ask(at: SocketAddr, action: &str) -> String {
-    let mut stream = TcpStream::connect(at).unwrap();
-    let body = format!("Action={action}&Version=2016-11-15");
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: ec2.amazonaws.com\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
-         Credential=other/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=none\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    server::ask(at, "", "ec2", &format!("Action={action}&Version=2016-11-15"))
 }
 
 /// What stands in the first element of this name.

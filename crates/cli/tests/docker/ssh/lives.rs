@@ -28,6 +28,11 @@ fn a_machine_with_only_sshd_becomes_a_node() {
     assert_eq!(rack.ideal(&["nodes", "ssh", "shop[1]", "--", "uname", "-n"]).ended(0).out.trim(), "m1");
     assert_eq!(rack.ideal(&["nodes", "exec", "shop[0]", "--", "uname", "-n"]).ended(0).out.trim(), "m0");
 
+    let log = rack.ideal(&["logs", "shop[0]"]).says("lies on its machine").says("nodes exec shop[0] -- tail");
+    assert_ne!(log.code, Some(0));
+    let tail = ["nodes", "exec", "shop[0]", "--", "tail", "-n", "5", "/var/lib/ideal/home/agent.log"];
+    rack.ideal(&tail).ended(0).says("agent: starts as");
+
     // The machine stops as machines do: each process is asked, and then there is a new start.
     rack.within("m1", "pkill -TERM -f '[a]gent keep'; while pgrep -f '[a]gent keep'; do sleep 0.1; done")
         .ended(0);
@@ -62,7 +67,7 @@ fn a_machine_with_only_sshd_becomes_a_node() {
     for host in &hosts {
         assert_eq!(rack.running(&host.name), Vec::<String>::new());
         assert_eq!(rack.within(&host.name, "pgrep -x sleep || true").ended(0).out, "");
-        rack.within(&host.name, "! ls -d /usr/local/lib/ideal /var/lib/ideal /run/ideal 2> /dev/null")
+        rack.within(&host.name, "! ls -d /usr/local/lib/ideal* /var/lib/ideal* /run/ideal* 2> /dev/null")
             .ended(0);
     }
     assert!(!rack.bed.folder.join("p/.ideal").exists());
