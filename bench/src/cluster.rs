@@ -12,7 +12,7 @@ use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::model::SlotModel;
 use ideal_core::observed::{Observed, Sight};
 use ideal_core::planner::{Consent, Decision, Input, Patience, ProviderTraits, decide};
-use ideal_core::time::{Span, Time};
+use ideal_core::time::Time;
 use ideal_file::{Sources, load};
 
 /// Nodes of one cloud: the file grows with the cluster.
@@ -98,8 +98,7 @@ impl World {
 
     /// Answers something of this world.
     pub(crate) fn with<T>(&self, ideal: &Ideal, answer: impl FnOnce(&Input<'_>) -> T) -> anyhow::Result<T> {
-        let traits =
-            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
+        let traits = ProviderTraits::AT_HAND;
         Ok(answer(&Input {
             ideal,
             demands: &self.demands,

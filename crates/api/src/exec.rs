@@ -177,6 +177,10 @@ impl hyper::body::Body for Pipe {
     type Data = Bytes;
     type Error = Infallible;
 
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

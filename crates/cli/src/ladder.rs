@@ -8,9 +8,10 @@ use ideal_core::planner::Consent;
 use ideal_engine::Glance;
 
 /// The most telling first: `launched` says more than `mounted`, `away` more than `separated`.
-const ORDER: [State; 8] = [
+const ORDER: [State; 9] = [
     State::Launched,
     State::Away,
+    State::Halted,
     State::Mounted,
     State::Attached,
     State::Instantiated,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{CloudId, Epoch, SlotId};
 
-/// The nine states, in the order of a whole life: up to launched, and down to away.
+/// The ten states, in the order of a whole life: up to launched, and down to away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -31,13 +31,15 @@ pub enum State {
     Snapshotted,
     /// Every node may be stopped: separated, and the `haltable` hook agreed.
     Haltable,
+    /// No node runs: each is stopped, or is not there. Separated and snapshotted too; nothing is deleted.
+    Halted,
     /// No node exists, and every volume is gone or retired.
     Away,
 }
 
 impl State {
     /// All of them, in order.
-    pub const ALL: [State; 9] = [
+    pub const ALL: [State; 10] = [
         State::Instantiated,
         State::Attached,
         State::Mounted,
@@ -46,6 +48,7 @@ impl State {
         State::Separated,
         State::Snapshotted,
         State::Haltable,
+        State::Halted,
         State::Away,
     ];
     /// Whether it lies on the way up.
@@ -63,6 +66,7 @@ impl State {
             State::Separated => "separated",
             State::Snapshotted => "snapshotted",
             State::Haltable => "haltable",
+            State::Halted => "halted",
             State::Away => "away",
         }
     }
@@ -75,7 +79,7 @@ impl fmt::Display for State {
 /// Why a text is not a [`State`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a state; there are instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable and away"
+    "`{0}` is not a state; there are instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable, halted and away"
 )]
 pub struct NotAState(pub String);
 

@@ -5,6 +5,7 @@
 //! that no other path can reach them.
 
 use crate::id::{CloudId, Life, MachineId, SnapshotId, VolumeId};
+use crate::model;
 use crate::observed::{
     AttachmentState, Machine, MachineState, Report, SealKind, Snapshot, SnapshotState, Volume, VolumeState,
 };
@@ -102,6 +103,11 @@ permit! {
         /// Whether it is taken for dead, and was not heard: then nothing on it need be asked.
         unheard: bool,
     }
+    /// Proof that a machine may be stopped: ours, and nothing mounted on it.
+    StopPermit {
+        /// Which machine.
+        machine: MachineId,
+    }
     /// Proof that a volume may be taken from its machine: not mounted there, by the agent's word.
     DetachPermit {
         /// Which volume.
@@ -163,16 +169,35 @@ pub fn terminate(
     owned(cloud, machine.tags.cloud, &machine.id)?;
     let permit = TerminatePermit { machine: machine.id.clone(), unheard: false };
     match machine.state {
-        MachineState::Running | MachineState::Stopping => {}
+        MachineState::Running | MachineState::Stopping => nothing_mounted(machine, agent).map(|()| permit),
         // Pending machines have mounted nothing; dead, stopped and ending ones cannot write any more.
-        _ => return Ok(permit),
+        _ => Ok(permit),
     }
+}
+
+fn nothing_mounted(machine: &Machine, agent: Option<&Report>) -> Result<(), Refusal> {
     let Some(report) = agent else {
         return Err(Refusal::AgentSilent { machine: machine.id.clone() });
     };
     match report.mounts.iter().find(|(_, seen)| seen.mounted) {
         Some((volume, _)) => Err(Refusal::Mounted { volume: volume.clone(), machine: machine.id.clone() }),
-        None => Ok(permit),
+        None => Ok(()),
+    }
+}
+
+/// May this machine be stopped? `agent` is what its agent said just now. One that is marked to be ended is not, for it would
+/// never be started again; nor one of which its own tags do not say that it is to be halted.
+pub fn stop(cloud: CloudId, machine: &Machine, agent: Option<&Report>) -> Result<StopPermit, Refusal> {
+    owned(cloud, machine.tags.cloud, &machine.id)?;
+    let wrong = |state: &str| Refusal::WrongState { what: machine.id.to_string(), state: state.to_owned() };
+    match machine.state {
+        _ if machine.retired => Err(wrong("marked to be ended")),
+        _ if !model::is_to_be_stopped(machine) => Err(wrong("not demanded to be halted, by its tags")),
+        MachineState::Running => {
+            nothing_mounted(machine, agent)?;
+            Ok(StopPermit { machine: machine.id.clone() })
+        }
+        state => Err(wrong(&format!("{state:?}").to_lowercase())),
     }
 }
 

@@ -25,8 +25,8 @@ use crate::time::Bytes;
 pub use document::{Backup, Document, Filesystem, From, Hook, Hooks, Keep, Lost, MachineSize, MountSpec};
 pub use nodes::Nodes;
 pub use provider::{
-    DockerSpec, Ec2Rule, Ec2Spec, Init, Login, Protocol, ProviderSpec, SshMachine, SshSpec, VolumesOf,
-    is_host_key,
+    DockerSpec, Ec2Rule, Ec2Spec, HostKeys, Init, Login, Protocol, ProviderSpec, SshMachine, SshSpec,
+    VolumesOf, is_host_key,
 };
 
 pub use resolve::{Level, Origins, Recipes, Resolved, place_of, resolve, resolve_with};

@@ -322,11 +322,13 @@ impl View {
             Record::FilesystemSeen { part, volume, uuid } => {
                 if let Some(mount) = self.mount(part) {
                     mount.filesystem = Some((volume.clone(), uuid.clone()));
+                    mount.written = true;
                 }
             }
             Record::UnmountSeen { part, volume, life } => {
                 if let Some(mount) = self.mount(part) {
                     mount.clean = Some((volume.clone(), *life));
+                    mount.written = true;
                 }
             }
         }

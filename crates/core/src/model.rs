@@ -3,6 +3,7 @@
 //! The forecast of a plan runs on it, and the simulated provider is it, with latency and faults around. Each
 //! function checks the provider's own conditions (not ours: those are guards) and changes one object.
 
+use crate::demand::State;
 use crate::id::{Life, MachineId, SnapshotId, VolumeId};
 use crate::observed::{
     Attachment, AttachmentState, Machine, MachineState, RetireMark, SealKind, Snapshot, SnapshotState, Tags,
@@ -115,6 +116,31 @@ pub fn detach(volume: &mut Volume, machine: &MachineId, life: Life) -> Result<()
             Ok(())
         }
         _ => Err(format!("{} is not attached to {machine} in life {life}", volume.id)),
+    }
+}
+
+/// Whether its own tags say that a machine is to be stopped. Demands are written on things before anything is done about
+/// them: what another demand has taken over since is not stopped by whoever comes late.
+pub fn is_to_be_stopped(machine: &Machine) -> bool {
+    let demand = machine.tags.demand.as_ref().zip(machine.tags.slot());
+    demand.and_then(|(demand, slot)| demand.of(slot)) == Some(State::Halted)
+}
+
+/// Begins to stop a machine that runs. Again is as good as once.
+pub fn stop_machine(machine: &mut Machine) -> Result<(), Refused> {
+    match machine.state {
+        MachineState::Stopping | MachineState::Stopped => Ok(()),
+        MachineState::Running if !is_to_be_stopped(machine) => {
+            Err(format!("{} is not demanded to be halted, by its tags", machine.id))
+        }
+        MachineState::Running if !machine.retired => {
+            machine.state = MachineState::Stopping;
+            Ok(())
+        }
+        state => {
+            let state = if machine.retired { "marked to be ended".to_owned() } else { format!("{state:?}") };
+            Err(format!("{} is {}, and only what runs is stopped", machine.id, state.to_lowercase()))
+        }
     }
 }
 

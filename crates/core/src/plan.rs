@@ -70,6 +70,11 @@ pub enum Act {
         /// Which.
         machine: MachineId,
     },
+    /// Stop a machine that runs, to be started again: what is on its own disk stays.
+    StopMachine {
+        /// Which.
+        machine: MachineId,
+    },
     /// See to it that the agent that is wanted runs on a machine: bring it there, start it, or put another in its place.
     BringAgent {
         /// To which.
@@ -260,6 +265,7 @@ impl Act {
         match self {
             Act::CreateMachine { .. } => "create-machine",
             Act::StartMachine { .. } => "start-machine",
+            Act::StopMachine { .. } => "stop-machine",
             Act::BringAgent { .. } => "bring-agent",
             Act::EndMachine { .. } => "end-machine",
             Act::CreateVolume { from: None, .. } => "create-volume",
@@ -331,6 +337,8 @@ pub enum FactKind {
     Running,
     /// Its agent answers.
     Heard,
+    /// Its machine is stopped.
+    Stopped,
     /// The slot has no machine.
     NoMachine,
     /// The mount has a volume.
@@ -391,6 +399,7 @@ impl FactKind {
             FactKind::Named => "renamed",
             FactKind::Running => "running",
             FactKind::Heard => "heard by its agent",
+            FactKind::Stopped => "stopped",
             FactKind::NoMachine => "without a machine",
             FactKind::Exists => "there",
             FactKind::Attached => "attached",

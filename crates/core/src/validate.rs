@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::diagnostic::Diagnostic;
 use crate::id::{CloudId, Name};
 use crate::ideal::document::{CloudSpec, Document, Hook};
-use crate::ideal::{Ec2Spec, ProviderSpec};
+use crate::ideal::{Ec2Spec, MachineSize, ProviderSpec};
 use crate::path::{DocPath, Place};
 
 pub(crate) use machines::machines;
@@ -213,6 +213,27 @@ pub(crate) fn unknown_image(
     let help = nearest(image, known).map(|name| format!("did you mean `{name}`?"));
     let help = help.unwrap_or_else(|| format!("known are {all}, and every `ami-…`"));
     Some(Diagnostic::error("ideal/unknown-image", place.path(), message).at_key().help(help))
+}
+
+/// Nodes with volumes on types of machines that could not find them.
+pub(crate) fn no_serials(
+    spec: &CloudSpec,
+    size: Option<MachineSize>,
+    (name, provider): (&Name, &ProviderSpec),
+    place: &Place<'_>,
+) -> Option<Diagnostic> {
+    let ProviderSpec::Ec2(ec2) = provider else { return None };
+    let wanted = spec.nodes.is_some_and(|nodes| nodes.most > 0) && !spec.mounts.is_empty();
+    // A size means other types than those that the provider lists.
+    if !wanted || size.is_some_and(|size| size != MachineSize::default()) {
+        return None;
+    }
+    let old = ec2.types.iter().find(|one| !Ec2Spec::finds_volumes(one))?;
+    let message = format!(
+        "`{old}`, of the types of `{name}`, shows no serial numbers of volumes, by which a node finds its mounts"
+    );
+    let help = "list newer types with the provider, such as m6i.large, or give this cloud a `size`";
+    Some(Diagnostic::error("ideal/no-serials", place.path(), message).at_key().help(help))
 }
 
 /// Several providers and a cloud that names none.

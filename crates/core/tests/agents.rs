@@ -11,7 +11,7 @@ use ideal_core::model;
 use ideal_core::observed::{AgentSeen, MachineState, Observed, Report, Sight, SlotSeen, Tags};
 use ideal_core::plan::Act;
 use ideal_core::planner::{Consent, Input, Patience, ProviderTraits, decide, forecast};
-use ideal_core::time::{Span, Time};
+use ideal_core::time::Time;
 use ideal_file::{Sources, load};
 
 const NOW: Time = Time(1_000_000);
@@ -73,8 +73,7 @@ impl World {
 
     /// The nodes to which an agent is brought now, and in a look ahead.
     fn brought(&self) -> [Vec<u32>; 2] {
-        let (settle, agent) = (Span::ZERO, self.agent);
-        let traits = ProviderTraits { settle, enforces_marks: true, can_fence: true, agent };
+        let traits = ProviderTraits { agent: self.agent, ..ProviderTraits::AT_HAND };
         let input = Input {
             ideal: &self.ideal,
             demands: &self.demands,

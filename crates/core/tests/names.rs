@@ -16,7 +16,7 @@ use ideal_core::planner::{
     Consent, Input, MOST_NAMES, Patience, ProviderTraits, Seats, seats, secrets_of, slice_hash, slice_of,
 };
 use ideal_core::slice::{Slice, without_names};
-use ideal_core::time::{Span, Time};
+use ideal_core::time::Time;
 use ideal_file::{Sources, load};
 use serde_json::json;
 
@@ -107,8 +107,7 @@ services:
         report.services.insert(replica.to_owned(), seen);
     }
     fn seats(&self) -> Seats {
-        let traits =
-            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
+        let traits = ProviderTraits::AT_HAND;
         let mut demands = Demands::none();
         demands.demand(Scope::Whole, State::Launched, 1, |_| true);
         seats(&Input {

@@ -235,8 +235,7 @@ impl World {
     }
 
     fn with<T>(&self, observed: &Observed, view: &View, answer: impl FnOnce(&Input<'_>) -> T) -> T {
-        let traits =
-            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
+        let traits = ProviderTraits::AT_HAND;
         answer(&Input {
             ideal: &self.ideal,
             demands: &self.demands,
@@ -263,7 +262,9 @@ impl World {
 /// The objects that a step touches.
 fn touched(step: &Step) -> Vec<String> {
     match &step.act {
-        Act::StartMachine { machine } | Act::EndMachine { machine, .. } => vec![machine.to_string()],
+        Act::StartMachine { machine } | Act::StopMachine { machine } | Act::EndMachine { machine, .. } => {
+            vec![machine.to_string()]
+        }
         Act::Attach { volume, machine, .. } | Act::Detach { volume, machine, .. } => {
             vec![volume.to_string(), machine.to_string()]
         }

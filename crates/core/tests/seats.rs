@@ -118,8 +118,7 @@ impl World {
     }
 
     fn ask<T>(&self, answer: impl FnOnce(&Input<'_>) -> T) -> T {
-        let traits =
-            ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None };
+        let traits = ProviderTraits::AT_HAND;
         let providers = self.ideal.providers.keys().map(|name| (name.clone(), traits)).collect();
         answer(&Input {
             ideal: &self.ideal,

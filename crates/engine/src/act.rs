@@ -139,11 +139,19 @@ impl Doing<'_> {
                 None => Err(gone("the machine that is asked for")),
             },
             Act::StartMachine { machine } => self.accept(&Call::StartMachine(machine.clone())).await,
+            Act::StopMachine { machine } => {
+                let fresh = self.machine(machine).await?;
+                let report = self.ask_about(&fresh).await?;
+                let permit = guard::stop(step.part.slot.cloud, &fresh, report.as_deref())?;
+                self.accept(&Call::StopMachine(permit)).await
+            }
             Act::BringAgent { machine } => {
                 let fresh = self.machine(machine).await?;
                 guard::bring_agent(step.part.slot.cloud, &fresh)?;
                 lease::hold(&self.common.outside, &self.common.authority)?;
-                let brought = self.task.provider.bring_agent(&fresh);
+                let progress = &self.common.outside.progress;
+                let told = |came| progress.tell(&Event::Came { step: step.clone(), came });
+                let brought = self.task.provider.bring_agent(&fresh, &told);
                 self.common.outside.effect("bring-agent", brought).await?;
                 if let Some(address) = &fresh.agent {
                     self.common.outside.link.forget(address);
@@ -498,6 +506,7 @@ fn verb_of(call: &Call) -> &'static str {
     match call {
         Call::CreateMachine { .. } => "create-machine",
         Call::StartMachine(_) => "start-machine",
+        Call::StopMachine(_) => "stop-machine",
         Call::RetireMachine(_) => "retire-machine",
         Call::Terminate(_) => "end-machine",
         Call::CreateVolume { from: None, .. } => "create-volume",

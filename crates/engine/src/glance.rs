@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use ideal_core::demand::{Demands, Scope, State};
 use ideal_core::id::Name;
-use ideal_core::ideal::Ideal;
+use ideal_core::ideal::{Cloud, Ideal};
 use ideal_core::journal::View;
 use ideal_core::observed::Observed;
 use ideal_core::plan::Plan;
@@ -74,6 +74,11 @@ impl Glance {
     /// What would be done now for these demands, and what waits.
     pub fn decide(&self, demands: &Demands, consent: &Consent) -> Decision {
         self.with(demands, consent, decide)
+    }
+
+    /// Whether machines of a cloud can be stopped and started again.
+    pub fn can_stop(&self, cloud: &Cloud) -> bool {
+        self.traits.get(&cloud.provider).is_some_and(|traits| traits.can_stop)
     }
 
     /// Where every replica is to be, for what is demanded.

@@ -102,6 +102,8 @@ impl Outside {
                 settle: character.settle,
                 enforces_marks: character.enforces_marks,
                 can_fence: character.fence == Fence::Terminate,
+                can_stop: character.stops,
+                makes_machines: character.makes_machines,
                 agent: character.agent,
             }
         };

@@ -5,12 +5,20 @@ use std::fmt::Debug;
 use ideal_core::journal::Outcome;
 use ideal_core::plan::{Step, Waiting};
 use ideal_core::time::Span;
+use ideal_providers::Came;
 
 /// Something that happened on the way.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A step begins.
     Began(Step),
+    /// A part of what a step brings has come.
+    Came {
+        /// Which step.
+        step: Step,
+        /// How much.
+        came: Came,
+    },
     /// A step ended.
     Ended {
         /// Which.

@@ -46,5 +46,5 @@ async fn the_simulated_cloud_keeps_the_contract() {
     let sim = Sim::new(1, Faults::none());
     let world = Simulated { sim: sim.clone(), clouds: Cell::new(0), texts: RefCell::default() };
     let passed = contract::all(&sim, &world).await.unwrap();
-    assert_eq!(passed.len(), 15);
+    assert_eq!(passed.len(), 16);
 }

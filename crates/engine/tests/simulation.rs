@@ -22,6 +22,13 @@ fn check(scenario: &Scenario, options: &Options, what: &str) -> RunResult {
     result
 }
 
+fn story(name: &str) -> Scenario {
+    scenarios()
+        .into_iter()
+        .find(|own| own.name == name)
+        .unwrap_or_else(|| panic!("no story is called {name}"))
+}
+
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -75,6 +82,24 @@ fn a_crash_at_every_boundary_second_half() {
     crash_everywhere(&scenarios()[6..]);
 }
 
+/// The same where machines are asked for together and their agents are brought to them.
+#[test]
+fn a_crash_at_every_boundary_of_batches_and_agents() {
+    let mut names = BTreeSet::new();
+    for name in ["up-away-wake", "scale", "halt", "new-program"] {
+        let mut options = Options::calm(1);
+        (options.faults.batches, options.faults.brings) = (true, true);
+        let scenario = story(name);
+        let calm = check(&scenario, &options, "calm, in batches");
+        names.extend(calm.names);
+        for boundary in 1..=calm.boundaries {
+            options.blows = BTreeMap::from([(boundary, Blow::Crash)]);
+            check(&scenario, &options, &format!("in batches, with a crash at boundary {boundary}"));
+        }
+    }
+    assert!(names.iter().any(|name| name.contains("bring-agent")), "{names:?}");
+}
+
 /// F5: everything that is done is done twice.
 #[test]
 fn every_step_twice() {
@@ -106,17 +131,27 @@ fn freeze_everywhere(scenario: &Scenario) {
 
 #[test]
 fn frozen_at_every_boundary_one_mount() {
-    freeze_everywhere(&scenarios()[0]);
+    freeze_everywhere(&story("up-away-wake"));
 }
 
 #[test]
 fn frozen_at_every_boundary_two_mounts() {
-    freeze_everywhere(&scenarios()[1]);
+    freeze_everywhere(&story("two-mounts"));
 }
 
 #[test]
 fn frozen_at_every_boundary_kills() {
-    freeze_everywhere(&scenarios()[3]);
+    freeze_everywhere(&story("kill-and-heal"));
+}
+
+#[test]
+fn frozen_at_every_boundary_halts() {
+    freeze_everywhere(&story("halt"));
+}
+
+#[test]
+fn frozen_at_every_boundary_programs() {
+    freeze_everywhere(&story("new-program"));
 }
 
 /// The share of the gate's seeds that one test runs, so that both cores have work.
@@ -142,7 +177,17 @@ fn seed_share(part: u64) {
     println!("{share} seeds from {from}, {shoves} calls, {rate:.0} seeds a second; {seen:?}");
     assert!(bad.is_empty(), "{} bad; replay with `ideal sim --seed N`\n{}", bad.len(), bad.join("\n"));
     // A share that never saw a fault proves nothing about it.
-    for what in ["answer lost", "stale list", "empty list", "machine died", "throttled", "busy", "backup"] {
+    for what in [
+        "a batch",
+        "an agent was brought",
+        "answer lost",
+        "stale list",
+        "empty list",
+        "machine died",
+        "throttled",
+        "busy",
+        "backup",
+    ] {
         assert!(share < 500 || seen.contains_key(what), "no run had: {what}");
     }
 }
@@ -169,8 +214,11 @@ fn random_seeds_last_quarter() {
 fn saved_seeds() {
     for line in include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let seed = line.split_whitespace().next().unwrap().parse().unwrap();
-        let (scenario, options) = seed_options(seed);
-        check(&scenario, &options, &format!("seed {seed}"));
+        let (_, options) = seed_options(seed);
+        // In every story: which one a seed plays changes with each that is added.
+        for scenario in scenarios() {
+            check(&scenario, &options, &format!("seed {seed}"));
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub const HOME: &str = "ideal.home";
 pub const SERVICE: &str = "ideal.service";
 /// The folder that the homes of several machines are in, whose containers share a network.
 pub const DATA: &str = "ideal.data";
+/// Which cluster a network is of.
+pub const CLUSTER: &str = "ideal.cluster";
 
 /// The socket of the engine of this host, there or not. Only an engine on the same host will do: it is given folders.
 pub fn socket() -> PathBuf {

@@ -56,6 +56,7 @@ pub async fn all(provider: &dyn Provider, world: &dyn World) -> Checked<Vec<&'st
         a_life_is_written_before_it_is_attached
         an_attached_volume_cannot_be_touched
         a_machine_ends_in_two_acts
+        a_machine_is_stopped_and_started
         a_volume_survives_its_machine
         a_seal_is_the_content
         deletion_takes_two_acts
@@ -198,6 +199,46 @@ pub async fn a_machine_ends_in_two_acts(provider: &dyn Provider, world: &dyn Wor
             .refused("attaching to a marked machine", &check.attach_call(&volume.id, 1, &machine.id)?)
             .await?;
     }
+    check.terminate(&machine).await
+}
+
+/// One that is stopped is the same when it is started, and one that is marked to be ended is neither stopped nor started.
+pub async fn a_machine_is_stopped_and_started(provider: &dyn Provider, world: &dyn World) -> Checked {
+    let check = Check::new(provider, world);
+    let (machine, volume) = (check.machine("m").await?, check.volume("v", 0, None).await?);
+    let halted = check.demand(&machine, State::Halted, 1).await?;
+    let permit = guard::stop(check.cloud, &halted, Some(&Report::default()));
+    let stop = Call::StopMachine(permit.map_err(|refusal| Broken(refusal.to_string()))?);
+    let start = Call::StartMachine(machine.id.clone());
+    if !provider.character().stops {
+        check.refused("stopping what cannot be started", &stop).await?;
+        return check.terminate(&machine).await;
+    }
+    // Who took over has demanded another state, and who was asked to stop it comes late.
+    check.demand(&machine, State::Launched, 2).await?;
+    if provider.character().enforces_marks {
+        check.refused("stopping what is to run", &stop).await?;
+    }
+    check.demand(&machine, State::Halted, 3).await?;
+    for round in 1..=2 {
+        check.issue(&stop).await?;
+        check.machine_in(&machine.id, MachineState::Stopped).await?;
+        check.issue(&stop).await?;
+        check
+            .refused("attaching to what is stopped", &check.attach_call(&volume.id, 0, &machine.id)?)
+            .await?;
+        check.issue(&start).await?;
+        let again = check.machine_in(&machine.id, MachineState::Running).await?;
+        ensure(again.tags.slot() == machine.tags.slot() && !again.retired, || {
+            format!("it became {again:?}")
+        })?;
+        let attached = check.attach(&volume.id, round, &machine.id).await?;
+        check.detach(&attached, &machine).await?;
+    }
+    let permit = guard::terminate(check.cloud, &machine, Some(&Report::default()));
+    let permit = permit.map_err(|refusal| Broken(refusal.to_string()))?;
+    check.issue(&Call::RetireMachine(permit)).await?;
+    check.refused("stopping what is to be ended", &stop).await?;
     check.terminate(&machine).await
 }
 

@@ -4,17 +4,21 @@
 //! program of AWS finds them. Everything that must be known of a thing is in its tags. EC2 takes tokens for machines and
 //! volumes and forgets them some time after the thing has ended, so what a token has made is looked for by tag besides.
 //!
-//! A machine is made with a user and a host key of ours, by its user data; then the agent is brought to it by `ssh`.
+//! A machine is made with a user of ours by its user data, and with a host key of ours or with one of its own that its
+//! console shows; then the agent is brought to it by `ssh`.
 
 mod actions;
 mod batch;
 mod bring;
 mod budget;
 mod client;
+mod console;
 mod doctor;
 mod element;
 mod failure;
 mod groups;
+mod hosts;
+mod lives;
 mod login;
 mod machines;
 mod marks;
@@ -39,13 +43,14 @@ use ideal_core::time::Span;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Together, Verdict,
-    WayIn,
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Together, Told,
+    Verdict, WayIn,
 };
 use bring::Bringing;
 pub use budget::{Rate, Rates};
 use client::Client;
 pub use doctor::{Allowed, Permission, Skew};
+use lives::Lives;
 pub use nobodys::{NobodysMachine, NobodysVolume};
 pub use policy::policy;
 
@@ -73,6 +78,7 @@ pub struct Ec2 {
     own_key: OnceCell<()>,
     /// What it takes to bring agents; none: nobody does.
     bringing: Option<Bringing>,
+    lives: Lives,
 }
 
 impl Ec2 {
@@ -88,6 +94,7 @@ impl Ec2 {
             own_group: OnceCell::new(),
             own_key: OnceCell::new(),
             bringing: None,
+            lives: Lives::default(),
         }
     }
 
@@ -123,6 +130,7 @@ impl Ec2 {
                 self.create_machines(std::slice::from_ref(call)).await.pop().unwrap_or_else(lost)
             }
             Call::StartMachine(id) => self.start_machine(id).await,
+            Call::StopMachine(permit) => self.stop_machine(permit.machine()).await,
             Call::RetireMachine(permit) => self.retire_machine(permit.machine()).await,
             Call::Terminate(permit) => self.terminate(permit.machine()).await,
             Call::CreateVolume { token, tags, size, life, from } => {
@@ -155,6 +163,8 @@ impl Provider for Ec2 {
         Character {
             settle: self.settle(),
             fence: Fence::Terminate,
+            stops: true,
+            makes_machines: true,
             enforces_marks: self.spec.enforced,
             agent: self.bringing.as_ref().map(|bringing| bringing.program.build()),
             at_once: batch::AT_ONCE,
@@ -177,8 +187,8 @@ impl Provider for Ec2 {
             answers.into_iter().map(|answer| self.answered(answer)).collect()
         })
     }
-    fn bring_agent<'a>(&'a self, machine: &'a Machine) -> Answering<'a, ()> {
-        Box::pin(self.bring(machine))
+    fn bring_agent<'a>(&'a self, machine: &'a Machine, told: Told<'a>) -> Answering<'a, ()> {
+        Box::pin(self.bring(machine, told))
     }
     fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
         Box::pin(self.way_for_person(machine, terminal))

@@ -65,6 +65,8 @@ pub(crate) trait Machines: fmt::Debug + Send + Sync {
     fn begin(&self, home: &Home, meta: &MachineMeta) -> Result<(), ProviderError>;
     /// Makes it run that has stopped.
     fn resume(&self, home: &Home, meta: &MachineMeta) -> Result<(), ProviderError>;
+    /// Ends all that runs on it, to be resumed. Again is as good as once.
+    fn stop(&self, home: &Home, meta: &MachineMeta) -> Result<(), ProviderError>;
     /// Ends all that runs on it. What is answered keeps it from starting for as long as it is held.
     fn end(&self, home: &Home, meta: &MachineMeta) -> Result<Option<Lock>, ProviderError>;
     /// Removes what lies outside of its home.
@@ -163,6 +165,7 @@ impl Ledger {
                 self.create_machine(&token, tags, image, size)
             }
             Call::StartMachine(id) => self.start_machine(&id),
+            Call::StopMachine(permit) => self.stop_machine(permit.machine()),
             Call::RetireMachine(permit) => self.retire_machine(permit.machine()),
             Call::Terminate(permit) => self.terminate(permit.machine()),
             Call::CreateVolume { token, tags, size, life, from } => {

@@ -17,6 +17,7 @@ pub mod ssh;
 pub use docker::{Docker, DockerOptions};
 pub use ec2::Ec2;
 pub use ideal_host::crash_point;
+pub use ideal_ssh::{Came, Told};
 pub use local::{Local, LocalOptions};
 pub use ssh::Ssh;
 
@@ -29,7 +30,9 @@ use std::pin::Pin;
 use futures_util::future::join_all;
 use ideal_core::build::Build;
 use ideal_core::demand::Demands;
-use ideal_core::guard::{BackupPermit, DeletePermit, DetachPermit, PrunePermit, SealPermit, TerminatePermit};
+use ideal_core::guard::{
+    BackupPermit, DeletePermit, DetachPermit, PrunePermit, SealPermit, StopPermit, TerminatePermit,
+};
 use ideal_core::id::{Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
 use ideal_core::observed::{Listing, Machine, RetireMark, SealKind, Snapshot, Tags, Volume};
 use ideal_core::time::{Bytes, Span};
@@ -59,9 +62,10 @@ pub trait Provider: fmt::Debug {
     /// A trial: restores a completed snapshot to where nobody uses it, reads it back, compares, and removes it.
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict>;
     /// Sees to it that the agent of [`Character::agent`] runs on a machine. Again is as good as once. Where another runs
-    /// it is replaced, and is back if the new one does not answer; nothing that it started is touched.
-    fn bring_agent<'a>(&'a self, machine: &'a Machine) -> Answering<'a, ()> {
-        let _ = machine;
+    /// it is replaced, and is back if the new one does not answer; nothing that it started is touched. `told`: of how much
+    /// of it has come.
+    fn bring_agent<'a>(&'a self, machine: &'a Machine, told: Told<'a>) -> Answering<'a, ()> {
+        let _ = (machine, told);
         let refused = ProviderError::refused("machines of this provider come with their agent");
         Box::pin(std::future::ready(Err(refused)))
     }
@@ -107,6 +111,10 @@ pub struct Character {
     pub settle: Span,
     /// How a dead machine is kept from writing.
     pub fence: Fence,
+    /// Whether its machines can be stopped and started again.
+    pub stops: bool,
+    /// Whether machines are made as they are asked for. If not such as exist are taken, as they are.
+    pub makes_machines: bool,
     /// Whether a deletion is refused by the provider itself unless the volume carries the mark.
     pub enforces_marks: bool,
     /// The agent that [`Provider::bring_agent`] brings. None: machines come with theirs.
@@ -125,6 +133,8 @@ impl Character {
         Character {
             settle: Span::ZERO,
             fence,
+            stops: true,
+            makes_machines: true,
             enforces_marks: true,
             agent: None,
             at_once: 1,
@@ -191,6 +201,8 @@ pub enum Call {
     },
     /// Start a stopped machine.
     StartMachine(MachineId),
+    /// Stop a machine that runs; again is as good as once. What is on its own disk stays, and so do its volumes.
+    StopMachine(StopPermit),
     /// The first of the two acts of a machine's ending: the mark is never taken off, and a marked machine is not
     /// used again.
     RetireMachine(TerminatePermit),

@@ -15,7 +15,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use ideal_core::id::{MachineId, SnapshotId};
-use ideal_core::observed::Listing;
+use ideal_core::observed::{Listing, Machine};
 use ideal_core::time::{Span, Time};
 
 pub use agents::{AgentAnswer, AgentOrder, AgentVerb};
@@ -23,10 +23,16 @@ pub use fault::{Faults, Random};
 pub use replicas::SimReplica;
 pub use state::{Calls, State};
 
-use crate::{Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict};
+use crate::{
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Together, Told,
+    Verdict,
+};
 
 /// Stale answers are at most this old, and what was done is seen by every read after this.
 pub const SETTLE: Span = Span::secs(10);
+
+/// Where machines are asked for together, so many are at most.
+const AT_ONCE: usize = 3;
 
 /// The simulated cloud. Clones are handles on the same cloud.
 #[derive(Clone)]
@@ -99,8 +105,15 @@ impl Sim {
 
 impl Provider for Sim {
     fn character(&self) -> Character {
-        let enforces_marks = self.state.borrow().faults.enforces_marks;
-        Character { settle: SETTLE, enforces_marks, ..Character::at_hand(Fence::Terminate) }
+        let state = self.state.borrow();
+        let Faults { enforces_marks, batches, brings, .. } = state.faults;
+        Character {
+            settle: SETTLE,
+            enforces_marks,
+            agent: brings.then_some(state.program),
+            at_once: if batches { AT_ONCE } else { 1 },
+            ..Character::at_hand(Fence::Terminate)
+        }
     }
     fn describe(&self) -> Answering<'_, Listing> {
         Box::pin(self.list())
@@ -110,6 +123,20 @@ impl Provider for Sim {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         Box::pin(self.shove(call))
+    }
+    fn issue_together<'a>(&'a self, calls: &'a [Call]) -> Together<'a> {
+        Box::pin(async move {
+            let answers = self.truth(|state| state.shove_together(calls));
+            self.latency().await;
+            answers
+        })
+    }
+    fn bring_agent<'a>(&'a self, machine: &'a Machine, _: Told<'a>) -> Answering<'a, ()> {
+        Box::pin(async move {
+            let brought = self.truth(|state| state.bring(&machine.id));
+            self.latency().await;
+            brought
+        })
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         Box::pin(async move { self.truth(|state| state.verify(id)) })

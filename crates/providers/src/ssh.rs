@@ -20,7 +20,8 @@ use ideal_ssh::{Failure, Folder, Probe, Program};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Verdict, WayIn,
+    Answer, Answering, Call, Character, Fence, Object, ObjectId, Provider, ProviderError, Told, Verdict,
+    WayIn,
 };
 use records::Records;
 pub(crate) use records::remove_when_over;
@@ -72,6 +73,10 @@ impl Ssh {
         match call {
             Call::CreateMachine { token, tags, image, size } => self.take(token, tags, image, size).await,
             Call::StartMachine(_) => Ok(Answer::Accepted),
+            Call::StopMachine(permit) => {
+                let why = format!("{} only exists: nobody here could start it again", permit.machine());
+                Err(ProviderError::refused(why))
+            }
             Call::RetireMachine(permit) => self.records.change(permit.machine(), |record| {
                 record.retired = true;
                 Ok(())
@@ -89,7 +94,8 @@ impl Ssh {
 
 impl Provider for Ssh {
     fn character(&self) -> Character {
-        Character { agent: Some(self.program.build()), ..Character::at_hand(Fence::None) }
+        let agent = Some(self.program.build());
+        Character { agent, makes_machines: false, stops: false, ..Character::at_hand(Fence::None) }
     }
     fn describe(&self) -> Answering<'_, Listing> {
         Box::pin(self.listing())
@@ -107,8 +113,8 @@ impl Provider for Ssh {
         let refused = ProviderError::refused("machines that exist have no snapshots");
         Box::pin(std::future::ready(Err(refused)))
     }
-    fn bring_agent<'a>(&'a self, machine: &'a Machine) -> Answering<'a, ()> {
-        Box::pin(self.bring(machine))
+    fn bring_agent<'a>(&'a self, machine: &'a Machine, told: Told<'a>) -> Answering<'a, ()> {
+        Box::pin(self.bring(machine, told))
     }
     fn way_in<'a>(&'a self, machine: &'a Machine, terminal: bool) -> Answering<'a, WayIn> {
         Box::pin(async move {
@@ -122,7 +128,9 @@ impl Provider for Ssh {
 pub(crate) fn failed(failure: Failure) -> ProviderError {
     match failure {
         Failure::Unreachable(why) => ProviderError::retry(why),
-        Failure::Denied(why) | Failure::Shut(why) | Failure::Refused(why) => ProviderError::refused(why),
+        Failure::Denied(why) | Failure::Shut(why) | Failure::Taken(why) | Failure::Refused(why) => {
+            ProviderError::refused(why)
+        }
     }
 }
 

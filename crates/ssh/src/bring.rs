@@ -9,7 +9,7 @@ use ideal_host::Identity;
 use ideal_host::brought::{self, Answer, Wanted};
 
 use crate::failure::{Failure, clean};
-use crate::program::Program;
+use crate::program::{Packed, Program};
 use crate::session::Session;
 use crate::way::Way;
 
@@ -41,6 +41,8 @@ pub struct Probe {
     pub free: Bytes,
     /// Whether it has the program of the build that was asked for.
     pub has: bool,
+    /// Whether it has the program of any build in force.
+    pub runs: bool,
     /// Which node it is, when it is one.
     pub identity: Option<Identity>,
 }
@@ -61,6 +63,18 @@ impl Probe {
     }
 }
 
+/// How much of the program has come to a machine, as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Came {
+    /// So much.
+    pub bytes: Bytes,
+    /// Of so much.
+    pub of: Bytes,
+}
+
+/// Who is told how much has come.
+pub type Told<'a> = &'a dyn Fn(Came);
+
 /// Asks a machine what it is. An error is also that no agent could run there.
 pub async fn probe(way: &Way, program: &Program) -> Result<Probe, Failure> {
     let (mut session, probe) = begin(way, program.build()).await?;
@@ -68,12 +82,19 @@ pub async fn probe(way: &Way, program: &Program) -> Result<Probe, Failure> {
     suits(way, program, &probe).map(|_| probe)
 }
 
-/// Sees to it that the agent of this build runs there. Again is as good as once.
-pub async fn bring(way: &Way, program: &Program, wanted: &Wanted) -> Result<(), Failure> {
+/// Sees to it that the agent of this build runs there. Again is as good as once. `told` of what comes, when the program has to.
+pub async fn bring(way: &Way, program: &Program, wanted: &Wanted, told: Told<'_>) -> Result<(), Failure> {
     let (mut session, probe) = begin(way, program.build()).await?;
+    if let Some(identity) = probe.identity.as_ref().filter(|there| there.slot.cloud != wanted.slot.cloud) {
+        session.say_last(b"end\n").await?;
+        let (name, node) = (&way.name, identity.node_mark());
+        return Err(Failure::Taken(format!(
+            "{name} is node {node} already: take it out of that cluster first"
+        )));
+    }
     suits(way, program, &probe)?;
     if !probe.has {
-        give(&mut session, way, program, &probe).await?;
+        give(&mut session, way, program, &probe, told).await?;
     }
     let wanted = serde_json::to_string(wanted).map_err(|error| Failure::Refused(error.to_string()))?;
     session.say_last(format!("install\n{wanted}\n").as_bytes()).await?;
@@ -93,8 +114,19 @@ pub async fn leave(
 ) -> Result<bool, Failure> {
     let (mut session, probe) = begin(way, program.build()).await?;
     if !probe.identity.as_ref().is_some_and(is_ours) {
-        session.say_last(b"end\n").await?;
+        if probe.identity.is_some() {
+            session.say_last(b"end\n").await?;
+            return Ok(false);
+        }
+        // Where nothing is any more, one that died while it left may have left something behind.
+        session.say_last(b"sweep\n").await?;
+        while session.next().await?.0 != "swept" {}
         return Ok(false);
+    }
+    // One that died while it left may have removed what removes the rest.
+    if !probe.has && !probe.runs {
+        suits(way, program, &probe)?;
+        give(&mut session, way, program, &probe, &|_| {}).await?;
     }
     session.say_last(b"leave\n").await?;
     match answer(&mut session, way, LEAVES_WITHIN).await? {
@@ -105,7 +137,16 @@ pub async fn leave(
 }
 
 async fn begin(way: &Way, build: Build) -> Result<(Session<'_>, Probe), Failure> {
-    let mut session = Session::open(way, &REACH.replace("BUILD", &build.to_string()))?;
+    let mut session = Session::open(way, &reach(build))?;
+    let probe = meet(&mut session, way).await?;
+    Ok((session, probe))
+}
+
+fn reach(build: Build) -> String {
+    REACH.replace("BUILD", &build.to_string())
+}
+
+async fn meet(session: &mut Session<'_>, way: &Way) -> Result<Probe, Failure> {
     session.within(TELLS_WITHIN);
     let mut probe = Probe::default();
     loop {
@@ -116,6 +157,7 @@ async fn begin(way: &Way, build: Build) -> Result<(Session<'_>, Probe), Failure>
             "machine" => probe.machine = clean(&value),
             "free" => probe.free = Bytes(value.parse::<u64>().unwrap_or_default().saturating_mul(1024)),
             "has" => probe.has = true,
+            "runs" => probe.runs = true,
             "identity" => {
                 let identity = serde_json::from_str(&value).map_err(|error| {
                     let why =
@@ -124,7 +166,7 @@ async fn begin(way: &Way, build: Build) -> Result<(Session<'_>, Probe), Failure>
                 })?;
                 probe.identity = Some(identity);
             }
-            "ready" => return Ok((session, probe)),
+            "ready" => return Ok(probe),
             _ => {}
         }
     }
@@ -136,29 +178,42 @@ fn suits(way: &Way, program: &Program, probe: &Probe) -> Result<(), Failure> {
     lacks.map_err(|why| Failure::Refused(format!("{}: {why}", way.name)))
 }
 
-async fn give(session: &mut Session<'_>, way: &Way, program: &Program, probe: &Probe) -> Result<(), Failure> {
+async fn give(
+    session: &mut Session<'_>,
+    way: &Way,
+    program: &Program,
+    probe: &Probe,
+    told: Told<'_>,
+) -> Result<(), Failure> {
     let refused = |why: String| Failure::Refused(format!("{}: {why}", way.name));
     let packed = program.packed(&probe.machine).await.map_err(refused)?;
     let needed = packed.size + ROOM;
     if probe.free.0 < needed {
-        let (free, needed) = (probe.free, Bytes(needed));
+        let (free, needed) = (probe.free, Bytes(needed.next_multiple_of(1 << 20)));
         return Err(refused(format!(
             "its disk is full: {free} is free at /usr/local, and {needed} is needed"
         )));
     }
-    let order = format!("take {} {}\n", packed.bytes.len(), packed.sum);
     session.within(ARRIVES_WITHIN);
-    let sent = async {
-        session.say(order.as_bytes()).await?;
-        session.say(&packed.bytes).await?;
-        session.next().await
-    };
     let late = |_| {
         let minutes = ARRIVES_WITHIN.as_secs() / 60;
         Failure::Unreachable(format!("{}: the program did not arrive within {minutes} min", way.name))
     };
-    tokio::time::timeout(ARRIVES_WITHIN, sent).await.map_err(late)??;
-    Ok(())
+    tokio::time::timeout(ARRIVES_WITHIN, send(session, &packed, told)).await.map_err(late)?
+}
+
+/// What the machine itself says that it has is told: what `ssh` has taken may lie in buffers for long.
+async fn send(session: &mut Session<'_>, packed: &Packed, told: Told<'_>) -> Result<(), Failure> {
+    let of = Bytes(packed.bytes.len() as u64);
+    session.say(format!("take {} {}\n", of.0, packed.sum).as_bytes()).await?;
+    told(Came { bytes: Bytes(0), of });
+    let taken = |key: &str, value: &str| {
+        if let ("came", Ok(bytes)) = (key, value.parse::<u64>()) {
+            told(Came { bytes: Bytes(bytes.min(of.0)), of });
+        }
+        key == "taken"
+    };
+    session.say_hearing(&packed.bytes, taken).await
 }
 
 async fn answer(session: &mut Session<'_>, way: &Way, limit: Duration) -> Result<Answer, Failure> {
@@ -175,7 +230,77 @@ async fn answer(session: &mut Session<'_>, way: &Way, limit: Duration) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+    use std::time::Instant;
+
     use super::*;
+    use crate::way::Folder;
+
+    /// A program that is too large for what lies in buffers, and the text that takes it, in a folder of its own.
+    fn bed(folder: &Path) -> (Program, String) {
+        let path = folder.join("ideal");
+        let mut random = vec![0; 1_500_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut random);
+        let script = b"#!/bin/sh\necho 'ideal:answer \"runs\"'\nexit 0\n";
+        std::fs::write(&path, [script.as_slice(), &random].concat()).unwrap();
+        let program = Program::new(&path, None).unwrap();
+        let lib = folder.join("lib").display().to_string();
+        let script = reach(program.build()).replace("/usr/local/lib/ideal", &lib);
+        (program, script)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn it_is_told_piece_by_piece_what_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, script) = bed(folder.path());
+        // One that reads slowly.
+        let slow = format!("dd() {{ case $* in bs=*) sleep 0.05;; esac; command dd \"$@\"; }}\n{script}");
+        let way = Folder::new(folder.path()).kept("web", "web");
+        let mut session = Session::by(&way, &["sh", "-c", &slow].map(str::to_owned)).unwrap();
+        let probe = meet(&mut session, &way).await.unwrap();
+        assert!(!probe.has);
+        let told = RefCell::new(Vec::new());
+        let begun = Instant::now();
+        let tell = |came: Came| told.borrow_mut().push((came, begun.elapsed()));
+        give(&mut session, &way, &program, &probe, &tell).await.unwrap();
+        let told = told.into_inner();
+        let of = Bytes(program.packed(std::env::consts::ARCH).await.unwrap().bytes.len() as u64);
+        let pieces = (0..of.0).step_by(262_144).chain([of.0]).map(Bytes);
+        let all: Vec<Came> = pieces.map(|bytes| Came { bytes, of }).collect();
+        assert_eq!(told.iter().map(|(came, _)| *came).collect::<Vec<_>>(), all);
+        let spread = told[told.len() - 1].1 - told[1].1;
+        assert!(spread > Duration::from_millis(200), "as it comes, and not in the end: {told:?}");
+        session.say_last(b"install\n{}\n").await.unwrap();
+        assert_eq!(answer(&mut session, &way, RUNS_WITHIN).await, Ok(Answer::Runs));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn nothing_stays_of_what_broke_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, script) = bed(folder.path());
+        let way = Folder::new(folder.path()).kept("web", "web");
+        // As between two machines, each end of which may be gone while the other still is there.
+        let words = ["sh", "-c", "cat | sh -c \"$0\" | cat", &script].map(str::to_owned);
+        let mut session = Session::by(&way, &words).unwrap();
+        meet(&mut session, &way).await.unwrap();
+        let packed = program.packed(std::env::consts::ARCH).await.unwrap();
+        session.say(format!("take {} {}\n", packed.bytes.len(), packed.sum).as_bytes()).await.unwrap();
+        session.say(&packed.bytes[..600_000]).await.unwrap();
+        let (key, value) = session.next().await.unwrap();
+        assert_eq!((&*key, &*value), ("came", "262144"));
+        let there = || {
+            let builds = std::fs::read_dir(folder.path().join("lib")).unwrap().flatten();
+            builds.flat_map(|build| std::fs::read_dir(build.path()).unwrap().flatten()).count()
+        };
+        assert_eq!(there(), 1);
+        drop(session);
+        let begun = Instant::now();
+        while there() > 0 && begun.elapsed() < Duration::from_secs(10) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(there(), 0);
+    }
 
     #[test]
     fn an_old_kernel_is_told_from_a_new_one() {

@@ -1,7 +1,11 @@
 //! Why a machine could not be reached or could not take the agent, by name. What `ssh` says is read for what a person has
 //! to do; its own words go along.
 
+use crate::strange::Offered;
 use crate::way::Way;
+
+/// What `ssh` says of a key that is another than before.
+const CHANGED: &str = "REMOTE HOST IDENTIFICATION HAS CHANGED";
 
 /// Why nothing came of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,31 +19,74 @@ pub enum Failure {
     /// There is no way in: it is not known, or not there.
     #[error("{0}")]
     Shut(String),
+    /// It is a node of another cluster.
+    #[error("{0}")]
+    Taken(String),
     /// A person has to do something about it.
     #[error("{0}")]
     Refused(String),
 }
 
-/// What is to be thought of what `ssh` itself said when no connection came about.
-pub(crate) fn of_ssh(way: &Way, said: &str) -> Failure {
+/// Whether `ssh` says that it does not know a host key.
+pub(crate) fn is_strange(said: &str) -> bool {
+    said.contains("Host key verification failed") && !said.contains(CHANGED)
+}
+
+/// Who offers a key that is not taken, as `ssh` names it: between these words. It may be a host on the way.
+fn who(way: &Way, said: &str, before: &str, after: &str) -> (String, bool) {
+    let name = &way.name;
+    let between = said.lines().find_map(|line| line.split_once(before)?.1.split_once(after));
+    match between {
+        Some((host, _)) if !way.is(host) => (format!("{}, on the way to {name},", clean(host)), true),
+        _ => (name.clone(), false),
+    }
+}
+
+fn changed(way: &Way, said: &str) -> Failure {
+    let found = said.lines().find(|line| line.contains("SHA256:")).unwrap_or_default().trim();
+    let found = clean(found.trim_end_matches('.'));
+    let (who, is_hop) = who(way, said, "ost key for ", " has changed");
+    let place = if is_hop { "your `~/.ssh/known_hosts`" } else { "the file" };
+    Failure::Shut(format!(
+        "the host key of {who} has changed ({found}): somebody may stand between, or the machine is another; nothing was \
+         said to it. When you know why, put the new key into {place}"
+    ))
+}
+
+fn unknown(way: &Way, said: &str, offered: Option<&Offered>) -> Failure {
+    let (who, is_hop) = who(way, said, "host key is known for ", " and you have");
+    let (file, offers) = match offered {
+        Some(offered) => {
+            let at = offered.address.as_ref().filter(|at| !who.starts_with(at.as_str()));
+            let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
+            (offered.file(), format!(", and{at} {} {} is offered", offered.kind, offered.fingerprint))
+        }
+        None => ("/etc/ssh/ssh_host_ed25519_key.pub".to_owned(), String::new()),
+    };
+    let known = match is_hop {
+        true => "log in to it once by hand".to_owned(),
+        false => {
+            "write what that file says into the ideal file as `host_key`, or log in once by hand".to_owned()
+        }
+    };
+    Failure::Shut(format!(
+        "the host key of {who} is not known{offers}: nothing was said to it. Compare on the machine itself (`ssh-keygen -lf \
+         {file}`); if it is the same, {known}"
+    ))
+}
+
+/// What is to be thought of what `ssh` itself said when no connection came about. `offered`: the host key that is not known.
+pub(crate) fn of_ssh(way: &Way, said: &str, offered: Option<&Offered>) -> Failure {
     let last =
         said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a word");
     let last = clean(last);
     let name = &way.name;
     let has = |text: &str| said.contains(text);
-    if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-        let found = said.lines().find(|line| line.contains("SHA256:")).unwrap_or_default().trim();
-        let found = clean(found.trim_end_matches('.'));
-        return Failure::Shut(format!(
-            "the host key of {name} has changed ({found}): somebody may stand between, or the machine is another; \
-             nothing was said to it. When you know why, put the new key into the file"
-        ));
+    if has(CHANGED) {
+        return changed(way, said);
     }
-    if has("Host key verification failed") {
-        return Failure::Shut(format!(
-            "the host key of {name} is not known: compare it on the machine itself (`ssh-keygen -lf \
-             /etc/ssh/ssh_host_ed25519_key.pub`) and write it into the file as `host_key`, or log in once by hand"
-        ));
+    if is_strange(said) {
+        return unknown(way, said, offered);
     }
     if has("Permission denied") {
         return Failure::Denied(format!(
@@ -84,6 +131,40 @@ pub(crate) fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::way::Folder;
+
+    #[test]
+    fn a_key_that_is_not_known_is_shown_with_who_offers_it() {
+        let way = Folder::new("/x").kept("web@2222", "web");
+        let offered = |address: Option<&str>| Offered {
+            kind: "ssh-ed25519".to_owned(),
+            fingerprint: "SHA256:abc".to_owned(),
+            address: address.map(str::to_owned),
+        };
+        let said = |host: &str| {
+            format!(
+                "No ED25519 host key is known for {host} and you have requested strict checking.\r\nHost key verification \
+                 failed.\r\n"
+            )
+        };
+        let why = of_ssh(&way, &said("[web]:2222"), Some(&offered(Some("10.0.0.6")))).to_string();
+        let start = "the host key of web@2222 is not known, and at 10.0.0.6 ssh-ed25519 SHA256:abc is offered: nothing was said";
+        assert!(why.starts_with(start), "{why}");
+        assert!(why.contains("as `host_key`"), "{why}");
+        let why = of_ssh(&way, &said("hop"), Some(&offered(None))).to_string();
+        let start = "the host key of hop, on the way to web@2222, is not known, and ssh-ed25519 SHA256:abc is offered";
+        assert!(why.starts_with(start) && !why.contains("host_key`"), "{why}");
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nThe fingerprint for the ED25519 key sent by \
+                       the remote host is\nSHA256:new.\nHost key for hop has changed and you have requested strict checking.\n";
+        let why = of_ssh(&way, changed, None).to_string();
+        assert!(
+            why.starts_with("the host key of hop, on the way to web@2222, has changed (SHA256:new)"),
+            "{why}"
+        );
+        assert!(
+            of_ssh(&way, &changed.replace("hop", "[web]:2222"), None).to_string().contains("into the file")
+        );
+    }
 
     #[test]
     fn nothing_that_steers_a_terminal_is_kept() {

@@ -10,9 +10,10 @@ mod bring;
 mod failure;
 mod program;
 mod session;
+mod strange;
 mod way;
 
-pub use bring::{Probe, bring, leave, probe};
+pub use bring::{Came, Probe, Told, bring, leave, probe};
 pub use failure::Failure;
 pub use program::Program;
 pub use way::{Folder, Known, Way};

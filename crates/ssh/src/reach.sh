@@ -2,6 +2,21 @@
 # Read from the other end: one line for each thing, and then the program itself. BUILD is put in beforehand.
 say() { printf 'ideal:%s %s\n' "$1" "$2"; }
 fail() { say failed "$1"; exit 0; }
+# Hands on so many bytes, and says how many came. `head` may read more than it hands on: only what comes last may be for it.
+pieces() {
+  came=0
+  if dd iflag=fullblock count=0 < /dev/null > /dev/null 2>&1; then
+    while [ "$came" -lt "$bytes" ]; do
+      piece=$((bytes - came))
+      [ "$piece" -le 262144 ] || piece=262144
+      dd bs="$piece" count=1 iflag=fullblock 2> /dev/null || break
+      came=$((came + piece))
+      say came "$came" >&3
+    done
+  else
+    head -c "$bytes"
+  fi
+}
 lib=/usr/local/lib/ideal
 build=BUILD
 home=/var/lib/ideal/home
@@ -12,6 +27,7 @@ say machine "$(uname -m)"
 set -- $({ df -Pk /usr/local || df -Pk /usr || df -Pk /; } 2>/dev/null | tail -n 1)
 say free "${4:-0}"
 "$lib/$build/ideal" version > /dev/null 2>&1 && say has "$build"
+[ -x "$lib/current/ideal" ] && say runs yes
 [ -f "$home/identity.json" ] && say identity "$(tr -d '\n' < "$home/identity.json")"
 say ready yes
 while read -r order bytes sum; do
@@ -20,7 +36,11 @@ while read -r order bytes sum; do
     new=$lib/$build/ideal.$$
     mkdir -p "$lib/$build" || fail "$lib cannot be made"
     trap 'rm -f "$new"' EXIT
-    why=$( { head -c "$bytes" | gzip -dc > "$new"; } 2>&1 ) || fail "${why:-the program did not arrive}"
+    # A shell that a signal ends leaves by no exit.
+    trap 'exit 1' HUP PIPE TERM
+    exec 3>&1
+    why=$( { pieces | gzip -dc > "$new"; } 2>&1 ) || fail "${why:-the program did not arrive}"
+    exec 3>&-
     [ -z "$why" ] || fail "$why"
     set -- $(sha256sum "$new")
     [ "$1" = "$sum" ] || fail "what arrived is not what was sent"
@@ -28,7 +48,14 @@ while read -r order bytes sum; do
     mv -f "$new" "$lib/$build/ideal" || fail "the program cannot be put in its place"
     say taken "$build"
     ;;
+  # What is left of a node that died while it left.
+  sweep)
+    [ -f "$home/identity.json" ] || rm -rf /var/lib/ideal.gone
+    say swept yes
+    exit 0
+    ;;
   install)
+    rm -rf /var/lib/ideal.gone
     exec "$lib/$build/ideal" agent install
     ;;
   leave)

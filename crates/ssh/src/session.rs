@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::failure::{self, Failure, clean};
+use crate::strange;
 use crate::way::Way;
 
 /// How much of what `ssh` says is read.
@@ -37,7 +38,11 @@ pub(crate) struct Session<'w> {
 impl<'w> Session<'w> {
     /// Runs a shell's text there as root.
     pub(crate) fn open(way: &'w Way, script: &str) -> Result<Session<'w>, Failure> {
-        let words = way.as_root(script);
+        Session::by(way, &way.as_root(script))
+    }
+
+    /// Runs a program that leads there.
+    pub(crate) fn by(way: &'w Way, words: &[String]) -> Result<Session<'w>, Failure> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own: what a terminal sends to this program would break off what the machine is in the middle of.
@@ -105,6 +110,31 @@ impl<'w> Session<'w> {
         }
     }
 
+    /// Says something long, and meanwhile hears what the other end says of it, until that is `enough`.
+    pub(crate) async fn say_hearing(
+        &mut self,
+        bytes: &[u8],
+        mut enough: impl FnMut(&str, &str) -> bool,
+    ) -> Result<(), Failure> {
+        let input = self.input.take();
+        // None: it ended, and says why.
+        let saying = async move {
+            let mut input = input?;
+            input.write_all(bytes).await.ok().map(|()| input)
+        };
+        let hearing = async {
+            loop {
+                let (key, value) = self.next().await?;
+                if enough(&key, &value) {
+                    return Ok(());
+                }
+            }
+        };
+        // Who has heard enough, or that no more comes, has nothing more to say.
+        self.input = tokio::try_join!(async { Ok(saying.await) }, hearing)?.0;
+        Ok(())
+    }
+
     /// Says the last thing.
     pub(crate) async fn say_last(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.say(bytes).await?;
@@ -127,7 +157,11 @@ impl<'w> Session<'w> {
         };
         let code = status.ok().and_then(Result::ok).and_then(|status| status.code());
         if code == Some(255) {
-            return failure::of_ssh(self.way, &said);
+            let offered = match failure::is_strange(&said) {
+                true => strange::offered(self.way).await,
+                false => None,
+            };
+            return failure::of_ssh(self.way, &said, offered.as_ref());
         }
         if let Some(failure) = failure::of_sudo(self.way, &said) {
             return failure;

@@ -156,6 +156,21 @@ impl Way {
         words
     }
 
+    /// The words that have `ssh` say which keys it is shown on the way. Should they all be known, it does not log in.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        let mut words = self.words(false);
+        let more = ["-v", "-o", "PreferredAuthentications=none"].map(str::to_owned);
+        words.splice(1..1, more);
+        words
+    }
+
+    /// Whether `ssh` means this machine by a name in what it says, and not a host on the way.
+    pub(crate) fn is(&self, said: &str) -> bool {
+        let host =
+            said.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(said, |(host, _)| host);
+        host == self.name || host == self.host
+    }
+
     /// The words that lead into it for a person. A command follows as one more word.
     pub fn for_person(&self, terminal: bool) -> Vec<String> {
         self.words(terminal)

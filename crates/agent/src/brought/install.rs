@@ -13,7 +13,7 @@ use ideal_core::slice::ForNode;
 use ideal_core::time::Time;
 use ideal_host::brought::{self, HOME, PROGRAMS, SOCKET, Wanted};
 use ideal_host::durable;
-use ideal_host::{Home, Identity};
+use ideal_host::{Home, Identity, crash_point};
 use rustix::process::Signal;
 
 use super::{Alone, start};
@@ -34,8 +34,12 @@ pub(super) fn install(wanted: &Wanted) -> Result<(), String> {
     let own = build.to_string();
     let renews = in_force().filter(|before| *before != own);
     if let Some(before) = &renews {
-        // First what one goes back to: who dies from here on goes back, or has gone on.
-        write_previous(before)?;
+        // First what one goes back to: who dies from here on goes back, or has gone on. Where one died before us, what is
+        // in force has perhaps never answered: unless it does now, what was written then is still what one goes back to.
+        let answers = || asked(&identity).flatten().is_some_and(|has| has.to_string() == *before);
+        if previous().is_none() || answers() {
+            write_previous(before)?;
+        }
     }
     if in_force().as_ref() != Some(&own) {
         put_in_force(&own)?;
@@ -45,6 +49,7 @@ pub(super) fn install(wanted: &Wanted) -> Result<(), String> {
     match (came, before) {
         (Ok(()), before) => {
             durable::remove(&previous_file()).map_err(|error| format!("{PROGRAMS}: {error}"))?;
+            crash_point("install-settled");
             forget_others(&own, before.as_deref());
             Ok(())
         }
@@ -67,11 +72,14 @@ fn previous_file() -> PathBuf {
 
 fn previous() -> Option<String> {
     let text = fs::read_to_string(previous_file()).ok()?;
-    text.parse::<Build>().ok().map(|build| build.to_string())
+    let build = text.parse::<Build>().ok()?;
+    brought::program(build).is_file().then(|| build.to_string())
 }
 
 fn write_previous(build: &str) -> Result<(), String> {
-    durable::write(&previous_file(), build.as_bytes()).map_err(|error| format!("{PROGRAMS}: {error}"))
+    durable::write(&previous_file(), build.as_bytes()).map_err(|error| format!("{PROGRAMS}: {error}"))?;
+    crash_point("install-previous");
+    Ok(())
 }
 
 /// Writes down who this machine is, unless it is somebody else's.
@@ -109,14 +117,17 @@ fn become_node(home: &Home, wanted: &Wanted) -> Result<Identity, String> {
         None => {}
     }
     durable::private_dir(home.path()).map_err(written)?;
+    crash_point("install-home");
     if start::keeper(home)?.is_none() {
         // It was told to go, with all of the machine; now it is told to come.
         durable::remove(&home.over()).map_err(written)?;
+        crash_point("install-not-over");
     }
     if known.as_ref() == Some(&identity) {
         return Ok(identity);
     }
     durable::write_json(&home.identity(), &identity).map_err(written)?;
+    crash_point("install-identity");
     Ok(identity)
 }
 
@@ -132,7 +143,10 @@ fn put_in_force(folder: &str) -> Result<(), String> {
             (Path::new(PROGRAMS).join("current"), Path::new(PROGRAMS).join("current.tmp"));
         durable::remove(&unfinished)?;
         std::os::unix::fs::symlink(folder, &unfinished)?;
-        durable::rename(&unfinished, &link)
+        crash_point("install-linked");
+        durable::rename(&unfinished, &link)?;
+        crash_point("install-in-force");
+        Ok(())
     };
     swap().map_err(|error| format!("{PROGRAMS}: {error}"))
 }
@@ -146,7 +160,10 @@ fn answers(identity: &Identity, home: &Home, build: Build, renews: bool) -> Resu
     let mut helped = renews;
     while begun.elapsed() < ANSWERS_WITHIN {
         match asked(identity) {
-            Some(Some(has)) if has == build => return Ok(()),
+            Some(Some(has)) if has == build => {
+                crash_point("install-answered");
+                return Ok(());
+            }
             // The one before it, which was told to end, or which somebody else started meanwhile.
             Some(_) if !helped => {
                 end_agents(home)?;
@@ -171,6 +188,7 @@ fn end_agents(home: &Home) -> Result<(), String> {
     for agent in start::agents(keeper) {
         // Without asking: one that hangs hears nothing, and each is built to be killed.
         agent.signal(Signal::KILL).map_err(|error| format!("the agent cannot be ended: {error}"))?;
+        crash_point("install-agent-ended");
     }
     Ok(())
 }
@@ -220,5 +238,6 @@ fn forget_others(own: &str, before: Option<&str>) {
     for other in others {
         // What stays takes room only.
         _ = durable::remove(&other);
+        crash_point("install-forgotten");
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use ideal_host::brought::{HOME, PROGRAMS, SOCKET};
 use ideal_host::engine::client::{Engine, escaped};
-use ideal_host::engine::{HOME as HOME_LABEL, MACHINE};
+use ideal_host::engine::{CLUSTER, DATA, HOME as HOME_LABEL, MACHINE};
 use ideal_host::home::{RuntimeRecord, is_of};
-use ideal_host::{Home, Identity, cgroup, durable, process};
+use ideal_host::{Home, Identity, cgroup, crash_point, durable, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -35,12 +35,17 @@ pub(super) fn leave() -> Result<(), String> {
         return Err(format!("a volume is mounted at {at}: nothing was removed"));
     }
     start::stop(&home)?;
+    crash_point("leave-stopped");
     let identity: Option<Identity> =
         durable::read_json(&home.identity()).map_err(|error| format!("reading identity.json: {error}"))?;
     if let Some(identity) = &identity {
         end_all(&home, identity)?;
     }
-    let removed = |path: &Path| durable::remove(path).map_err(|error| format!("{}: {error}", path.display()));
+    let removed = |path: &Path| {
+        durable::remove(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        crash_point("leave-removed");
+        Ok::<(), String>(())
+    };
     if let Some(folder) = Path::new(SOCKET).parent() {
         removed(folder)?;
     }
@@ -56,6 +61,7 @@ pub(super) fn leave() -> Result<(), String> {
     removed(&gone)?;
     if state.exists() {
         durable::rename(state, &gone).map_err(|error| format!("{}: {error}", state.display()))?;
+        crash_point("leave-gone");
     }
     removed(&gone)
 }
@@ -78,7 +84,9 @@ fn end_all(home: &Home, identity: &Identity) -> Result<(), String> {
         }
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
+    crash_point("leave-killed");
     cgroup::sweep(identity.machine.as_str(), true);
+    crash_point("leave-swept");
     let Ok(socket) = fs::read_to_string(home.engine()) else { return Ok(()) };
     let socket = Path::new(socket.trim()).to_path_buf();
     // One whose socket is gone runs nothing that could be ended.
@@ -107,6 +115,27 @@ async fn end_containers(engine: &Engine, identity: &Identity) -> Result<(), Stri
         if !matches!(removed.code, 404 | 409) {
             removed.good("remove the container").map_err(|error| said(&error))?;
         }
+        crash_point("leave-container");
+    }
+    end_networks(engine).await
+}
+
+/// Networks that were made for containers. One of an agent that has a machine to itself is of no folder, and one that is in
+/// use is somebody's.
+async fn end_networks(engine: &Engine) -> Result<(), String> {
+    let said = |error: &dyn std::fmt::Display| format!("removing networks: {error}");
+    let filter = json!({"label": [CLUSTER, format!("{DATA}=")]}).to_string();
+    let listed = engine.get(&format!("/networks?filters={}", escaped(&filter))).await;
+    let listed = listed.map_err(|error| said(&error))?;
+    let listed = listed.good("list the networks of this machine").map_err(|error| said(&error))?;
+    for network in listed.as_array().into_iter().flatten() {
+        let is_ours = network.pointer("/Labels").and_then(|labels| labels.get(DATA)?.as_str()) == Some("");
+        let Some(id) = network.get("Id").and_then(Value::as_str).filter(|_| is_ours) else { continue };
+        let removed = engine.delete(&format!("/networks/{id}")).await.map_err(|error| said(&error))?;
+        if !matches!(removed.code, 403 | 404 | 409) {
+            removed.good("remove the network").map_err(|error| said(&error))?;
+        }
+        crash_point("leave-network");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use ideal_host::brought::{self, HOME};
 use ideal_host::durable;
 use ideal_host::home::KeeperRecord;
 use ideal_host::unit::{self, NAME as UNIT};
-use ideal_host::{Home, ProcessId, process};
+use ideal_host::{Home, ProcessId, crash_point, process};
 use rustix::process::Signal;
 
 /// Where units of the machine's own are.
@@ -33,11 +33,16 @@ pub(super) fn start(home: &Home) -> Result<(), String> {
         let unit = unit();
         if fs::read_to_string(&path).unwrap_or_default() != unit {
             durable::write(&path, unit.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
-            readable(&path)?;
-            systemctl(&["daemon-reload"])?;
+            crash_point("install-unit");
         }
+        // Also of one that is as it should be: who wrote it may have died before this.
+        readable(&path)?;
+        systemctl(&["daemon-reload"])?;
         systemctl(&["enable", UNIT])?;
-        return systemctl(&["start", UNIT]);
+        crash_point("install-enabled");
+        systemctl(&["start", UNIT])?;
+        crash_point("install-started");
+        return Ok(());
     }
     if keeper(home)?.is_some() {
         return Ok(());
@@ -46,7 +51,11 @@ pub(super) fn start(home: &Home) -> Result<(), String> {
     command.args(["agent", "keep", "--home", HOME, "--agent"]).arg(brought::current());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let ended = command.status().map_err(|error| format!("the keeper cannot be started: {error}"))?;
-    if ended.success() { Ok(()) } else { Err(format!("the keeper cannot be started: {ended}")) }
+    if !ended.success() {
+        return Err(format!("the keeper cannot be started: {ended}"));
+    }
+    crash_point("install-started");
+    Ok(())
 }
 
 fn readable(path: &Path) -> Result<(), String> {
@@ -60,11 +69,14 @@ pub(super) fn stop(home: &Home) -> Result<(), String> {
     let path = Path::new(UNITS).join(UNIT);
     if is_systemd() && path.exists() {
         systemctl(&["disable", "--now", UNIT])?;
+        crash_point("leave-disabled");
         durable::remove(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        crash_point("leave-no-unit");
         systemctl(&["daemon-reload"])?;
     }
     if let Some(keeper) = keeper(home)? {
         keeper.signal(Signal::TERM).map_err(|error| format!("the keeper cannot be ended: {error}"))?;
+        crash_point("leave-told");
         super::install::until(|| Ok(!keeper.is_alive()))?
             .then_some(())
             .ok_or("the keeper does not end: something on this machine does not stop")?;

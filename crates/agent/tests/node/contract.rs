@@ -48,6 +48,6 @@ async fn local_keeps_the_contract() {
     let bench = crate::bench::Bench::new();
     let data = bench.folder.path().join("data").canonicalize().unwrap();
     let passed = contract::all(&bench.local, &Here { data }).await.unwrap();
-    assert_eq!(passed.len(), 15);
+    assert_eq!(passed.len(), 16);
     assert_eq!(bench.local.processes().unwrap(), Vec::<String>::new(), "every machine was ended");
 }

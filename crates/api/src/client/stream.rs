@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 /// How much of what a program says of itself is read.
 const SAID: usize = 4 << 10;
+/// What `ssh` says of a host whose key is not known, or is another than before.
+const STRANGE: &str = "you have requested strict checking";
 /// How long one that has closed its output has to end and to say why.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -60,7 +62,12 @@ impl Said {
         };
         _ = timeout(ENDS_WITHIN, ended).await;
         let said = all();
-        let line = said.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+        // Where a host on the way is not taken for what it says it is, that comes first, and its consequences last.
+        let line = match lines.clone().find(|line| line.contains(STRANGE)) {
+            Some(line) => line,
+            None => lines.next_back()?,
+        };
         Some(line.trim_start_matches('\u{2717}').trim().to_owned())
     }
 }

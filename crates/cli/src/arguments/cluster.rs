@@ -79,6 +79,9 @@ pub(crate) struct Away {
     /// Clouds or nodes: shop, shop.web, shop.web[2]; without, everything
     #[arg(value_name = "ADDR")]
     pub(crate) addresses: Vec<String>,
+    /// Stop nodes and keep them and their volumes, which are snapshotted all the same
+    #[arg(long)]
+    pub(crate) keep_nodes: bool,
     #[command(flatten)]
     pub(crate) pursuit: Pursuit,
 }
@@ -107,7 +110,7 @@ pub(crate) struct Demand {
     /// Clouds or a node: shop, shop.web, shop.web[2]
     #[arg(value_name = "ADDR")]
     pub(crate) address: Option<String>,
-    /// instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable or away
+    /// instantiated, attached, mounted, launched, unmounted, separated, snapshotted, haltable, halted or away
     #[arg(value_name = "STATE")]
     pub(crate) state: Option<State>,
 }

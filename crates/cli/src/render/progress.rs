@@ -5,21 +5,22 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 use ideal_core::ideal::Ideal;
 use ideal_core::journal::Outcome;
 use ideal_core::plan::text::{address, is_quiet, waiting_line, words};
-use ideal_core::plan::{Act, Part, Step, Waiting};
+use ideal_core::plan::{Act, Step, Waiting};
 use ideal_core::time::Span;
 use ideal_engine::Progress;
 use ideal_engine::progress::{Event, Go};
 use ideal_engine::reconcile::why;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ideal_providers::Came;
 use serde_json::json;
 
 use crate::arguments::Format;
 use crate::output::Output;
+use crate::render::running::{Bars, Running};
 use crate::render::words as say;
 
 /// Tells a person or a script how a run goes.
@@ -31,6 +32,7 @@ pub(crate) struct Teller {
     /// Ask before each step.
     step: bool,
     tally: RefCell<Tally>,
+    running: RefCell<Running>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,7 @@ enum Way {
     Nothing,
     Lines,
     Events,
-    Bars { all: MultiProgress, sum: ProgressBar },
+    Bars(Bars),
 }
 
 /// What was told so far.
@@ -56,7 +58,6 @@ pub(crate) struct Tally {
     pub(crate) kinds: BTreeMap<String, usize>,
     /// Mounts of which the volume was made from a snapshot: which mount, which snapshot, and why that one.
     pub(crate) restored: Vec<(String, String, String)>,
-    bars: BTreeMap<(Part, &'static str), ProgressBar>,
 }
 
 impl Teller {
@@ -67,10 +68,11 @@ impl Teller {
             Format::Jsonl => Way::Events,
             Format::Json => Way::Nothing,
             _ if output.is_quiet() => Way::Nothing,
-            Format::Human if !step && !dumb && std::io::stderr().is_terminal() => bars(),
+            Format::Human if !step && !dumb && std::io::stderr().is_terminal() => Way::Bars(Bars::new()),
             _ => Way::Lines,
         };
-        Teller { ideal, output: output.clone(), way, step, tally: RefCell::default() }
+        let (tally, running) = (RefCell::default(), RefCell::default());
+        Teller { ideal, output: output.clone(), way, step, tally, running }
     }
 
     /// What was told so far.
@@ -80,7 +82,7 @@ impl Teller {
 
     /// Takes away what is redrawn: the run is over.
     pub(crate) fn end(&self) {
-        if let Way::Bars { all, sum } = &self.way {
+        if let Way::Bars(Bars { all, sum }) = &self.way {
             sum.finish_and_clear();
             _ = all.clear();
         }
@@ -89,7 +91,7 @@ impl Teller {
     /// Says something between the lines.
     pub(crate) fn note(&self, text: &str) {
         match &self.way {
-            Way::Bars { all, .. } => _ = all.println(text),
+            Way::Bars(bars) => _ = bars.all.println(text),
             Way::Lines => self.output.note(text),
             Way::Events => self.event(&json!({"kind": "note", "message": text})),
             Way::Nothing => {}
@@ -100,20 +102,36 @@ impl Teller {
         self.output.result(&event.to_string());
     }
 
+    fn bars(&self) -> Option<&Bars> {
+        match &self.way {
+            Way::Bars(bars) => Some(bars),
+            _ => None,
+        }
+    }
+
     fn began(&self, step: &Step) {
         let part = address(&self.ideal, &step.part);
-        match &self.way {
-            Way::Events => self.event(&json!({
+        if let Way::Events = &self.way {
+            self.event(&json!({
                 "kind": "began", "part": part, "verb": step.act.verb(), "reason": step.reason,
+            }));
+        }
+        if !is_quiet(&step.act) {
+            let label = format!("{:<16} {part:<24}", words(&step.act));
+            self.running.borrow_mut().began(step, label, self.bars());
+        }
+    }
+
+    fn came(&self, step: &Step, came: Came) {
+        let is_due = self.running.borrow_mut().came(step, came);
+        match &self.way {
+            Way::Events if is_due => self.event(&json!({
+                "kind": "came", "part": address(&self.ideal, &step.part), "verb": step.act.verb(),
+                "bytes": came.bytes.0, "of": came.of.0,
             })),
-            Way::Bars { all, sum } if !is_quiet(&step.act) => {
-                let bar = all.insert_before(sum, ProgressBar::new_spinner());
-                bar.set_style(style("  {spinner} {msg} {elapsed}"));
-                bar.set_message(format!("{:<16} {part:<24}", words(&step.act)));
-                bar.enable_steady_tick(Duration::from_millis(100));
-                let key = (step.part.clone(), step.act.verb());
-                if let Some(old) = self.tally.borrow_mut().bars.insert(key, bar) {
-                    old.finish_and_clear();
+            Way::Lines => {
+                if let Some(line) = self.running.borrow_mut().line(Instant::now()) {
+                    self.output.note(&format!("{} going {line}", say::clock(ideal_host::now())));
                 }
             }
             _ => {}
@@ -123,22 +141,20 @@ impl Teller {
     fn ended(&self, step: &Step, outcome: &Outcome, took: Span) {
         let part = address(&self.ideal, &step.part);
         let failed = why(outcome);
-        let bar = {
+        if !is_quiet(&step.act) {
             let mut tally = self.tally.borrow_mut();
-            if !is_quiet(&step.act) {
-                match failed {
-                    Some(_) => tally.failed += 1,
-                    None => {
-                        tally.done += 1;
-                        *tally.kinds.entry(words(&step.act)).or_default() += 1;
-                        if let Act::CreateVolume { from: Some(from), .. } = &step.act {
-                            tally.restored.push((part.clone(), from.to_string(), step.reason.clone()));
-                        }
+            match failed {
+                Some(_) => tally.failed += 1,
+                None => {
+                    tally.done += 1;
+                    *tally.kinds.entry(words(&step.act)).or_default() += 1;
+                    if let Act::CreateVolume { from: Some(from), .. } = &step.act {
+                        tally.restored.push((part.clone(), from.to_string(), step.reason.clone()));
                     }
                 }
             }
-            tally.bars.remove(&(step.part.clone(), step.act.verb()))
-        };
+        }
+        self.running.borrow_mut().ended(step, self.bars());
         let words = words(&step.act);
         let took_words = say::span(took);
         match &self.way {
@@ -159,10 +175,7 @@ impl Teller {
                     }
                 }
             }
-            Way::Bars { all, .. } => {
-                if let Some(bar) = bar {
-                    bar.finish_and_clear();
-                }
+            Way::Bars(Bars { all, .. }) => {
                 _ = match failed {
                     None => all.println(format!("  \u{2713} {words:<16} {part:<24} {took_words:>7}")),
                     Some(why) => {
@@ -180,7 +193,7 @@ impl Teller {
             (tally.right, tally.parts) = (right, parts);
             tally.done
         };
-        if let Way::Bars { sum, .. } = &self.way {
+        if let Some(Bars { sum, .. }) = self.bars() {
             let most = waiting.iter().find(|waiting| {
                 !matches!(
                     waiting.cause,
@@ -198,21 +211,11 @@ impl Teller {
     }
 }
 
-fn bars() -> Way {
-    let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    let sum = all.add(ProgressBar::new_spinner());
-    sum.set_style(style("{msg}"));
-    Way::Bars { all, sum }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
 impl Progress for Teller {
     fn tell(&self, event: &Event) {
         match event {
             Event::Began(step) => self.began(step),
+            Event::Came { step, came } => self.came(step, *came),
             Event::Ended { step, outcome, took } => self.ended(step, outcome, *took),
             Event::Decided { right, parts, waiting } => self.decided(*right, *parts, waiting),
             Event::Noted(text) => self.note(text),

@@ -114,7 +114,7 @@ impl Status {
         let age = words::span(ideal_host::now().since(self.at));
         let mark = match (self.good, self.state.as_str()) {
             (false, _) => '\u{25b2}',
-            (true, "away" | "empty") => '\u{25cb}',
+            (true, "away" | "halted" | "empty") => '\u{25cb}',
             (true, _) => '\u{25cf}',
         };
         let mut text = format!(
@@ -136,7 +136,7 @@ impl Status {
             }
         }
         let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0);
-        for service in self.services.iter().filter(|_| self.state != "away") {
+        for service in self.services.iter().filter(|_| !nothing_runs(&self.state)) {
             text += &format!("  {:<width$}   {}\n", service.name, service.words());
         }
         let away = self.state == "away";
@@ -262,11 +262,16 @@ impl ServiceLine {
     }
 }
 
+/// Whether this state, in words, leaves nothing that could be well or not.
+fn nothing_runs(state: &str) -> bool {
+    matches!(state, "away" | "halted")
+}
+
 impl CloudStatus {
     fn words(&self) -> String {
         let dot = |state: &Option<State>| match state {
             Some(State::Launched) => '\u{25cf}',
-            Some(State::Away) => '\u{25cb}',
+            Some(State::Away | State::Halted) => '\u{25cb}',
             Some(_) => '\u{25d0}',
             None => '\u{25b2}',
         };
@@ -279,7 +284,7 @@ impl CloudStatus {
                 n => format!("volumes {n}/{} mounted", self.mounts),
             });
         }
-        if self.services_wanted > 0 && self.state != "away" {
+        if self.services_wanted > 0 && !nothing_runs(&self.state) {
             let healthy =
                 self.services.values().filter(|service| service.state == ServiceState::Running).count();
             words.push(format!("services {healthy}/{} healthy", self.services_wanted));

@@ -109,7 +109,7 @@ fn looks(counted: &BTreeMap<String, u32>) -> u32 {
     counted.iter().filter(|(action, _)| action.starts_with("Describe")).map(|(_, count)| count).sum()
 }
 
-/// One request for the machines of each cloud, three for each volume, and few looks; then twenty minutes in which nothing happens,
+/// One request for the machines of each cloud, two for each volume, few for the lives of all, and few looks; then twenty minutes in which nothing happens,
 /// and the end of a machine in it.
 #[tokio::test]
 async fn a_launch_and_quiet_minutes_are_counted() {
@@ -126,9 +126,11 @@ async fn a_launch_and_quiet_minutes_are_counted() {
         .filter(|(action, _)| !action.starts_with("Describe"))
         .map(|(action, count)| (action.as_str(), *count))
         .collect();
-    let expected = [("AttachVolume", 100), ("CreateTags", 100), ("CreateVolume", 100), ("RunInstances", 2)];
-    assert_eq!(changes, expected.into());
-    // How many looks at all there are depends on how fast this machine is.
+    let (tags, others): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|(action, _)| *action == "CreateTags");
+    assert_eq!(others, [("AttachVolume", 100), ("CreateVolume", 100), ("RunInstances", 2)]);
+    // Lives are written together. How many at a time, and how many looks there are, depends on how fast this machine is.
+    assert!(tags.iter().all(|(_, count)| *count <= 50), "{tags:?}");
     assert!(looks(&counted) <= 200, "{counted:?}");
     assert_eq!(own.observed().slots.len(), 100);
     assert!(own.observed().slots.values().all(|seen| seen.machines.len() == 1 && seen.volumes.len() == 1));

@@ -74,7 +74,8 @@ fn missing() -> Option<String> {
     })
 }
 
-fn scripts() -> PathBuf {
+/// Where the scripts are that make what tests run on.
+pub(crate) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/testbed")
 }
 

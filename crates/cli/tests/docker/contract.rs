@@ -80,7 +80,7 @@ fn docker_keeps_the_contract() {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let data = data.canonicalize().unwrap();
         let passed = threads.block_on(contract::all(&docker, &Here { data })).unwrap();
-        assert_eq!(passed.len(), 15, "{volumes:?}");
+        assert_eq!(passed.len(), 16, "{volumes:?}");
         // Whatever the suite left detached, no container, network or device of it is there after a look.
         threads.block_on(ideal_providers::Provider::describe(&docker)).unwrap();
         let left = (bed.loops(), bed.labelled("ideal.owner"));

@@ -2,6 +2,9 @@
 //! its user data with `cloud-init` itself, has sshd, and is given the volumes that are attached to it.
 
 mod bridge;
+mod deaths;
+mod front;
+mod keys;
 mod life;
 #[path = "../../../providers/tests/ec2/server.rs"]
 mod server;

@@ -56,6 +56,43 @@ fn a_whole_life() {
 }
 
 #[test]
+fn nodes_are_stopped_and_kept() {
+    let bench = Bench::new(&file(1));
+    bench.run(&["up"]).ended(0);
+    bench.counted(5);
+    let ids = || bench.machines().iter().map(|own| own["id"].clone()).collect::<Vec<_>>();
+    let machines = ids();
+    bench.run(&["away", "--keep-nodes"]).ended(0).says("stop machine").says("shop is halted");
+    assert_eq!((bench.processes(), ids()), (0, machines.clone()));
+    let (sealed, numbers) = (bench.sealed(), bench.numbers());
+    assert_eq!((sealed.len(), numbers.len()), (1, 1), "volumes stay beside their seals");
+    assert_eq!(bench.status()["state"], "halted");
+    bench.run(&["away", "--keep-nodes"]).ended(0).says("is halted");
+    bench.run(&["heal"]).ended(0);
+    assert_eq!(bench.processes(), 0, "what is halted stays so");
+
+    bench.run(&["wake"]).ended(0).says("start machine");
+    let woken = bench.counted(sealed[0].lines().count() + 3);
+    assert!(woken.starts_with(&sealed[0]), "every byte is there");
+    assert_eq!(ids(), machines, "they are the same");
+
+    // What is stopped is not ended unasked; and a node that dies later was not stopped: it is replaced, as any other.
+    bench.run(&["away", "shop.web", "--keep-nodes"]).ended(0);
+    assert_eq!(bench.status()["demanded"], "launched, shop.web halted");
+    bench.run(&["away"]).ended(2).says("--yes");
+    bench.run(&["up", "shop.web"]).ended(0);
+    assert_eq!(ids(), machines);
+    for keeper in bench.keepers() {
+        kill(keeper, Signal::KILL);
+    }
+    eventually("all are dead", || bench.run(&["plan"]).out.matches("is dead").count() == 2);
+    bench.run(&["up", "--yes"]).ended(0);
+    assert!(ids().iter().all(|id| !machines.contains(id)), "{machines:?}");
+    bench.run(&["away", "--yes"]).ended(0);
+    assert_eq!((bench.processes(), bench.machines().len()), (0, 0));
+}
+
+#[test]
 fn more_nodes_and_fewer() {
     let bench = Bench::new(&file(1));
     bench.run(&["up"]).ended(0);

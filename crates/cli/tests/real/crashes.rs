@@ -49,10 +49,21 @@ fn away(bench: &Bench, before: &str) -> String {
     sealed
 }
 
-const ACTS: [&[&str]; 3] = [&["up"], &["away", "--yes"], &["wake"]];
+/// What must hold of one that is halted: the same machine, of which nothing runs, and the volume beside its seal.
+fn halted(bench: &Bench, before: &str) -> String {
+    assert_eq!((bench.machines().len(), bench.metas("volumes").len()), (1, 1), "nothing is ended");
+    assert_eq!(bench.processes(), 0, "nothing runs");
+    bench.run(&["status", "--check"]).ended(0);
+    let sealed = bench.sealed().pop().unwrap_or_default();
+    whole(&sealed);
+    assert!(sealed.starts_with(before), "every byte is there");
+    sealed
+}
+
+const ACTS: [&[&str]; 5] = [&["up"], &["away", "--keep-nodes"], &["up"], &["away", "--yes"], &["wake"]];
 
 /// Every boundary that each act passes, by a run that is let through.
-fn boundaries() -> [Vec<String>; 3] {
+fn boundaries() -> [Vec<String>; 5] {
     let bench = small();
     ACTS.map(|act| {
         let trace = bench.folder.join("trace");
@@ -70,6 +81,8 @@ fn life(act: usize, at: &str) {
     let bench = small();
     let mut before = String::new();
     for (index, arguments) in ACTS.iter().enumerate() {
+        let ids = || bench.machines().iter().map(|own| own["id"].clone()).collect::<Vec<_>>();
+        let kept = ids();
         if index == act {
             let ran = bench.command(arguments).env("IDEAL_CRASH_AT", at).output().unwrap();
             // Order differs a little from run to run; a boundary may come more seldom.
@@ -79,7 +92,14 @@ fn life(act: usize, at: &str) {
             }
         }
         insist(&bench, arguments);
-        before = if arguments[0] == "away" { away(&bench, &before) } else { launched(&bench, &before) };
+        before = match arguments {
+            ["away", "--keep-nodes"] => {
+                assert_eq!(ids(), kept, "it is the same one still");
+                halted(&bench, &before)
+            }
+            ["away", ..] => away(&bench, &before),
+            _ => launched(&bench, &before),
+        };
     }
 }
 

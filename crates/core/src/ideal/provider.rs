@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 mod ec2;
 mod ssh;
 
-pub use ec2::{Ec2Rule, Ec2Spec, Protocol};
+pub use ec2::{Ec2Rule, Ec2Spec, HostKeys, Protocol};
 pub use ssh::{Login, SshMachine, SshSpec, is_host_key};
 
 /// What makes machines and volumes.

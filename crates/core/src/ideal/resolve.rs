@@ -194,7 +194,9 @@ impl<'d> Walk<'d> {
         let wrong = of.and_then(|of| {
             let of = (&provider, of);
             let missing = validate::no_image(spec, image, of, place);
-            missing.or_else(|| validate::unknown_image(spec, image, of, place))
+            let size = all.size.map(|(size, _)| size);
+            let wrong = missing.or_else(|| validate::unknown_image(spec, image, of, place));
+            wrong.or_else(|| validate::no_serials(spec, size, of, place))
         });
         self.diagnostics.extend(wrong);
         self.check_resources(spec, &all, above, &provider);

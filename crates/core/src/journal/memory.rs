@@ -75,7 +75,7 @@ pub struct MountMemory {
     /// The filesystem that was last seen on a volume of it, by its uuid.
     #[serde(default)]
     pub filesystem: Option<(VolumeId, String)>,
-    /// It was mounted, or may have been: what is on it is not blank.
+    /// It was mounted: what is on it is not blank.
     pub written: bool,
     /// Its data was given up on purpose: a blank volume may follow.
     pub given_up: bool,
@@ -131,7 +131,9 @@ impl SlotMemory {
                     mount.written = !matches!(act, Act::CreateVolume { from: None, .. });
                 }
             }
-            Act::Mount { .. } => {
+            // Whether an order to mount what is new was heard is seen by what it has left: who dies before it is sent may
+            // send it again.
+            Act::Mount { blank: false, .. } => {
                 if let Some(mount) = self.mount(mount) {
                     mount.written = true;
                 }
@@ -163,6 +165,11 @@ impl SlotMemory {
             Act::CreateVolume { .. } | Act::ClaimVolume { .. } => {
                 if let (Some(mount), Some(id)) = (self.mount(mount), made) {
                     mount.volumes.insert(VolumeId::new(id));
+                }
+            }
+            Act::Mount { .. } => {
+                if let Some(mount) = self.mount(mount) {
+                    mount.written = true;
                 }
             }
             Act::Seal { .. } | Act::Backup { .. } => {
@@ -222,5 +229,38 @@ impl SlotMemory {
             mount.volumes.retain(|id| id.as_str() != object);
             mount.snapshots.retain(|id| id.as_str() != object);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Bytes;
+
+    /// What is remembered of a mount whose first volume was made, and is to be mounted for the first time.
+    fn first_mount() -> (SlotMemory, Name, Act) {
+        let (mut slot, name) = (SlotMemory::default(), Name::new("data").unwrap());
+        let made = Act::CreateVolume { generation: 1, size: Bytes(1), life: 0, from: None };
+        slot.intend(Some(&name), &made);
+        slot.accept(Some(&name), &made, Some("v1"));
+        let mount = Act::Mount { volume: VolumeId::new("v1"), life: 2, blank: true };
+        slot.intend(Some(&name), &mount);
+        (slot, name, mount)
+    }
+
+    #[test]
+    fn who_dies_before_a_new_volume_is_mounted_may_mount_it_again() {
+        let (slot, name, _) = first_mount();
+        assert!(!slot.mounts[&name].written);
+    }
+
+    #[test]
+    fn what_was_mounted_is_not_new_any_more() {
+        let (mut slot, name, mount) = first_mount();
+        slot.accept(Some(&name), &mount, None);
+        assert!(slot.mounts[&name].written);
+        let (mut slot, name, _) = first_mount();
+        slot.intend(Some(&name), &Act::Mount { volume: VolumeId::new("v1"), life: 3, blank: false });
+        assert!(slot.mounts[&name].written);
     }
 }

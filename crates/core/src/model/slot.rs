@@ -73,6 +73,12 @@ impl SlotModel {
                     own.state = MachineState::Running;
                 }
             }
+            Act::StopMachine { machine } => {
+                for own in self.seen.machines.iter_mut().filter(|own| own.id == *machine) {
+                    model::stop_machine(own)?;
+                }
+                self.seen.agent = AgentSeen::NotAsked;
+            }
             Act::BringAgent { machine } => self.bring_agent(machine),
             Act::EndMachine { machine, .. } => self.end(machine),
             Act::Mirror { .. } | Act::Rename { .. } => self.write_tags(step),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{MachineId, MountId, SnapshotId};
-use crate::observed::MachineState;
+use crate::observed::{Machine, MachineState};
 use crate::plan::{Act, Cause, Danger, Step, Waiting};
 
 use super::Input;
@@ -127,10 +127,11 @@ pub(super) fn may_end(input: &Input<'_>, machine: &MachineId) -> bool {
     agreed(input, &format!("machine {machine}"), Danger::EndsMachine).is_ok()
 }
 
-/// Whether ending a machine in this state loses anything that runs.
-pub(super) fn danger_of(state: MachineState) -> Danger {
-    match state {
-        MachineState::Impaired | MachineState::Stopped => Danger::EndsDeadMachine,
+/// Whether ending a machine loses anything that runs, or that is kept: one that is stopped has its own disk still.
+pub(super) fn danger_of(machine: &Machine) -> Danger {
+    match machine.state {
+        MachineState::Impaired => Danger::EndsDeadMachine,
+        MachineState::Stopped if machine.retired => Danger::EndsDeadMachine,
         _ => Danger::EndsMachine,
     }
 }

@@ -28,8 +28,24 @@ pub struct ProviderTraits {
     pub enforces_marks: bool,
     /// Whether a machine can be fenced by ending it.
     pub can_fence: bool,
+    /// Whether its machines can be stopped and started again.
+    pub can_stop: bool,
+    /// Whether it makes machines as the file wants them. If not they only exist, and are taken as they are.
+    pub makes_machines: bool,
     /// The agent that is brought to its machines, where that is a step of its own. None: machines come with theirs.
     pub agent: Option<Build>,
+}
+
+impl ProviderTraits {
+    /// A provider of this host: what was done is seen at once, and machines come with their agents.
+    pub const AT_HAND: ProviderTraits = ProviderTraits {
+        settle: Span::ZERO,
+        enforces_marks: true,
+        can_fence: true,
+        can_stop: true,
+        makes_machines: true,
+        agent: None,
+    };
 }
 
 /// Whether a decision is to be acted upon, or is a round of a forecast.
@@ -291,7 +307,7 @@ fn guests(
 
 /// Whether a machine is other than the file wants it. One that was not made but only exists is as it is.
 pub(super) fn outdated(input: &Input<'_>, cloud: &Cloud, machine: &crate::observed::Machine) -> bool {
-    if input.providers.get(&cloud.provider).is_some_and(|traits| !traits.can_fence) {
+    if input.providers.get(&cloud.provider).is_some_and(|traits| !traits.makes_machines) {
         return false;
     }
     machine.image != cloud.image || machine.size != size_text(&cloud.size)

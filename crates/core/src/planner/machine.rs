@@ -28,9 +28,14 @@ impl Ladder<'_, '_> {
                 self.wait(&self.node(), under(&machine));
                 self.rise_mounts(state, None);
             }
+            // It was to be ended before it was stopped: it is not used again.
+            MachineState::Stopped if machine.retired => {
+                self.end_machine(&machine, format!("{} was marked to be ended", machine.id));
+                self.rise_mounts(state, None);
+            }
             MachineState::Stopped => {
                 let act = Act::StartMachine { machine: machine.id.clone() };
-                let facts = Facts { needs: &[], brings: &[FactKind::Running], ends: &[] };
+                let facts = Facts { needs: &[], brings: &[FactKind::Running], ends: &[FactKind::Stopped] };
                 self.step(&self.node(), act, format!("{} is stopped", machine.id), facts, Danger::None);
                 self.rise_mounts(state, None);
             }
@@ -235,10 +240,10 @@ impl Ladder<'_, '_> {
         let target = match state {
             State::Unmounted => Target::Unmounted,
             State::Separated | State::Haltable => Target::Separated,
-            State::Snapshotted => Target::Sealed,
+            State::Snapshotted | State::Halted => Target::Sealed,
             _ => Target::Gone,
         };
-        let halts = matches!(state, State::Haltable | State::Away);
+        let halts = matches!(state, State::Haltable | State::Halted | State::Away);
         let Some(machine) = self.machine().cloned() else {
             self.descend_mounts(target, None, true);
             return;
@@ -250,7 +255,8 @@ impl Ladder<'_, '_> {
         }
         // A dead machine holds its volumes until it is ended: that is the fence.
         if machine.state == MachineState::Impaired {
-            if target > Target::Unmounted && (state == State::Away || self.holds_volumes(&machine)) {
+            let none_may_run = matches!(state, State::Halted | State::Away);
+            if target > Target::Unmounted && (none_may_run || self.holds_volumes(&machine)) {
                 self.end_dead(&machine);
             }
             self.descend_mounts(target, Some(&machine), true);
@@ -268,6 +274,32 @@ impl Ladder<'_, '_> {
                 WantedBy::Orphan => "its cloud is not in the file",
             };
             self.end_machine(&machine, reason.to_owned());
+        } else if state == State::Halted {
+            self.halt(&machine, clear);
+        }
+    }
+
+    /// Stops the machine once nothing holds it.
+    fn halt(&mut self, machine: &Machine, clear: bool) {
+        match machine.state {
+            MachineState::Pending | MachineState::Stopping => self.wait(&self.node(), under(machine)),
+            MachineState::Running if !self.context.traits(self.id).can_stop => {
+                let what = format!("{} cannot be stopped by its provider, only ended", machine.id);
+                self.wait(&self.node(), Cause::Broken { what });
+            }
+            MachineState::Running if clear && machine.retired => {
+                self.end_machine(machine, format!("{} was marked to be ended", machine.id));
+            }
+            MachineState::Running if clear => {
+                let facts = Facts {
+                    needs: &[FactKind::Quiet, FactKind::Haltable],
+                    brings: &[FactKind::Stopped],
+                    ends: &[FactKind::Running, FactKind::Heard, FactKind::Configured, FactKind::Launched],
+                };
+                let act = Act::StopMachine { machine: machine.id.clone() };
+                self.step(&self.node(), act, "halted is demanded".to_owned(), facts, Danger::None);
+            }
+            _ => {}
         }
     }
 
@@ -403,7 +435,7 @@ impl Ladder<'_, '_> {
             ends: &[FactKind::Running, FactKind::Configured, FactKind::Launched],
         };
         let act = Act::EndMachine { machine: machine.id.clone(), unheard: false };
-        self.step(&Part::node(self.id), act, reason, facts, danger_of(machine.state));
+        self.step(&Part::node(self.id), act, reason, facts, danger_of(machine));
     }
 
     /// A dead machine is ended before anything of it is used elsewhere: that is the fence. Where the provider cannot

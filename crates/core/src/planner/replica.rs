@@ -37,7 +37,7 @@ impl Ladder<'_, '_> {
         }
         let target = match state {
             State::Unmounted => Target::Unmounted,
-            State::Snapshotted => Target::Sealed,
+            State::Snapshotted | State::Halted => Target::Sealed,
             State::Away => Target::Gone,
             // It moves, or has no place: it is taken off and waits.
             _ => Target::Separated,

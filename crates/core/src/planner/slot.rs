@@ -210,6 +210,7 @@ impl<'a> Ladder<'a, '_> {
         let fact = |kind: &FactKind| match kind {
             FactKind::Running
             | FactKind::Heard
+            | FactKind::Stopped
             | FactKind::NoMachine
             | FactKind::Mirrored
             | FactKind::Quiet

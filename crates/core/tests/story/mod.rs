@@ -100,6 +100,8 @@ fn befalls(world: &mut World, words: &[&str], read: &dyn Fn(&str) -> Option<Stri
         ["listing", "lacks", "a", "page"] => world.partial = true,
         ["provider", "can", "be", "seen"] => (world.blind, world.partial) = (None, false),
         ["provider", "does", "not", "enforce", "marks"] => world.traits.enforces_marks = false,
+        ["provider", "cannot", "stop", "machines"] => world.traits.can_stop = false,
+        ["provider", "makes", "no", "machines"] => world.traits.makes_machines = false,
         ["reads", "settle", "after", span] => world.traits.settle = span.parse().map_err(err)?,
         [verb, "of", at, "fails", why] => world.fate(verb, at, Fate::Fails((*why).to_owned()))?,
         [verb, "of", at, "is", "lost"] => world.fate(verb, at, Fate::Lost)?,

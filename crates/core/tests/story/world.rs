@@ -75,7 +75,7 @@ impl Default for World {
             hidden: BTreeSet::new(),
             blind: None,
             partial: false,
-            traits: ProviderTraits { settle: Span::ZERO, enforces_marks: true, can_fence: true, agent: None },
+            traits: ProviderTraits::AT_HAND,
             consent: Consent::default(),
             view: View::default(),
             patience: Patience::default(),
@@ -615,6 +615,10 @@ impl World {
             Act::EndMachine { machine: id, .. } => {
                 let Some(own) = machine(id) else { return Ok(()) };
                 guard::terminate(slot.cloud, own, self.agent(slot, seen, own)).map(drop)
+            }
+            Act::StopMachine { machine: id } => {
+                let Some(own) = machine(id) else { return Ok(()) };
+                guard::stop(slot.cloud, own, self.agent(slot, seen, own)).map(drop)
             }
             Act::Attach { volume: id, machine: to, .. } => match (volume(id), machine(to)) {
                 (Some(own), Some(to)) => guard::attach(slot.cloud, own, &[to.tags.cloud], to),

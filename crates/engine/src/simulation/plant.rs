@@ -10,11 +10,11 @@ use ideal_core::demand::Ending;
 use ideal_core::guard;
 use ideal_core::id::{Epoch, MachineId, SnapshotId, Token};
 use ideal_core::journal::{Record, View};
-use ideal_core::observed::{Listing, MachineState, ServiceState, Snapshot, SnapshotState, Volume};
+use ideal_core::observed::{Listing, Machine, MachineState, ServiceState, Snapshot, SnapshotState, Volume};
 use ideal_core::slice::{Replica, Slice};
 use ideal_core::time::{Span, Time};
 use ideal_providers::sim::{AgentAnswer, AgentOrder, AgentVerb, Sim, SimReplica};
-use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider, Verdict};
+use ideal_providers::{Answer, Answering, Call, Character, Object, ObjectId, Provider, Told, Verdict};
 use ideal_store::{Entry, Journal, JournalError, Wish};
 
 /// A deliberate fault.
@@ -326,6 +326,9 @@ impl Provider for BadProvider {
     }
     fn issue<'a>(&'a self, call: &'a Call) -> Answering<'a, Answer> {
         Box::pin(self.shove(call))
+    }
+    fn bring_agent<'a>(&'a self, machine: &'a Machine, told: Told<'a>) -> Answering<'a, ()> {
+        self.inner.bring_agent(machine, told)
     }
     fn verify<'a>(&'a self, id: &'a SnapshotId) -> Answering<'a, Verdict> {
         self.inner.verify(id)

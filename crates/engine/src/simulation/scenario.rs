@@ -28,6 +28,8 @@ pub enum Scene {
     Cut(usize, u32, Span),
     /// The machine of a slot of the `n`th cloud is ended by somebody else.
     EndedByOthers(usize, u32),
+    /// The agent that is brought is of this build from now on; before the first, machines come with theirs.
+    Program(u64),
     /// What is demanded is pursued again, as `heal` does.
     Heal,
     /// Time goes by and nobody looks.
@@ -156,8 +158,8 @@ fn with_services(version: &str) -> Ideal {
 
 /// The stories of the gate.
 pub fn scenarios() -> Vec<Scenario> {
-    use Scene::{Cut, Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore, Pass};
-    use State::{Attached, Away, Instantiated, Launched, Separated, Snapshotted, Unmounted};
+    use Scene::{Cut, Demand, DemandSlot, EndedByOthers, File, Heal, Kill, LoseStore, Pass, Program};
+    use State::{Attached, Away, Halted, Instantiated, Launched, Separated, Snapshotted, Unmounted};
     let file = |ideal: Ideal| File(Box::new(ideal));
     let first = || file(shop(1, 1, &["data"]));
     let mut hooked = cloud(0, "shop.db", 1, &["data"]);
@@ -349,6 +351,32 @@ pub fn scenarios() -> Vec<Scenario> {
                 Cut(0, 2, Span::mins(5)),
                 Demand(Away),
                 Demand(Launched),
+            ],
+        ),
+        story(
+            "halt",
+            vec![
+                file(shop(0, 2, &["data"])),
+                Demand(Launched),
+                Demand(Halted),
+                Demand(Launched),
+                DemandSlot(1, 0, Halted),
+                Demand(Halted),
+                Demand(Away),
+            ],
+        ),
+        story(
+            "new-program",
+            vec![
+                Program(1),
+                file(shop(1, 2, &["data"])),
+                Demand(Launched),
+                Program(2),
+                Heal,
+                Kill(1, 0),
+                Program(3),
+                Demand(Launched),
+                Demand(Away),
             ],
         ),
     ]

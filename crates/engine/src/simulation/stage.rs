@@ -6,10 +6,11 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
+use ideal_core::build::Build;
 use ideal_core::demand::{Ending as ForGood, Scope, State};
 use ideal_core::id::Name;
 use ideal_core::ideal::Ideal;
-use ideal_core::observed::{MachineState, Tags};
+use ideal_core::observed::{Machine, MachineState, Tags};
 use ideal_core::plan::text;
 use ideal_core::planner::Consent;
 use ideal_core::time::{Span, Time};
@@ -331,6 +332,9 @@ impl<'a> Stage<'a> {
             Scene::DemandSlot(n, index, state) => {
                 return self.insist(Some((Scope::Slot(slot(*n, *index)), *state))).await;
             }
+            Scene::Program(build) => self.sim.truth(|state| {
+                (state.program, state.faults.brings) = (Build(*build), true);
+            }),
             Scene::Heal => return self.insist(None).await,
             Scene::Pass(span) => tokio::time::sleep(span.std()).await,
         }
@@ -506,10 +510,17 @@ impl<'a> Stage<'a> {
                     let alive = seen.machines.iter().filter(|own| !own.state.is_over()).count();
                     let good = match state {
                         State::Away => alive == 0 && seen.volumes.iter().all(|own| own.retired.is_some()),
+                        State::Halted => {
+                            let stopped = |own: &Machine| own.state == MachineState::Stopped;
+                            seen.machines.iter().all(|own| own.state.is_over() || stopped(own))
+                                && seen.volumes.iter().all(|own| own.attachment.is_none())
+                                && (!calm || alive == 1)
+                        }
                         // A machine may die again at once while faults go on.
                         state if state.is_up() && (calm || quiet) => {
                             let kept = seen.volumes.iter().filter(|own| own.retired.is_none()).count();
-                            running == 1 && alive == 1 && kept == cloud.mounts.len()
+                            let newest = state < State::Mounted || truth.has_newest_agent(slot(n, index));
+                            running == 1 && alive == 1 && kept == cloud.mounts.len() && newest
                         }
                         _ => true,
                     };

@@ -18,6 +18,10 @@ pub fn seed_options(seed: u64) -> (Scenario, Options) {
     let mut faults = Faults::swarm(&mut random, until);
     // Machines that are ended while a hook or a turn waits make endless, if correct, stories: fewer of them.
     faults.machine_ended /= 2;
+    // Drawn apart, so that nothing else of a seed depends on them.
+    let mut apart = Random::new(seed ^ 0xba7c_4b41_1a9e_4750);
+    faults.batches = apart.below(2) == 0;
+    faults.brings = apart.below(3) == 0;
     let crashes = random.below(4);
     let blows: BTreeMap<u64, Blow> = (0..crashes).map(|_| (1 + random.below(150), Blow::Crash)).collect();
     (

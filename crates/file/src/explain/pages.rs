@@ -358,6 +358,12 @@ pub(super) const PAGES: &[Page] = &[
         mend: "Add `provider:` to the cloud, or once to the outermost one: it is inherited.",
     },
     Page {
+        slug: "ideal/no-serials",
+        meaning: "A node at EC2 finds its volumes by the serial numbers of their devices. Types of machines from before Nitro show none, so mounts could never be made right there.",
+        example: "providers: {aws: {ec2: {types: [m4.large]}}}\nclouds: {shop: {uuid: ..., nodes: 1, mounts: {data: {size: 1GiB, at: /srv/data}}}}",
+        mend: "List newer types with the provider: {ec2: {types: [m6i.large, m5.large]}}. Or leave `types` out and say a `size`: its types all are.",
+    },
+    Page {
         slug: "ideal/no-statements",
         meaning: "The text has {% ... %}. Only {{ expressions }} are evaluated in an ideal file; this stays in the text as it is.",
         example: "content: \"{% if x %}\"",

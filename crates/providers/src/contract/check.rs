@@ -1,7 +1,8 @@
 //! One check at work: makes things, waits for them, and says what was expected.
 
+use ideal_core::demand::{Demands, Scope, State};
 use ideal_core::guard;
-use ideal_core::id::{CloudId, Life, MachineId, Name, SnapshotId, Token, VolumeId};
+use ideal_core::id::{CloudId, Epoch, Life, MachineId, Name, SnapshotId, Token, VolumeId};
 use ideal_core::observed::{
     Machine, MachineState, Report, RetireMark, SealKind, Snapshot, SnapshotState, Tags, Volume, VolumeState,
 };
@@ -110,6 +111,20 @@ impl<'a> Check<'a> {
         let of = ObjectId::Machine(id.clone());
         self.wait(&format!("{state:?}"), &of, |object| match object {
             Some(Object::Machine(machine)) if machine.state == state => Some(machine),
+            _ => None,
+        })
+        .await
+    }
+    /// The machine with a demand of everything written on it.
+    pub(super) async fn demand(&self, machine: &Machine, state: State, epoch: Epoch) -> Checked<Machine> {
+        let mut demand = Demands::none();
+        demand.demand(Scope::Whole, state, epoch, |_| true);
+        let id = ObjectId::Machine(machine.id.clone());
+        self.issue(&Call::Mirror { objects: vec![id.clone()], demand: demand.clone(), epoch }).await?;
+        self.wait("written on", &id, |object| match object {
+            Some(Object::Machine(machine)) if machine.tags.demand.as_deref() == Some(&demand) => {
+                Some(machine)
+            }
             _ => None,
         })
         .await

@@ -117,15 +117,18 @@ impl Machines for Containers {
         self.start(meta)
     }
 
+    fn stop(&self, _: &Home, meta: &MachineMeta) -> Result<(), ProviderError> {
+        for container in self.of(&meta.id)? {
+            self.halt(&container)?;
+        }
+        Ok(())
+    }
+
     fn end(&self, home: &Home, meta: &MachineMeta) -> Result<Option<Lock>, ProviderError> {
         durable::write(&home.over(), b"")?;
         crash_point("docker.end.over");
         for container in self.of(&meta.id)? {
-            let stop = format!("/containers/{container}/stop?t={GRACE}");
-            let reply = self.engine.call(Method::POST, &stop, None)?;
-            if reply.code != 404 {
-                reply.checked("stop the container")?;
-            }
+            self.halt(&container)?;
             crash_point("docker.end.stopped");
             self.remove(&container)?;
         }
@@ -193,6 +196,16 @@ impl Containers {
         let ours = listed.filter(|container| label(container, MACHINE) == Some(machine.as_str()));
         Ok(ours.filter_map(|container| Some(container.get("Id")?.as_str()?.to_owned())).collect())
     }
+    /// Ends what runs in a container, if it is there.
+    fn halt(&self, container: &str) -> Result<(), ProviderError> {
+        let stop = format!("/containers/{container}/stop?t={GRACE}");
+        let reply = self.engine.call(Method::POST, &stop, None)?;
+        if reply.code != 404 {
+            reply.checked("stop the container")?;
+        }
+        Ok(())
+    }
+
     fn remove(&self, container: &str) -> Result<(), ProviderError> {
         let path = format!("/containers/{container}?force=1&v=1");
         let reply = self.engine.call(Method::DELETE, &path, None)?;

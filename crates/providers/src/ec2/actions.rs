@@ -68,8 +68,10 @@ actions! {
     DescribeAvailabilityZones     Look   true  Look
     DescribeSecurityGroups        Look   true  Look
     DescribeKeyPairs              Look   true  Look
+    GetConsoleOutput              Look   true  Ours
     RunInstances                  Launch true  Make
     StartInstances                Launch true  Ours
+    StopInstances                 Change true  Ours
     ModifyInstanceAttribute       Change true  Ours
     TerminateInstances            Change true  Retired
     CreateVolume                  Change true  Make

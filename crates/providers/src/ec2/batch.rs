@@ -197,7 +197,9 @@ impl Ec2 {
             let (token, mut written) = self.born(left).map_err(Run::Error)?;
             let given = self.given_at_birth(&token).map_err(Run::Error)?;
             if let Some(given) = &given {
-                written.insert(tags::HOST_KEY.to_owned(), given.host_key.clone());
+                written.insert(tags::LOGIN.to_owned(), given.login.clone());
+                let key = given.host_key.clone();
+                written.extend(key.map(|key| (tags::HOST_KEY.to_owned(), key)));
             }
             let attempt = if at == 0 { String::new() } else { format!("{zone} {of_type}") };
             let wanted = Wanted {

@@ -5,6 +5,7 @@
 //! them; where there is none, it is said that nothing was tried.
 
 use ideal_core::id::VolumeId;
+use ideal_core::ideal::HostKeys;
 use ideal_core::observed::{Listing, Volume};
 use ideal_core::time::Span;
 
@@ -173,7 +174,9 @@ impl Ec2 {
                     Query::new(Action::DeleteTags).list("ResourceId", [id]).with("Tag.1.Key", tags::TRIAL)
                 }),
             ),
+            (Action::CreateTags, "ClaimWhatIsNobodys", self.claim_of_nobodys().await),
             (Action::StartInstances, "ChangeOurs", on(Action::StartInstances, "InstanceId.1", &machine)),
+            (Action::StopInstances, "ChangeOurs", on(Action::StopInstances, "InstanceId.1", &machine)),
             (
                 Action::ModifyInstanceAttribute,
                 "ChangeOurs",
@@ -223,6 +226,12 @@ impl Ec2 {
                 .with("GroupDescription", "never made")
                 .with_some("VpcId", spec.network.as_ref());
             all.push((Action::CreateSecurityGroup, "Make", Ok(query)));
+            let query = self.rules_of_ours().await;
+            all.push((Action::AuthorizeSecurityGroupIngress, "ChangeOurs", query));
+        }
+        if spec.host_keys == HostKeys::Console {
+            let query = on(Action::GetConsoleOutput, "InstanceId", &machine);
+            all.push((Action::GetConsoleOutput, "ChangeOurs", query));
         }
         if let (Some(name), Some(public)) = (&spec.key, &spec.public_key) {
             use base64::Engine as _;
@@ -231,6 +240,24 @@ impl Ec2 {
             all.push((Action::ImportKeyPair, "Make", Ok(query.with("PublicKeyMaterial", material))));
         }
         all
+    }
+
+    /// One of our tags, by which alone nothing becomes ours, for a volume that is nobody's: what the file names as one
+    /// to be taken over is such a volume.
+    async fn claim_of_nobodys(&self) -> Result<Query, String> {
+        let all = self.nobodys_volumes().await.map_err(|error| error.to_string())?;
+        let one = all.first().ok_or("there is no volume of nobody's to try it on")?;
+        let query = Query::new(Action::CreateTags).list("ResourceId", [&one.id]);
+        Ok(query.with("Tag.1.Key", tags::EPOCH).with("Tag.1.Value", "0"))
+    }
+
+    /// The rules of the file, for a security group of ours.
+    async fn rules_of_ours(&self) -> Result<Query, String> {
+        let groups = Query::new(Action::DescribeSecurityGroups).filter("tag-key", tags::CLOUD);
+        let answer = self.client.ask(&groups).await.map_err(|failure| failure.why())?;
+        let group = answer.items("securityGroupInfo").next();
+        let group = group.ok_or("there is no security group of ours to try it on")?;
+        Ok(self.ingress(group.text("groupId")))
     }
 
     /// A machine as the file wants it when no cloud says otherwise.

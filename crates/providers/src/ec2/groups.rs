@@ -153,17 +153,7 @@ impl Ec2 {
         }
         // Whoever made it may have died before its rules were written.
         if present.is_empty() {
-            let query = Query::new(Action::AuthorizeSecurityGroupIngress).with("GroupId", &id);
-            let query = self.spec.rules.iter().enumerate().fold(query, |query, (i, rule)| {
-                let at = format!("IpPermissions.{}", i + 1);
-                let range =
-                    if rule.from.contains(':') { "Ipv6Ranges.1.CidrIpv6" } else { "IpRanges.1.CidrIp" };
-                query
-                    .with(format!("{at}.IpProtocol"), word(rule.protocol))
-                    .with(format!("{at}.FromPort"), rule.port)
-                    .with(format!("{at}.ToPort"), rule.to.unwrap_or(rule.port))
-                    .with(format!("{at}.{range}"), &rule.from)
-            });
+            let query = self.ingress(&id);
             match self.client.ask(&query).await {
                 Ok(_) => {}
                 // They were written already, which EC2 did not show yet.
@@ -172,6 +162,20 @@ impl Ec2 {
             }
         }
         Ok(id)
+    }
+
+    /// Gives a group the rules of the file.
+    pub(super) fn ingress(&self, group: &str) -> Query {
+        let query = Query::new(Action::AuthorizeSecurityGroupIngress).with("GroupId", group);
+        self.spec.rules.iter().enumerate().fold(query, |query, (i, rule)| {
+            let at = format!("IpPermissions.{}", i + 1);
+            let range = if rule.from.contains(':') { "Ipv6Ranges.1.CidrIpv6" } else { "IpRanges.1.CidrIp" };
+            query
+                .with(format!("{at}.IpProtocol"), word(rule.protocol))
+                .with(format!("{at}.FromPort"), rule.port)
+                .with(format!("{at}.ToPort"), rule.to.unwrap_or(rule.port))
+                .with(format!("{at}.{range}"), &rule.from)
+        })
     }
 
     /// The key pair of new machines, which is imported when EC2 has none of its name.

@@ -72,6 +72,16 @@ impl Ec2 {
         Ok(Answer::Accepted)
     }
 
+    pub(super) async fn stop_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
+        let mut machine = self.machine(id).await?;
+        if matches!(machine.state, MachineState::Stopping | MachineState::Stopped) {
+            return Ok(Answer::Accepted);
+        }
+        model::stop_machine(&mut machine).map_err(ProviderError::refused)?;
+        self.client.ask(&Query::new(Action::StopInstances).list("InstanceId", [id])).await?;
+        Ok(Answer::Accepted)
+    }
+
     pub(super) async fn retire_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
         self.machine(id).await?;
         let mark = Written::from([(tags::RETIRED.to_owned(), "yes".to_owned())]);

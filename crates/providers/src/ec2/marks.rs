@@ -13,7 +13,7 @@ use super::{Ec2, no_such};
 use crate::{Answer, ObjectId, ProviderError};
 
 /// So many things are written on at once.
-const AT_ONCE: usize = 200;
+pub(super) const AT_ONCE: usize = 200;
 
 impl Ec2 {
     /// What a token has made, when it made just what is wished for now. What is shown is what EC2 shows: something that

@@ -58,6 +58,7 @@ pub(crate) fn machine(element: &Element) -> Machine {
         public: element.text("ipAddress").to_owned(),
         private: element.text("privateIpAddress").to_owned(),
         host_key: written.get(tags::HOST_KEY).cloned().unwrap_or_default(),
+        login: written.get(tags::LOGIN).cloned().unwrap_or_default(),
     };
     Machine {
         id: MachineId::new(element.text("instanceId")),

@@ -31,8 +31,10 @@ pub(crate) const IMAGE: &str = "ideal:image";
 pub(crate) const SIZE: &str = "ideal:size";
 /// Of a machine that was made together with others: of which slots they are, in the order of their launch indices.
 pub(crate) const BATCH: &str = "ideal:batch";
-/// The public host key that a machine was given when it was made.
+/// The public host key of a machine: given to it when it was made, or read once from its console.
 pub(crate) const HOST_KEY: &str = "ideal:host-key";
+/// The fingerprint of the key that a machine was made to let in.
+pub(crate) const LOGIN: &str = "ideal:login";
 /// What is restored on trial.
 pub(crate) const TRIAL: &str = "ideal:trial";
 

@@ -1,6 +1,6 @@
-//! Looks that are asked for at the same time go together, in one request.
+//! What is asked for at the same time goes together, in one request.
 //!
-//! While a look is under way, others of its kind wait; when it is over they are asked for at once. Nobody is given an
+//! While a request is under way, others of its sort wait; when it is over they are asked for at once. Nobody is given an
 //! answer to a request that was sent before they asked: a fresh look stays one. No clock has a part in it.
 
 use std::cell::{Cell, RefCell};
@@ -29,80 +29,99 @@ pub(crate) type Found = Result<Rc<Vec<Element>>, Failure>;
 
 /// Looks under way and waiting, by kind.
 #[derive(Debug, Default)]
-pub(crate) struct Looks(RefCell<BTreeMap<Kind, Rc<Line>>>);
+pub(crate) struct Looks(RefCell<BTreeMap<Kind, Rc<Line<String, Found>>>>);
 
-/// Those who wait for looks of one kind.
-#[derive(Debug, Default)]
-struct Line {
+/// Those who wait for the same sort of request. One of them at a time asks, for itself and for as many others as it can.
+#[derive(Debug)]
+pub(crate) struct Line<Q, A> {
     turn: tokio::sync::Mutex<()>,
     entered: Cell<u64>,
-    waiting: RefCell<BTreeMap<u64, Waiting>>,
+    waiting: RefCell<BTreeMap<u64, (Q, Option<A>)>>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    value: String,
-    answer: Option<Found>,
+impl<Q, A> Default for Line<Q, A> {
+    fn default() -> Line<Q, A> {
+        Line { turn: tokio::sync::Mutex::default(), entered: Cell::default(), waiting: RefCell::default() }
+    }
 }
 
 /// A place in a line; who goes away gives it up.
-struct Place<'a> {
-    line: &'a Line,
+struct Place<'a, Q, A> {
+    line: &'a Line<Q, A>,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl<Q, A> Drop for Place<'_, Q, A> {
     fn drop(&mut self) {
         self.line.waiting.borrow_mut().remove(&self.number);
     }
 }
 
-impl Line {
-    fn enter(&self, value: &str) -> Place<'_> {
+impl<Q: Clone, A> Line<Q, A> {
+    fn enter(&self, asked: Q) -> Place<'_, Q, A> {
         // Never a number of before: whoever had it may have gone while its request was under way.
         let number = self.entered.get();
         self.entered.set(number + 1);
-        self.waiting.borrow_mut().insert(number, Waiting { value: value.to_owned(), answer: None });
+        self.waiting.borrow_mut().insert(number, (asked, None));
         Place { line: self, number }
     }
 
-    /// Who is to be answered by the next request: this one, and as many others as it can ask for.
-    fn next(&self, first: u64) -> (BTreeSet<String>, Vec<u64>) {
+    /// Whoever waits and has no answer, by number, `first` before all others.
+    fn unanswered(&self, first: u64) -> Vec<(u64, Q)> {
         let waiting = self.waiting.borrow();
-        let mut values: BTreeSet<String> =
-            waiting.get(&first).map(|own| own.value.clone()).into_iter().collect();
-        let mut numbers = Vec::new();
-        for (number, own) in waiting.iter().filter(|(_, own)| own.answer.is_none()) {
-            if values.contains(&own.value) || values.len() < VALUES {
-                values.insert(own.value.clone());
-                numbers.push(*number);
+        let open = waiting.iter().filter(|(_, (_, answer))| answer.is_none());
+        let mut open: Vec<(u64, Q)> = open.map(|(number, (asked, _))| (*number, asked.clone())).collect();
+        open.sort_by_key(|(number, _)| (*number != first, *number));
+        open
+    }
+
+    /// The answer to what is asked. When it is this one's turn, `answer` is given all that wait, this one first, and says
+    /// the answers of as many as it likes, this one among them. None: it did not.
+    pub(crate) async fn join<F>(&self, asked: Q, answer: impl FnOnce(Vec<(u64, Q)>) -> F) -> Option<A>
+    where
+        F: Future<Output = Vec<(u64, A)>>,
+    {
+        let place = self.enter(asked);
+        let _turn = self.turn.lock().await;
+        let take = || self.waiting.borrow_mut().get_mut(&place.number).and_then(|(_, answer)| answer.take());
+        if let Some(answered) = take() {
+            return Some(answered);
+        }
+        // Those who begin together are heard before the first of them asks.
+        tokio::task::yield_now().await;
+        let answers = answer(self.unanswered(place.number)).await;
+        for (number, answer) in answers {
+            if let Some((_, own)) = self.waiting.borrow_mut().get_mut(&number) {
+                *own = Some(answer);
             }
         }
-        (values, numbers)
+        take()
     }
+}
+
+/// The values of one request: that of the first, and as many others as it can ask for. Also who is answered by it.
+fn fitting(asked: &[(u64, String)]) -> (BTreeSet<String>, Vec<u64>) {
+    let (mut values, mut numbers) = (BTreeSet::new(), Vec::new());
+    for (number, value) in asked {
+        if values.contains(value) || values.len() < VALUES {
+            values.insert(value.clone());
+            numbers.push(*number);
+        }
+    }
+    (values, numbers)
 }
 
 impl Client {
     /// All things of this kind and value, perhaps among others.
     pub(crate) async fn look(&self, kind: Kind, value: &str) -> Found {
         let line = self.looks.0.borrow_mut().entry(kind.clone()).or_default().clone();
-        let place = line.enter(value);
-        let _turn = line.turn.lock().await;
-        let answered = line.waiting.borrow_mut().get_mut(&place.number).and_then(|own| own.answer.take());
-        if let Some(answer) = answered {
-            return answer;
-        }
-        // Those who begin together are heard before the first of them asks.
-        tokio::task::yield_now().await;
-        let (values, numbers) = line.next(place.number);
-        let found = self.of_kind(&kind, &values).await.map(Rc::new);
-        let mut waiting = line.waiting.borrow_mut();
-        for number in numbers {
-            if let Some(own) = waiting.get_mut(&number) {
-                own.answer = Some(found.clone());
-            }
-        }
-        found
+        let answer = async |asked: Vec<(u64, String)>| {
+            let (values, numbers) = fitting(&asked);
+            let found = self.of_kind(&kind, &values).await.map(Rc::new);
+            numbers.into_iter().map(|number| (number, found.clone())).collect()
+        };
+        let found = line.join(value.to_owned(), answer).await;
+        found.unwrap_or_else(|| Ok(Rc::default()))
     }
 }
 
@@ -110,10 +129,10 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn line(values: &[&str]) -> (Rc<Line>, Vec<u64>) {
-        let line = Rc::new(Line::default());
+    fn line(values: &[&str]) -> (Line<String, ()>, Vec<u64>) {
+        let line = Line::default();
         let numbers = values.iter().map(|value| {
-            let place = line.enter(value);
+            let place = line.enter((*value).to_owned());
             let number = place.number;
             std::mem::forget(place);
             number
@@ -125,7 +144,7 @@ mod tests {
     #[test]
     fn one_request_asks_for_all_that_wait() {
         let (line, numbers) = line(&["b", "a", "b"]);
-        let (values, answered) = line.next(numbers[0]);
+        let (values, answered) = fitting(&line.unanswered(numbers[0]));
         assert_eq!(values, ["a", "b"].map(str::to_owned).into());
         assert_eq!(answered, numbers);
     }
@@ -135,16 +154,32 @@ mod tests {
         let many: Vec<String> = (0..VALUES + 50).map(|number| number.to_string()).collect();
         let (line, numbers) = line(&many.iter().map(String::as_str).collect::<Vec<_>>());
         let last = numbers[numbers.len() - 1];
-        let (values, answered) = line.next(last);
+        let (values, answered) = fitting(&line.unanswered(last));
         assert_eq!((values.len(), answered.len()), (VALUES, VALUES));
         assert!(answered.contains(&last));
     }
 
     #[test]
     fn who_goes_away_is_not_asked_for() {
-        let line = Line::default();
+        let line: Line<&str, ()> = Line::default();
         let stays = line.enter("a");
         drop(line.enter("b"));
-        assert_eq!(line.next(stays.number), (["a".to_owned()].into(), vec![stays.number]));
+        assert_eq!(line.unanswered(stays.number), [(stays.number, "a")]);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_answered_asks_next() {
+        let line: Line<u32, u32> = Line::default();
+        let asked = Cell::new(0);
+        // Two at a time, so five take three turns.
+        let answer = async |some: Vec<(u64, u32)>| {
+            asked.set(asked.get() + 1);
+            tokio::task::yield_now().await;
+            some.into_iter().take(2).map(|(number, of)| (number, of * 10)).collect()
+        };
+        let all = (1..=5).map(|own| line.join(own, answer));
+        let answers = futures_util::future::join_all(all).await;
+        assert_eq!(answers, [10, 20, 30, 40, 50].map(Some));
+        assert_eq!((asked.get(), line.waiting.borrow().len()), (3, 0));
     }
 }

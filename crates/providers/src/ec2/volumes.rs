@@ -84,19 +84,6 @@ impl Ec2 {
         Ok(present.unwrap_or(Volume { state: VolumeState::Deleted, ..volume }))
     }
 
-    pub(super) async fn new_life(&self, id: &VolumeId, life: Life) -> Result<Answer, ProviderError> {
-        let mut volume = self.volume(id).await?;
-        let marked = volume.retired.is_some();
-        model::new_life(&mut volume, life).map_err(ProviderError::refused)?;
-        // The mark first: a policy that asks for a mark before it deletes does not read lives.
-        if marked {
-            self.unmark(&[id.as_str()], &[tags::RETIRED.to_owned()]).await?;
-        }
-        let life = Written::from([(tags::LIFE.to_owned(), life.to_string())]);
-        self.mark(&[id.as_str()], &life).await?;
-        Ok(Answer::Accepted)
-    }
-
     pub(super) async fn attach(
         &self,
         id: &VolumeId,

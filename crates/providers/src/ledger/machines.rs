@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ideal_core::id::{MachineId, SlotId, Token, VolumeId};
+use ideal_core::model;
 use ideal_core::observed::{Machine, MachineState, Tags};
 use ideal_core::time::{Span, Time};
 use ideal_host::durable::{self, Lock};
@@ -27,6 +28,9 @@ impl Ledger {
             // Somebody is at it; when nobody is, it must be ended again before it is replaced.
             End::Begun if Lock::try_take(&ending(&home))?.is_none() => MachineState::Terminating,
             End::Begun => MachineState::Impaired,
+            End::Not if ending(&home).exists() && Lock::try_take(&ending(&home))?.is_none() => {
+                MachineState::Stopping
+            }
             End::Not => self.machines.state(&home, &meta, glance)?,
         };
         let address = glance.0.get(&meta.id).and_then(|seen| seen.address.clone());
@@ -116,6 +120,7 @@ impl Ledger {
         let meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
         match self.show_machine(meta.clone())?.state {
             MachineState::Running | MachineState::Pending => Ok(Answer::Accepted),
+            MachineState::Stopping => Err(ProviderError::retry(format!("{id} is stopping"))),
             MachineState::Stopped if !meta.retired => {
                 let home = self.home(id)?;
                 self.volumes.again(&home, &|volume| Ok(self.volume(volume)?.join("data")))?;
@@ -128,6 +133,31 @@ impl Ledger {
                 Err(ProviderError::refused(format!("{id} is {state}, and only a stopped machine is started")))
             }
         }
+    }
+
+    /// Ends what runs on a machine, which stays: its folders, and what is attached to it.
+    pub(super) fn stop_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {
+        self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
+        let home = self.home(id)?;
+        // Ending what runs takes a while, and others may go on meanwhile. Whoever waited for it looks anew.
+        let _ending = Lock::take(&ending(&home))?;
+        let meta = {
+            let _lock = self.lock()?;
+            let meta = self.machine_meta(id)?.ok_or_else(|| no_such(id))?;
+            let state = match meta.end {
+                End::Not => self.machines.state(&home, &meta, &self.machines.glance()?)?,
+                _ => MachineState::Terminating,
+            };
+            if state == MachineState::Stopped {
+                return Ok(Answer::Accepted);
+            }
+            model::stop_machine(&mut meta.clone().show(state)).map_err(ProviderError::refused)?;
+            meta
+        };
+        self.let_go(&home, Time(u64::MAX))?;
+        self.machines.stop(&home, &meta)?;
+        self.point("machine.stopped");
+        Ok(Answer::Accepted)
     }
 
     pub(super) fn retire_machine(&self, id: &MachineId) -> Result<Answer, ProviderError> {

@@ -12,6 +12,7 @@ use ideal_core::observed::MachineState;
 use ideal_core::time::Span;
 use ideal_host::durable::{self, Lock};
 use ideal_host::home::{KeeperRecord, RuntimeRecord, is_of};
+use ideal_host::process::ProcessId;
 use ideal_host::{AgentCommand, Home, Identity, cgroup, now, process};
 use rustix::process::Signal;
 
@@ -21,6 +22,8 @@ use crate::{ProviderError, crash_point};
 
 /// How long a keeper has to end what runs and itself: more than it gives its processes.
 const GRACE: Duration = Duration::from_secs(4);
+/// Names the keeper that was stopped, so that one that dies by itself is not taken for it.
+const STOPPED: &str = "stopped.json";
 /// How many looks for left-over processes: each forking process needs a new one.
 const LOOKS: usize = 200;
 
@@ -29,6 +32,11 @@ const LOOKS: usize = 200;
 pub(super) struct Keepers {
     pub run: PathBuf,
     pub agent: AgentCommand,
+}
+
+/// The keeper that was stopped with all that ran, when one was.
+fn stopped(home: &Home) -> io::Result<Option<ProcessId>> {
+    durable::read_json(&home.path().join(STOPPED))
 }
 
 fn keeper(home: &Home) -> io::Result<Option<KeeperRecord>> {
@@ -48,6 +56,8 @@ impl Machines for Keepers {
     fn state(&self, home: &Home, meta: &MachineMeta, _: &Glance) -> io::Result<MachineState> {
         Ok(match keeper(home)? {
             Some(keeper) if keeper.is_alive() => MachineState::Running,
+            // It was stopped, and not another one that came after it.
+            Some(keeper) if stopped(home)? == Some(keeper.process) => MachineState::Stopped,
             Some(_) => MachineState::Impaired,
             None if now().since(meta.created) < STARTS_WITHIN => MachineState::Pending,
             None => MachineState::Impaired,
@@ -60,7 +70,26 @@ impl Machines for Keepers {
         Ok(())
     }
     fn resume(&self, home: &Home, meta: &MachineMeta) -> Result<(), ProviderError> {
-        self.begin(home, meta)
+        // A stop that was broken off may have left something running.
+        drop(self.end(home, meta)?);
+        durable::remove(&home.over())?;
+        self.start(home)?;
+        let begun = Instant::now();
+        while keeper(home)?.map(|keeper| keeper.process) == stopped(home)? {
+            if begun.elapsed() > GRACE {
+                return Err(ProviderError::retry(format!("the keeper of {} does not come up", meta.id)));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+    fn stop(&self, home: &Home, meta: &MachineMeta) -> Result<(), ProviderError> {
+        // First, so that whoever looks from now on finds a machine that was stopped, and not one that died.
+        if let Some(keeper) = keeper(home)? {
+            durable::write_json(&home.path().join(STOPPED), &keeper.process)?;
+            crash_point("local.stop.written");
+        }
+        self.end(home, meta).map(drop)
     }
     fn end(&self, home: &Home, meta: &MachineMeta) -> Result<Option<Lock>, ProviderError> {
         let id = &meta.id;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ideal_core::demand::Demands;
-use ideal_core::id::{Generation, MachineId, VolumeId};
+use ideal_core::id::{Generation, MachineId, SlotId, VolumeId};
 use ideal_core::observed::{
     AttachmentState, Authority, HookSeen, MachineState, MountSeen, Problem, Report, SlotSeen,
 };
@@ -12,6 +12,7 @@ use ideal_core::time::{Span, Time};
 
 use super::replicas::{Replicas, SimReplica};
 use super::state::State;
+use crate::ProviderError;
 
 /// How long the filesystem of a volume is held still at most.
 const FROZEN: Span = Span::secs(60);
@@ -19,6 +20,8 @@ const FROZEN: Span = Span::secs(60);
 pub(super) struct Agent {
     pub(super) report: Report,
     pub(super) down: bool,
+    /// Whether there is one at all.
+    pub(super) is_there: bool,
     /// Filesystems that are held still, and until when at most.
     frozen: BTreeMap<VolumeId, Time>,
     right_at: Time,
@@ -32,10 +35,11 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(generation: Generation) -> Agent {
+    pub(super) fn new(generation: Generation, is_there: bool) -> Agent {
         Agent {
             report: Report { generation, ..Report::default() },
             down: false,
+            is_there,
             frozen: BTreeMap::new(),
             right_at: Time(0),
             replicas: Replicas::default(),
@@ -98,13 +102,50 @@ pub enum AgentAnswer {
 }
 
 impl State {
+    /// Brings the agent to a machine, or puts the present one in the place of another. What runs there goes on.
+    pub(super) fn bring(&mut self, id: &MachineId) -> Result<(), ProviderError> {
+        self.calls.shoves += 1;
+        if self.chance(self.faults.fail_before) {
+            self.seen("an agent did not come");
+            return Err(ProviderError::retry("the machine does not hear yet"));
+        }
+        let program = self.program;
+        match self.machines.get_mut(id) {
+            Some(own) if own.machine.state == MachineState::Running && self.now >= own.agent.cut_until => {
+                own.agent.is_there = true;
+                own.agent.report.build = Some(program);
+            }
+            _ => return Err(ProviderError::retry("nobody reaches the machine")),
+        }
+        self.event(|| format!("brought the agent {program} to {id}"));
+        self.seen("an agent was brought");
+        if self.chance(self.faults.lose_answer) {
+            self.seen("answer lost");
+            return Err(ProviderError::Unknown { why: "the connection broke".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Whether the machines of a slot that run have the agent that is brought, where one is.
+    pub fn has_newest_agent(&self, slot: SlotId) -> bool {
+        let mut own = self.machines.values().filter(|own| {
+            own.machine.state == MachineState::Running && own.machine.tags.slot() == Some(slot)
+        });
+        !self.faults.brings || own.all(|own| own.agent.report.build == Some(self.program))
+    }
+
     pub(super) fn agent(&mut self, id: &MachineId, order: &AgentOrder) -> AgentAnswer {
         let silent = self.chance(self.faults.agent_silent);
         let Some(own) = self.machines.get(id) else {
             return AgentAnswer::Unreachable("no such machine".to_owned());
         };
         let cut = self.now < own.agent.cut_until;
-        if own.machine.state != MachineState::Running || own.agent.down || silent || cut {
+        if own.machine.state != MachineState::Running
+            || !own.agent.is_there
+            || own.agent.down
+            || silent
+            || cut
+        {
             let now = self.now;
             if let Some(own) = self.machines.get_mut(id) {
                 (own.agent.unheard, own.agent.heard) = (now, false);

@@ -45,6 +45,10 @@ pub struct Faults {
     pub enforces_marks: bool,
     /// No latency at all.
     pub instant: bool,
+    /// Machines are asked for together, and not all of them may find room.
+    pub batches: bool,
+    /// Machines come without an agent: it is brought to them.
+    pub brings: bool,
 }
 
 impl Faults {
@@ -78,6 +82,8 @@ impl Faults {
             until: Some(until),
             enforces_marks: rate(4) != 1,
             instant: false,
+            batches: false,
+            brings: false,
         }
     }
 }

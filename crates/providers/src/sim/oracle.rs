@@ -18,6 +18,7 @@ impl State {
     /// I-4: nothing is touched that does not carry the tag of a cloud of ours.
     pub(super) fn judge_ownership(&mut self, call: &Call) {
         let id = match call {
+            Call::StopMachine(permit) => ObjectId::Machine(permit.machine().clone()),
             Call::Terminate(permit) => ObjectId::Machine(permit.machine().clone()),
             Call::DeleteVolume(permit) => ObjectId::Volume(permit.volume().clone()),
             Call::Detach(permit) => ObjectId::Volume(permit.volume().clone()),
@@ -87,6 +88,19 @@ impl State {
             self.seen("machine ended unheard");
             return;
         }
+        self.judge_idle(id, "ended");
+    }
+
+    /// I-3: no machine is stopped while anything is mounted on it. Where the cloud has no conditions, one that woke late may
+    /// do that: nothing is taken from anybody, and the machine is started again.
+    pub(super) fn judge_stop(&mut self, id: &MachineId) {
+        self.seen("machine stopped");
+        if self.faults.enforces_marks {
+            self.judge_idle(id, "stopped");
+        }
+    }
+
+    fn judge_idle(&mut self, id: &MachineId, what: &str) {
         let mounted: Vec<VolumeId> =
             self.volumes.keys().filter(|volume| self.is_mounted(volume)).cloned().collect();
         let here = mounted.into_iter().find(|volume| {
@@ -94,7 +108,7 @@ impl State {
             at.is_some_and(|at| at.machine == *id)
         });
         if let Some(volume) = here {
-            self.violated("I-3", format!("{id} is ended while {volume} is mounted on it"));
+            self.violated("I-3", format!("{id} is {what} while {volume} is mounted on it"));
         }
     }
 

@@ -5,6 +5,7 @@ mod shove;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use ideal_core::build::Build;
 use ideal_core::id::{MachineId, MountId, SlotId, SnapshotId, Token, VolumeId};
 use ideal_core::model;
 use ideal_core::observed::{
@@ -79,6 +80,8 @@ pub struct State {
     pub log: Option<Vec<String>>,
     /// Whether things that are nobody's are listed too: for a planted fault.
     pub shows_foreign: bool,
+    /// The agent that is brought, where that is so.
+    pub program: Build,
     /// Hooks that refuse, and how often still.
     pub refusing: BTreeMap<String, u32>,
     pub(super) random: Random,
@@ -125,6 +128,7 @@ impl State {
             trace: 0xcbf2_9ce4_8422_2325,
             log: None,
             shows_foreign: false,
+            program: Build(1),
             refusing: BTreeMap::new(),
             random: Random::new(seed),
             now: super::BEGINNING,

@@ -14,7 +14,7 @@ use ideal_ssh::{Failure, Known, Probe, Way};
 
 use super::records::{Book, Record};
 use super::{Ssh, failed, no_such};
-use crate::{Answer, Object, ProviderError};
+use crate::{Answer, Object, ProviderError, Told};
 
 /// For so long what a machine has said of itself is believed, and one that could not be asked is not asked again.
 const BELIEVED: Span = Span::secs(20);
@@ -227,6 +227,7 @@ impl Ssh {
                 retired: false,
                 over: None,
                 unheard: false,
+                came: false,
             };
             book.machines.insert(id.clone(), record);
             Ok(id)
@@ -265,11 +266,34 @@ impl Ssh {
         Ok(Ok(()))
     }
 
-    pub(super) async fn bring(&self, machine: &Machine) -> Result<(), ProviderError> {
+    pub(super) async fn bring(&self, machine: &Machine, told: Told<'_>) -> Result<(), ProviderError> {
         let wanted = Wanted::of(machine).ok_or_else(|| no_such(&machine.id))?;
         let way = self.way_of(&machine.id)?;
         let _turn = self.at_once.acquire().await;
-        ideal_ssh::bring(&way, &self.program, &wanted).await.map_err(failed)
+        match ideal_ssh::bring(&way, &self.program, &wanted, told).await {
+            Ok(()) => {
+                self.records.change(&machine.id, |record| {
+                    record.came = true;
+                    Ok(())
+                })?;
+                Ok(())
+            }
+            Err(Failure::Taken(why)) if self.was_never_ours(&machine.id)? => {
+                Err(ProviderError::retry(format!("{why}; it was never ours")))
+            }
+            Err(failure) => Err(failed(failure)),
+        }
+    }
+
+    /// Whether a machine that is another cluster's was taken by that between our look and our agent. If so it is ours no more.
+    fn was_never_ours(&self, id: &MachineId) -> Result<bool, ProviderError> {
+        self.records.with(|book| {
+            let record = book.machines.get_mut(id).ok_or_else(|| no_such(id))?;
+            if !record.came {
+                record.over = record.over.or(Some(now()));
+            }
+            Ok(!record.came)
+        })
     }
 
     pub(super) async fn give_back(&self, id: &MachineId, unheard: bool) -> Result<Answer, ProviderError> {
@@ -333,6 +357,7 @@ fn adopt(book: &mut Book, machine: &SshMachine, way: String, identity: Identity)
         retired: false,
         over: None,
         unheard: false,
+        came: true,
     };
     book.machines.entry(identity.machine).or_insert(record);
 }

@@ -36,6 +36,9 @@ pub(super) struct Record {
     /// Whether ours may still run there: it was taken for dead and not heard.
     #[serde(default)]
     pub unheard: bool,
+    /// Whether our agent ever answered there.
+    #[serde(default)]
+    pub came: bool,
 }
 
 /// All that is written down.

@@ -37,6 +37,6 @@ async fn ec2_keeps_the_contract() {
     let Some(bed) = Bed::start("contract::ec2_keeps_the_contract") else { return };
     let provider = bed.provider(bed.spec());
     let passed = contract::all(&provider, &Elsewhere(bed.layer.clone())).await.unwrap();
-    assert_eq!(passed.len(), 15);
+    assert_eq!(passed.len(), 16);
     assert_eq!(bed.layer.wrong(), Vec::<String>::new());
 }

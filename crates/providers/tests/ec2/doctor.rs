@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use ideal_core::ideal::Ec2Spec;
+use ideal_core::ideal::{Ec2Rule, Ec2Spec, HostKeys, Protocol};
 use ideal_core::time::Span;
 use ideal_providers::ec2::{Allowed, Permission};
 
@@ -68,6 +68,46 @@ async fn what_is_allowed_is_tried_and_nothing_is_changed() {
     assert!(looked.iter().all(|one| one.statement == "Look"), "{looked:?}");
     assert!(bed.layer.counted().keys().all(|action| action.starts_with("Describe")));
     assert!(!provider.is_amazons().await.unwrap());
+}
+
+/// What only some files need, and what needs a thing that is nobody's.
+#[tokio::test]
+async fn what_could_not_be_tried_is_said_of_each_statement() {
+    let Some(bed) = Bed::without_images("doctor::what_could_not_be_tried_is_said_of_each_statement") else {
+        return;
+    };
+    let rules = vec![Ec2Rule { from: "10.0.0.0/8".to_owned(), port: 22, to: None, protocol: Protocol::Tcp }];
+    let spec = Ec2Spec { rules, host_keys: HostKeys::Console, ..bed.spec() };
+    let provider = bed.provider(spec.clone());
+    let none = provider.permissions(true).await.unwrap();
+    let (claim, rule) =
+        (("CreateTags", "ClaimWhatIsNobodys"), ("AuthorizeSecurityGroupIngress", "ChangeOurs"));
+    for ((action, statement), what) in [
+        (claim, "volume of nobody's"),
+        (rule, "security group of ours"),
+        (("GetConsoleOutput", "ChangeOurs"), "machine of ours"),
+    ] {
+        let why = format!("there is no {what} to try it on");
+        assert_eq!(of(&none, action, statement).found, Allowed::Unknown(why));
+    }
+    machine(&provider, &machine_call("", "")).await.unwrap();
+    let seen = |what: &str| bed.somebody("ec2", &format!("Action={what}&Version=2016-11-15"));
+    seen("CreateVolume&AvailabilityZone=eu-west-1a&Size=1");
+    let before = (seen("DescribeVolumes"), seen("DescribeSecurityGroups"));
+    bed.layer.plan("CreateTags", "ideal%3Aepoch", Fault::Refused(403, "UnauthorizedOperation"), 1);
+    bed.layer.plan("GetConsoleOutput", "true", Fault::Refused(412, "DryRunOperation"), 1);
+    let all = provider.permissions(true).await.unwrap();
+    assert_eq!(of(&all, claim.0, claim.1).found, Allowed::No);
+    assert_eq!(of(&all, rule.0, rule.1).found, Allowed::Yes);
+    assert_eq!(of(&all, "GetConsoleOutput", "ChangeOurs").found, Allowed::Yes);
+    let plain = |text: &String| text.split("<requestId>").last().unwrap_or_default().to_owned();
+    let after = (seen("DescribeVolumes"), seen("DescribeSecurityGroups"));
+    assert_eq!(
+        (plain(&before.0).len(), plain(&before.1).len()),
+        (plain(&after.0).len(), plain(&after.1).len())
+    );
+    assert!(bed.layer.all_met());
+    assert_eq!(bed.layer.wrong(), Vec::<String>::new());
 }
 
 /// The clock of EC2 is told with a refusal too: it is why.

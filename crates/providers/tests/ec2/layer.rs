@@ -6,6 +6,7 @@
 //! - as many machines are made of a batch as there is room for, where moto makes as few as it may;
 //! - a token of a machine that has ended is refused as such;
 //! - volumes and snapshots are listed in pages;
+//! - what a console shows: moto shows the same text for each machine;
 //! - what a volume holds: moto keeps no bytes, so texts are kept here and go with snapshots;
 //! - on demand: too many requests, errors of the service, no room, lost answers, answers that lag behind.
 
@@ -14,6 +15,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -61,6 +64,8 @@ struct State {
     /// Answers by action and token, with what was asked.
     tokens: BTreeMap<(String, String), (Form, String)>,
     contents: BTreeMap<String, String>,
+    /// What consoles show, by machine.
+    consoles: BTreeMap<String, String>,
     planned: Vec<Planned>,
     counts: BTreeMap<String, u32>,
     seen: Vec<Form>,
@@ -131,6 +136,10 @@ impl Layer {
     }
     pub(crate) fn content(&self, volume: &str) -> String {
         self.state().contents.get(volume).cloned().unwrap_or_default()
+    }
+    /// What the console of a machine shows.
+    pub(crate) fn prints(&self, machine: &str, text: &str) {
+        self.state().consoles.insert(machine.to_owned(), text.to_owned());
     }
     /// The next `times` requests of this action with this text in them meet a fault.
     pub(crate) fn plan(&self, action: &'static str, with: &str, fault: Fault, times: u32) {
@@ -224,6 +233,12 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
     if let Some(known) = known(&inner, &form, &parts).await {
         return known;
     }
+    if action == "GetConsoleOutput" {
+        let xml = console(&inner, &form);
+        let wrong = inner.model.answer(&action, &Shaped::read(&xml));
+        inner.state.lock().unwrap().wrong.extend(wrong);
+        return says(200, xml);
+    }
     let body = match form.action() {
         "RunInstances" => roomy(&form, &fault),
         _ => body,
@@ -254,6 +269,16 @@ fn roomy(form: &Form, fault: &Option<Fault>) -> Bytes {
     let mut form = form.clone();
     form.0.insert("MinCount".to_owned(), count.to_string());
     form.written().into()
+}
+
+fn console(inner: &Inner, form: &Form) -> String {
+    let id = form.get("InstanceId");
+    let state = inner.state.lock().unwrap();
+    let output = BASE64_STANDARD.encode(state.consoles.get(id).map_or("", String::as_str));
+    format!(
+        "<Response><instanceId>{id}</instanceId><timestamp>2026-01-01T00:00:00Z</timestamp><output>{output}</output>\
+         </Response>"
+    )
 }
 
 /// One request in sixteen meets a fault.

@@ -8,6 +8,7 @@ mod batch;
 mod bed;
 mod calls;
 mod careful;
+mod console;
 mod contract;
 mod doctor;
 mod faults;

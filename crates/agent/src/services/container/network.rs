@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ideal_host::durable::Lock;
-use ideal_host::engine::DATA;
+use ideal_host::engine::{CLUSTER, DATA};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -14,9 +14,6 @@ use super::body::{Network, aliases};
 use crate::engine::{Engine, EngineError, escaped};
 use crate::node::Node;
 use crate::services::wanted::Program;
-
-/// Which cluster a network is of.
-const CLUSTER: &str = "ideal.cluster";
 
 /// What the networks of a program are called at the engine.
 pub(super) fn names(node: &Node, program: &Program) -> Vec<String> {

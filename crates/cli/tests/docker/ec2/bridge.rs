@@ -26,17 +26,38 @@ touch /var/lib/started
 mkdir -p /run/sshd /dev/disk/by-id
 exec /usr/sbin/sshd -D -e";
 
+/// The program, with credentials as a user of AWS has them.
+pub(crate) fn command(bed: &Bed, program: &Path, words: &[&str]) -> Command {
+    let mut command = bed.command_of(program.to_str().unwrap(), words);
+    for (name, value) in [("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")] {
+        command.env(name, value);
+    }
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.env_remove("AWS_PROFILE");
+    command
+}
+
+/// Runs it.
+pub(crate) fn ideal(bed: &Bed, program: &Path, words: &[&str]) -> Ran {
+    Ran::of(&command(bed, program, words).output().unwrap())
+}
+
 /// The server, and the bridge from it to containers.
 pub(crate) struct Cloud {
     pub(crate) at: SocketAddr,
+    /// The provider as the file has it: a line for each option.
+    options: String,
     server: Child,
     stop: Arc<AtomicBool>,
+    /// The test has failed.
+    fails: Arc<AtomicBool>,
     bridge: Option<JoinHandle<()>>,
 }
 
 impl Cloud {
-    /// A cloud whose machines are containers of this engine. None, said aloud, where there is no server.
-    pub(crate) fn start(bed: &Bed) -> Option<Cloud> {
+    /// A cloud whose machines are containers of this engine. Each test has a zone of its own, for the addresses of several
+    /// engines are of one host. None, said aloud, where there is no server.
+    pub(crate) fn start(bed: &Bed, zone: &str) -> Option<Cloud> {
         let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto");
         if !environment.join("bin/moto_server").exists() {
             let why = format!("{} is missing: `make setup` installs it", environment.display());
@@ -46,26 +67,50 @@ impl Cloud {
         }
         image(bed);
         let label = format!("ideal.cloud={}", bed.clouds[0]);
-        // Where moto's default network has its addresses.
-        let network = ["network", "create", "--label", &label, "--subnet", "172.31.0.0/16", "cloud"];
-        bed.docker(&network).ended(0);
         let (server, at) = server::serve(&environment);
+        // There moto gives addresses of the network's own.
+        let subnets = ask(at, "DescribeSubnets");
+        let subnets = items(&subnets, "subnetSet");
+        let own = subnets.iter().find(|of| element(of, "availabilityZone") == zone).unwrap();
+        let subnet = element(own, "subnetId").to_owned();
+        let network =
+            ["network", "create", "--label", &label, "--subnet", element(own, "cidrBlock"), "cloud"];
+        bed.docker(&network).ended(0);
         let stop = Arc::new(AtomicBool::new(false));
         let mut bridge = Bridge::new(at, bed, label);
-        let stopped = stop.clone();
+        let (stopped, failed) = (stop.clone(), Arc::new(AtomicBool::new(false)));
+        let fails = failed.clone();
         let bridge = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 bridge.pass();
                 std::thread::sleep(Duration::from_millis(200));
             }
+            if failed.load(Ordering::Relaxed) {
+                bridge.tell();
+            }
             bridge.end();
         });
-        Some(Cloud { at, server, stop, bridge: Some(bridge) })
+        let options = format!(
+            "region: eu-west-1\nimage: ami-785db401\nprivate: true\nzones: [{zone}]\nsubnets: {{{zone}: {subnet}}}\nsettle: 1s\n"
+        );
+        Some(Cloud { at, options, server, stop, fails, bridge: Some(bridge) })
+    }
+
+    /// An ideal file of one cloud, `shop`, whose provider is asked at this address. `more`: other options of it, and `below`
+    /// what stands below the cloud.
+    pub(crate) fn file(&self, bed: &Bed, at: SocketAddr, more: &str, below: &str) -> String {
+        let options = format!("endpoint: \"http://{at}\"\n{}{more}", self.options);
+        let options: String = options.lines().map(|line| format!("      {line}\n")).collect();
+        let uuid = &bed.clouds[0];
+        format!(
+            "ideal: 1\nproviders:\n  aws:\n    ec2:\n{options}clouds:\n  shop:\n    uuid: {uuid}\n{below}"
+        )
     }
 }
 
 impl Drop for Cloud {
     fn drop(&mut self) {
+        self.fails.store(std::thread::panicking(), Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
         if let Some(bridge) = self.bridge.take() {
             _ = bridge.join();
@@ -126,6 +171,8 @@ struct Bridge {
     folder: PathBuf,
     /// Containers by instance.
     machines: BTreeSet<String>,
+    /// Those that were stopped.
+    stopped: BTreeSet<String>,
     /// Snapshots that were copied.
     snapshots: BTreeSet<String>,
     /// The device of each volume that is attached, and the container that has it.
@@ -140,6 +187,7 @@ impl Bridge {
             label,
             folder: bed.folder.join("cloud"),
             machines: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             snapshots: BTreeSet::new(),
             attached: BTreeMap::new(),
         }
@@ -160,7 +208,12 @@ impl Bridge {
                     run.insert(id.to_owned());
                     if self.machines.insert(id.to_owned()) {
                         self.machine(id, element(of, "privateIpAddress"));
+                    } else if self.stopped.remove(id) {
+                        self.docker(&["start", id]).ended(0);
                     }
+                }
+                "stopped" if self.machines.contains(id) && self.stopped.insert(id.to_owned()) => {
+                    self.docker(&["stop", "-t", "1", id]).ended(0);
                 }
                 "terminated" if self.machines.remove(id) => _ = self.docker(&["rm", "-f", "-v", id]),
                 _ => {}
@@ -179,7 +232,8 @@ impl Bridge {
         let seed = format!("{}:/var/lib/cloud/seed/nocloud:ro", seed.display());
         let words = [
             "run",
-            "-d",
+            // With a console.
+            "-dt",
             "--cap-add",
             "SYS_ADMIN",
             "--security-opt",
@@ -279,6 +333,16 @@ impl Bridge {
         // A machine that is gone has nothing.
         self.docker(&["exec", &machine, "rm", "-f", &Bridge::link(id)]);
         Ran::of(&Command::new("losetup").args(["-d", &device]).output().unwrap()).ended(0);
+    }
+
+    /// What has become of the machines, for whoever reads why a test failed.
+    fn tell(&self) {
+        eprintln!("{}", self.docker(&["ps", "-a"]).out);
+        for machine in &self.machines {
+            eprintln!("{:?}", self.docker(&["logs", "--tail", "40", machine]));
+            let log = self.docker(&["cp", &format!("{machine}:/var/log/start.log"), "-"]);
+            eprintln!("{}", log.out);
+        }
     }
 
     fn end(&mut self) {

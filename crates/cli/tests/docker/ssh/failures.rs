@@ -35,7 +35,7 @@ fn each_machine_that_cannot_be_a_node_is_named() {
     let ran = ran
         .says("the host key of")
         .says("has changed (")
-        .says("is not known: compare it on the machine itself")
+        .says(&format!("is not known, and ssh-ed25519 {} is offered", rack.fingerprint("unknown")))
         .says("does not let us in")
         .says("may not become root")
         .says("its disk is full")

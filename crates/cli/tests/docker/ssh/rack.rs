@@ -23,16 +23,17 @@ pub(crate) struct Rack {
 
 /// The program that is brought to machines: the one that is shipped, or this one.
 pub(crate) fn program(bed: &Bed) -> PathBuf {
+    let Some(shipped) = std::env::var_os("IDEAL_SHIPPED") else { return own_program(bed, "ideal") };
     let program = bed.folder.join("ideal");
-    match std::env::var_os("IDEAL_SHIPPED") {
-        Some(shipped) => _ = std::fs::copy(shipped, &program).unwrap(),
-        // Without what a debugger wants it is a fifth as large.
-        None => {
-            let own = env!("CARGO_BIN_EXE_ideal");
-            let stripped = Command::new("strip").arg("-o").arg(&program).arg(own).status();
-            assert!(stripped.unwrap().success());
-        }
-    }
+    std::fs::copy(shipped, &program).unwrap();
+    program
+}
+
+/// The program that was built with these tests, with its crash points; without what a debugger wants, a fifth as large.
+pub(crate) fn own_program(bed: &Bed, name: &str) -> PathBuf {
+    let program = bed.folder.join(name);
+    let stripped = Command::new("strip").arg("-o").arg(&program).arg(env!("CARGO_BIN_EXE_ideal")).status();
+    assert!(stripped.unwrap().success());
     program
 }
 
@@ -79,9 +80,23 @@ impl Rack {
         self.host(name, &[], "", "")
     }
 
+    /// One in which systemd runs.
+    pub(crate) fn systemd(&self, name: &str) -> Host {
+        let may = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+        let has = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"];
+        let more = [may.as_slice(), &has].concat();
+        self.host(name, &more, "systemctl enable -q ssh; exec /lib/systemd/systemd", "")
+    }
+
     /// Runs a script in a machine.
     pub(crate) fn within(&self, name: &str, script: &str) -> Ran {
         self.bed.docker(&["exec", name, "sh", "-euc", script])
+    }
+
+    /// The fingerprint of a machine's host key, as it says it itself.
+    pub(crate) fn fingerprint(&self, name: &str) -> String {
+        let said = self.within(name, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").ended(0).out;
+        said.split_whitespace().nth(1).unwrap().to_owned()
     }
 
     /// What of ours runs in a machine: the command line of each.

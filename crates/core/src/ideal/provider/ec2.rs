@@ -61,6 +61,9 @@ pub struct Ec2Spec {
     /// first start of a machine, with a key of the project's own.
     #[serde(skip_serializing_if = "Login::is_empty")]
     pub login: Login,
+    /// Where the host keys of machines come from, where the agent is brought to them. Default `given`.
+    #[serde(skip_serializing_if = "HostKeys::is_given")]
+    pub host_keys: HostKeys,
     /// Whether machines are reached at their private address: from within their network, or over it.
     pub private: bool,
     /// What a machine is given at its first start: a script, or cloud-init's YAML.
@@ -105,6 +108,7 @@ impl Default for Ec2Spec {
             key: None,
             public_key: None,
             login: Login::default(),
+            host_keys: HostKeys::Given,
             private: false,
             user_data: None,
             instance_profile: None,
@@ -123,9 +127,39 @@ impl Ec2Spec {
     pub const IMAGES: [&str; 5] =
         ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "amazon-linux-2023"];
 
+    /// Families of types from before Nitro. Their machines show no serial numbers of volumes, by which a node would find
+    /// those; the bare metal of such a family is of Nitro.
+    const BEFORE_NITRO: [&str; 29] = [
+        "c1", "c3", "c4", "cc1", "cc2", "cg1", "cr1", "d2", "f1", "g2", "g3", "g3s", "h1", "hi1", "hs1",
+        "i2", "i3", "m1", "m2", "m3", "m4", "p2", "p3", "r3", "r4", "t1", "t2", "x1", "x1e",
+    ];
+
+    /// Whether a node of this type would find its volumes.
+    pub fn finds_volumes(machine_type: &str) -> bool {
+        let (family, size) = machine_type.split_once('.').unwrap_or((machine_type, ""));
+        !Ec2Spec::BEFORE_NITRO.contains(&family) || size == "metal"
+    }
+
     /// Whether a word means an image: one of [`Ec2Spec::IMAGES`], a name of `images`, or an id.
     pub fn knows_image(&self, word: &str) -> bool {
         Ec2Spec::IMAGES.contains(&word) || word.starts_with("ami-") || self.images.contains_key(word)
+    }
+}
+
+/// Where the host keys of machines come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostKeys {
+    /// They are given to machines when those are made: the same to all that are made by one request.
+    #[default]
+    Given,
+    /// Each machine makes its own, and it is read once from what the machine prints on its console.
+    Console,
+}
+
+impl HostKeys {
+    fn is_given(&self) -> bool {
+        *self == HostKeys::Given
     }
 }
 
@@ -154,4 +188,21 @@ pub enum Protocol {
     Tcp,
     /// Datagrams.
     Udp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_from_before_nitro_are_known() {
+        for old in
+            ["t2.micro", "m4.large", "i3.large", "p3.2xlarge", "g3s.xlarge", "x1e.xlarge", "x1.16xlarge"]
+        {
+            assert!(!Ec2Spec::finds_volumes(old), "{old}");
+        }
+        for new in ["t3.small", "m5.large", "i3.metal", "i3en.large", "p3dn.24xlarge", "m7g.large"] {
+            assert!(Ec2Spec::finds_volumes(new), "{new}");
+        }
+    }
 }

@@ -47,6 +47,25 @@ impl State {
         answer
     }
 
+    /// Many at once: what finds no room is not made, and one answer that is lost is lost for all.
+    pub(in crate::sim) fn shove_together(&mut self, calls: &[Call]) -> Vec<Result<Answer, ProviderError>> {
+        let room = match self.chance(self.faults.throttle) {
+            true => usize::try_from(self.random.below(calls.len() as u64)).unwrap_or(0),
+            false => calls.len(),
+        };
+        let (made, rest) = calls.split_at(room);
+        let mut answers: Vec<_> = made.iter().map(|call| self.shove(call)).collect();
+        if answers.len() > 1 {
+            self.seen("a batch");
+            if self.chance(self.faults.lose_answer) {
+                self.seen("the answer to a batch lost");
+                answers.fill(Err(ProviderError::Unknown { why: "the answer was lost".to_owned() }));
+            }
+        }
+        answers.extend(rest.iter().map(|_| Err(ProviderError::retry("there is no room for more"))));
+        answers
+    }
+
     fn effect(&mut self, call: &Call) -> Result<Answer, ProviderError> {
         let refused = |why: String| ProviderError::refused(why);
         self.judge_ownership(call);
@@ -61,7 +80,7 @@ impl State {
                 let machine = model::new_machine(id.clone(), tags.clone(), image, size);
                 let due = self.due(Span::secs(2), Span::secs(20));
                 self.tokens.insert(token.clone(), (ObjectId::Machine(id.clone()), params));
-                let agent = Agent::new(tags.generation);
+                let agent = Agent::new(tags.generation, !self.faults.brings);
                 self.note_slot(tags, ObjectId::Machine(id.clone()));
                 self.machines.insert(id, SimMachine { machine: machine.clone(), due, agent });
                 Ok(Answer::Made(Object::Machine(machine)))
@@ -74,8 +93,10 @@ impl State {
                 }
                 own.machine.state = MachineState::Pending;
                 own.due = due;
+                own.agent.down = false;
                 Ok(Answer::Accepted)
             }
+            Call::StopMachine(permit) => self.stop(permit.machine()),
             Call::RetireMachine(permit) => {
                 let id = permit.machine();
                 let own = self.machines.get_mut(id).ok_or_else(|| refused(format!("{id} is not there")))?;
@@ -233,6 +254,30 @@ impl State {
         format!("{kind}-{}", self.made)
     }
 
+    fn stop(&mut self, id: &MachineId) -> Result<Answer, ProviderError> {
+        let due = self.due(Span::secs(1), Span::secs(10));
+        let enforces = self.faults.enforces_marks;
+        let Some(own) = self.machines.get_mut(id) else {
+            return Err(ProviderError::refused(format!("{id} is not there")));
+        };
+        let runs = own.machine.state == MachineState::Running;
+        // A cloud without conditions stops whatever it is told to.
+        if runs && !enforces {
+            own.machine.state = MachineState::Stopping;
+        } else {
+            model::stop_machine(&mut own.machine).map_err(ProviderError::refused)?;
+        }
+        own.due = due;
+        own.agent.down = true;
+        if runs {
+            self.judge_stop(id);
+        }
+        if let Some(own) = self.machines.get_mut(id) {
+            own.agent.report.mounts.clear();
+        }
+        Ok(Answer::Accepted)
+    }
+
     fn terminate(&mut self, id: &MachineId) -> Result<Answer, ProviderError> {
         let due = self.due(Span::secs(1), Span::secs(10));
         let enforces = self.faults.enforces_marks;
@@ -360,6 +405,7 @@ fn brief(call: &Call) -> String {
             Some(from) => format!("create volume {} of {from} (life {life})", part(tags)),
         },
         Call::StartMachine(id) => format!("start {id}"),
+        Call::StopMachine(permit) => format!("stop {}", permit.machine()),
         Call::RetireMachine(permit) => format!("mark {} to be ended", permit.machine()),
         Call::Terminate(permit) => format!("terminate {}", permit.machine()),
         Call::ClaimVolume { volume, tags } => format!("claim {volume} for {}", part(tags)),
