@@ -15,6 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::server;
 use crate::bed::{Bed, Ran, SYSTEM};
 
+const ZONE: &str = "eu-west-1a";
 /// A Debian with `cloud-init`, as EC2's images are.
 const IMAGE: &str = "ideal-test:cloud";
 /// What an image of EC2 does when it starts: first what the user data say, then sshd.
@@ -55,9 +56,8 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// A cloud whose machines are containers of this engine. Each test has a zone of its own, for the addresses of several
-    /// engines are of one host. None, said aloud, where there is no server.
-    pub(crate) fn start(bed: &Bed, zone: &str) -> Option<Cloud> {
+    /// A cloud whose machines are containers of this engine. None, said aloud, where there is no server.
+    pub(crate) fn start(bed: &Bed) -> Option<Cloud> {
         let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("moto");
         if !environment.join("bin/moto_server").exists() {
             let why = format!("{} is missing: `make setup` installs it", environment.display());
@@ -69,13 +69,12 @@ impl Cloud {
         let label = format!("ideal.cloud={}", bed.clouds[0]);
         let (server, at) = server::serve(&environment);
         // There moto gives addresses of the network's own.
-        let subnets = ask(at, "DescribeSubnets");
-        let subnets = items(&subnets, "subnetSet");
-        let own = subnets.iter().find(|of| element(of, "availabilityZone") == zone).unwrap();
-        let subnet = element(own, "subnetId").to_owned();
-        let network =
-            ["network", "create", "--label", &label, "--subnet", element(own, "cidrBlock"), "cloud"];
-        bed.docker(&network).ended(0);
+        let range = free_range();
+        let vpcs = ask(at, "DescribeVpcs");
+        let vpc = element(&vpcs, "vpcId");
+        let made = ask(at, &format!("CreateSubnet&VpcId={vpc}&AvailabilityZone={ZONE}&CidrBlock={range}"));
+        let subnet = element(&made, "subnetId").to_owned();
+        bed.docker(&["network", "create", "--label", &label, "--subnet", &range, "cloud"]).ended(0);
         let stop = Arc::new(AtomicBool::new(false));
         let mut bridge = Bridge::new(at, bed, label);
         let (stopped, failed) = (stop.clone(), Arc::new(AtomicBool::new(false)));
@@ -86,12 +85,12 @@ impl Cloud {
                 std::thread::sleep(Duration::from_millis(200));
             }
             if failed.load(Ordering::Relaxed) {
-                bridge.tell();
+                bridge.machines.iter().for_each(|machine| bridge.tell(machine));
             }
             bridge.end();
         });
         let options = format!(
-            "region: eu-west-1\nimage: ami-785db401\nprivate: true\nzones: [{zone}]\nsubnets: {{{zone}: {subnet}}}\nsettle: 1s\n"
+            "region: eu-west-1\nimage: ami-785db401\nprivate: true\nzones: [{ZONE}]\nsubnets: {{{ZONE}: {subnet}}}\nsettle: 1s\n"
         );
         Some(Cloud { at, options, server, stop, fails, bridge: Some(bridge) })
     }
@@ -119,6 +118,16 @@ impl Drop for Cloud {
         drop(self.server.stdin.take());
         _ = self.server.wait();
     }
+}
+
+/// A range of moto's network that no interface of this host is in: engines share nothing but that, and one that was killed has
+/// left its networks.
+fn free_range() -> String {
+    let taken = Ran::of(&Command::new("ip").args(["-4", "-o", "addr"]).output().unwrap()).ended(0).out;
+    let first = std::process::id() % 200;
+    let free = |number: &u32| !taken.contains(&format!(" 172.31.{number}."));
+    let number = (0..200).map(|next| 50 + (first + next) % 200).find(free).unwrap();
+    format!("172.31.{number}.0/24")
 }
 
 fn image(bed: &Bed) {
@@ -335,14 +344,14 @@ impl Bridge {
         Ran::of(&Command::new("losetup").args(["-d", &device]).output().unwrap()).ended(0);
     }
 
-    /// What has become of the machines, for whoever reads why a test failed.
-    fn tell(&self) {
-        eprintln!("{}", self.docker(&["ps", "-a"]).out);
-        for machine in &self.machines {
-            eprintln!("{:?}", self.docker(&["logs", "--tail", "40", machine]));
-            let log = self.docker(&["cp", &format!("{machine}:/var/log/start.log"), "-"]);
-            eprintln!("{}", log.out);
-        }
+    /// What has become of a machine, for whoever reads why a test failed.
+    fn tell(&self, machine: &str) {
+        eprintln!("{}", self.docker(&["ps", "-a", "--filter", &format!("name={machine}")]).out);
+        let said = self.docker(&["logs", "--tail", "40", machine]);
+        eprintln!("{}{}", said.out, said.err);
+        let log = self.docker(&["cp", &format!("{machine}:/var/log/start.log"), "-"]);
+        eprintln!("{}{}", log.out, log.err);
+        eprintln!("{}", Ran::of(&Command::new("ip").arg("route").output().unwrap()).out);
     }
 
     fn end(&mut self) {

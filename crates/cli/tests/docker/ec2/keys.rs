@@ -28,7 +28,7 @@ fn tag(machine: &str, name: &str) -> Option<String> {
 #[test]
 fn each_machine_makes_its_own_host_key() {
     let Some(bed) = Bed::with_system("keys") else { return };
-    let Some(cloud) = Cloud::start(&bed, "eu-west-1b") else { return };
+    let Some(cloud) = Cloud::start(&bed) else { return };
     let front = Front::start(&bed, cloud.at);
     let program = program(&bed);
     let text = cloud.file(&bed, front.at, "host_keys: console\n", "    nodes: 2\n");

@@ -7,7 +7,7 @@ use crate::ssh::rack::program;
 #[test]
 fn a_cluster_at_ec2_keeps_its_data() {
     let Some(bed) = Bed::with_system("aws") else { return };
-    let Some(cloud) = Cloud::start(&bed, "eu-west-1a") else { return };
+    let Some(cloud) = Cloud::start(&bed) else { return };
     let program = program(&bed);
     let at = cloud.at;
     let more = "user_data: |\n  #!/bin/sh\n  echo theirs > /etc/theirs\n";
