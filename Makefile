@@ -78,11 +78,11 @@ soak:
 demo: build
 	scripts/demo.sh $(SHIPPED)
 
-# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources, heal, faults or calls. What is not installed is said to be missing.
+# Measures this program beside its peers: BENCH=plan, launch, placement, status, resources, heal, faults, calls or bootstrap. What is not installed is said to be missing.
 BENCH ?= plan
-bench: $(if $(filter resources,$(BENCH)),peers) $(if $(filter calls,$(BENCH)),$(MOTO)/bin/moto_server)
+bench: $(if $(filter resources bootstrap,$(BENCH)),peers) $(if $(filter bootstrap,$(BENCH)),build) $(if $(filter calls,$(BENCH)),$(MOTO)/bin/moto_server)
 	cargo build --release -p ideal-bench $(if $(filter status resources heal faults,$(BENCH)),-p ideal-cli)
-	IDEAL_BENCH_PEERS=$(PEERS) $(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
+	IDEAL_BENCH_PEERS=$(PEERS) IDEAL_SHIPPED=$(abspath $(SHIPPED)) $(CARGO_TARGET_DIR)/release/ideal-bench $(BENCH)
 
 # The peers of the bench of resources, in a Python environment of their own. One that cannot be had is said there.
 peers:

@@ -3,7 +3,7 @@
 mod engine;
 mod project;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,11 @@ pub(crate) const PROCESS: [&str; 2] = ["sleep", "98761234"];
 /// The program, where it is built beside this one.
 pub(crate) fn program() -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("ideal"))
+}
+
+/// Where the scripts are that make what benches run on.
+pub(crate) fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testbed")
 }
 
 /// Waits until there is something.

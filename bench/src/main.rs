@@ -3,6 +3,7 @@
 //! Each size is measured in a process of its own, so that its peak memory is its own.
 
 mod bed;
+mod bootstrap;
 mod calls;
 mod cluster;
 mod faults;
@@ -40,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         ["status"] => status::bench(),
         ["resources"] => resources::bench(),
         ["heal"] => heal::bench(),
+        ["bootstrap"] => bootstrap::bench(),
         ["calls"] => calls::bench(),
         ["faults", only @ ..] => faults::bench(only),
         // What the others start, once for each size.
@@ -53,7 +55,9 @@ fn main() -> anyhow::Result<()> {
         ["one", "stay", replicas] => placement::stay(number(replicas)?, 100),
         ["one", "replace", replicas] => placement::replace(number(replicas)?, 100),
         ["one", "replace-large", replicas] => placement::replace(number(replicas)?, 1000),
-        _ => bail!("which bench? plan, launch, placement, resources, status, heal, faults or calls"),
+        _ => {
+            bail!("which bench? plan, launch, placement, resources, status, heal, faults, calls or bootstrap")
+        }
     }
 }
 

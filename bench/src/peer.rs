@@ -1,8 +1,8 @@
-//! Terraform on resources that do nothing, as far as it is installed here.
+//! Where peers are installed; and Terraform on resources that do nothing, as far as it is installed here.
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,11 @@ pub(crate) struct Plans {
     pub(crate) size: usize,
     pub(crate) first: Figures,
     pub(crate) no_op: Option<Figures>,
+}
+
+/// Where those are installed that are written in Python: an environment that `make bench` makes.
+pub(crate) fn environment() -> PathBuf {
+    std::env::var_os("IDEAL_BENCH_PEERS").map_or_else(|| PathBuf::from("target/peers"), PathBuf::from)
 }
 
 fn is_here() -> anyhow::Result<bool> {

@@ -5,7 +5,7 @@ mod idle;
 mod peers;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -134,9 +134,4 @@ fn write_project(project: &Path, size: usize) -> anyhow::Result<()> {
     fs::write(recipe.join("recipe.yaml"), text)?;
     let ideal = "ideal: 1\nproviders: {here: local}\nclouds:\n  lab:\n    uuid: 3c1f0a52-6c39-4a7e-9d6b-5a0e6b3f7a10\n    nodes: 1\n    recipes: [bench]\n";
     Ok(fs::write(project.join("ideal.yaml"), ideal)?)
-}
-
-/// Where the peers are installed: a Python environment that `make bench` makes.
-fn environment() -> PathBuf {
-    std::env::var_os("IDEAL_BENCH_PEERS").map_or_else(|| PathBuf::from("target/peers"), PathBuf::from)
 }

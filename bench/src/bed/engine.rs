@@ -1,13 +1,12 @@
 //! A container engine of its own, and what it says that happened on it.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{IMAGE, LOOP, kill, text, until};
+use super::{IMAGE, LOOP, kill, scripts, text, until};
 
 /// What is done to a replica.
 #[derive(Clone, Copy)]
@@ -33,10 +32,6 @@ pub(crate) struct Engine {
     folder: tempfile::TempDir,
     /// Where it listens.
     pub(crate) socket: String,
-}
-
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testbed")
 }
 
 /// It ends when its input does.

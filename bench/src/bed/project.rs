@@ -39,6 +39,7 @@ impl Project {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.env("XDG_RUNTIME_DIR", self.folder.path().join("run"));
+        command.env("XDG_CACHE_HOME", self.folder.path().join("cache"));
         if let Some(socket) = &self.engine {
             command.env("DOCKER_HOST", format!("unix://{socket}"));
         }

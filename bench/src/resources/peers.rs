@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::environment;
 use crate::measure::say;
+use crate::peer::environment;
 
 /// What one peer took.
 #[derive(Debug)]

@@ -170,10 +170,13 @@ async fn a_crash_at_any_point_loses_nothing() {
     Story { local: &bench.local, cloud: bench.cloud }.check("no crash").await;
     let points: Vec<String> = std::fs::read_to_string(trace).unwrap().lines().map(str::to_owned).collect();
     assert!(points.len() > 30, "{points:?}");
+    // An agent that is told to end writes down what ran, or is killed before it can: there is one thing more to discard, or not.
+    let may_be_missed = points.iter().rfind(|point| point.starts_with("local.discarded#"));
     for point in &points {
         let bench = prepare();
         let folder = bench.folder.path();
-        assert!(!run_story(folder, "IDEAL_CRASH_AT", point), "{point} was not passed");
+        let dies = !run_story(folder, "IDEAL_CRASH_AT", point);
+        assert!(dies || Some(point) == may_be_missed, "{point} was not passed");
         let story = Story { local: &bench.local, cloud: bench.cloud };
         // What a crash leaves must be listable at once, and nothing in it may be a lie.
         let listing = bench.local.describe().await.unwrap();
