@@ -6,10 +6,10 @@ use ideal_core::build::Build;
 use ideal_core::demand::{Demands, Scope, State};
 use ideal_core::id::{MachineId, SlotId};
 use ideal_core::ideal::Ideal;
-use ideal_core::journal::View;
+use ideal_core::journal::{Outcome, Record, View};
 use ideal_core::model;
 use ideal_core::observed::{AgentSeen, MachineState, Observed, Report, Sight, SlotSeen, Tags};
-use ideal_core::plan::Act;
+use ideal_core::plan::{Act, Part};
 use ideal_core::planner::{Consent, Input, Patience, ProviderTraits, decide, forecast};
 use ideal_core::time::Time;
 use ideal_file::{Sources, load};
@@ -20,6 +20,7 @@ const NOBODY: [Vec<u32>; 2] = [Vec::new(), Vec::new()];
 
 struct World {
     ideal: Ideal,
+    view: View,
     observed: Observed,
     demands: Demands,
     agent: Option<Build>,
@@ -35,7 +36,7 @@ impl World {
         let mut demands = Demands::none();
         demands.demand(Scope::Whole, State::Launched, 1, |_| true);
         let observed = Observed { at: NOW, sight, ..Observed::default() };
-        let mut world = World { ideal, observed, demands, agent: Some(BUILD) };
+        let mut world = World { ideal, view: View::default(), observed, demands, agent: Some(BUILD) };
         for (index, build) in (0..).zip(builds) {
             world.runs(index, build);
         }
@@ -78,7 +79,7 @@ impl World {
             ideal: &self.ideal,
             demands: &self.demands,
             observed: &self.observed,
-            view: &View::default(),
+            view: &self.view,
             consent: &Consent::default(),
             patience: &Patience::default(),
             providers: &self.ideal.providers.keys().map(|name| (name.clone(), traits)).collect(),
@@ -124,6 +125,30 @@ fn what_is_to_be_away_and_is_not_heard_is_brought_one_first() {
         [0],
         "nobody else could say what is mounted there; the others need no other"
     );
+}
+
+#[test]
+fn who_is_on_the_way_out_is_brought_none() {
+    let mut world = World::new([None, Some(BUILD), None]);
+    world.demands.demand(Scope::Whole, State::Away, 2, |_| true);
+    for index in 0..3 {
+        world.runs(index, None);
+    }
+    let acts = [
+        Act::EndMachine { machine: MachineId::new("m-0"), unheard: false },
+        Act::StopMachine { machine: MachineId::new("m-1") },
+    ];
+    for (index, act) in (0..).zip(acts) {
+        let part = Part::node(world.slot(index));
+        world.view.take(NOW, &Record::Intent { part, act, reason: String::new() });
+    }
+    assert_eq!(world.brought()[0], [2]);
+    // Once that is over, also in vain, who is still silent is brought one.
+    let (part, act) =
+        (Part::node(world.slot(0)), Act::EndMachine { machine: MachineId::new("m-0"), unheard: false });
+    let outcome = Outcome::Unknown { why: "nobody knows".to_owned() };
+    world.view.take(NOW, &Record::Outcome { part, act, outcome });
+    assert_eq!(world.brought()[0], [0, 2]);
 }
 
 #[test]

@@ -123,6 +123,13 @@ impl Ladder<'_, '_> {
             }
             Some(_) => return,
         };
+        // The agent of one that is being ended or stopped is silent because of that.
+        let open = &self.context.input.view.open;
+        let goes = |act: &&&str| open.contains_key(&(self.node(), (**act).to_owned()));
+        let goes = ["end-machine", "stop-machine"].iter().find(goes);
+        if let Some(act) = goes.filter(|_| !self.context.is_forecast()) {
+            return self.wait(&self.node(), Cause::Under { what: format!("`{act}` is under way") });
+        }
         let act = Act::BringAgent { machine: machine.id.clone() };
         let facts = Facts { needs: &[FactKind::Running], brings: &[FactKind::Heard], ends: &[] };
         self.step(&self.node(), act, reason, facts, Danger::None);
