@@ -125,8 +125,9 @@ impl Ladder<'_, '_> {
         };
         // The agent of one that is being ended or stopped is silent because of that.
         let open = &self.context.input.view.open;
-        let goes = |act: &&&str| open.contains_key(&(self.node(), (**act).to_owned()));
-        let goes = ["end-machine", "stop-machine"].iter().find(goes);
+        let goes = ["end-machine", "stop-machine"]
+            .into_iter()
+            .find(|act| open.contains_key(&(self.node(), (*act).to_owned())));
         if let Some(act) = goes.filter(|_| !self.context.is_forecast()) {
             return self.wait(&self.node(), Cause::Under { what: format!("`{act}` is under way") });
         }
